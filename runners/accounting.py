@@ -1,0 +1,78 @@
+"""What an item cost: closed forms x recorded pairs. Two FLOPs a multiply-add.
+
+Linear: 2 x tokens x (weights of the linear layers) + 2 x width x vocabulary for each position whose logits are made.
+Attention: 2 x (query-key + value) dims per kept pair. Selection by score pays the query-key half for each visible one.
+Checked against `torch.utils.flop_counter.FlopCounterMode` in the tests; that counter itself takes a masked pair for a
+kept one, so it cannot do this.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from tolerance.runners.generate import Answer
+from tolerance.runners.models import LoadedModel
+from tolerance.runners.sparsifiers.base import Sparsifier
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What of a model the closed forms need."""
+
+    linear_weights: int
+    output_weights: int
+    query_key_dim: int
+    value_dim: int
+    kv_bytes_per_token: int
+    kv_bytes_per_pair: float
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Columns of the outcome table; FLOPs and bytes of one item."""
+
+    flops_linear: float
+    flops_attention: float
+    flops_selection: float
+    kv_bytes_allocated: float
+    kv_bytes_read: float
+
+
+def shape(loaded: LoadedModel) -> Shape | None:
+    """The shape of a model of plain attention layers; None where the forms do not hold (experts, latent attention)."""
+    config = loaded.model.config.get_text_config()
+    heads = getattr(config, "num_attention_heads", None)
+    if loaded.params_active is None or heads is None or hasattr(config, "kv_lora_rank"):
+        return None
+    kv_heads = getattr(config, "num_key_value_heads", None) or heads
+    dim = getattr(config, "head_dim", None) or config.hidden_size // heads
+    output = loaded.model.get_output_embeddings()
+    linear = [m for m in loaded.model.modules() if isinstance(m, torch.nn.Linear) and m is not output]
+    element = next(loaded.model.parameters()).element_size()
+    return Shape(
+        linear_weights=sum(m.weight.numel() for m in linear),
+        output_weights=0 if output is None else output.weight.numel(),
+        query_key_dim=dim,
+        value_dim=dim,
+        kv_bytes_per_token=2 * loaded.n_layers * kv_heads * dim * element,
+        kv_bytes_per_pair=2 * dim * element * kv_heads / heads,
+    )
+
+
+def cost(form: Shape, answer: Answer, sparsifier: Sparsifier | None, phases: frozenset[str]) -> Cost:
+    """Cost of one answer. Decoding feeds back every generated token but the last."""
+    steps = max(answer.generated_tokens - (not answer.stopped), 0)
+    tokens = answer.prompt_tokens + steps
+    kept = answer.prefill.kept + answer.decode.kept
+    scored = sum(
+        pairs.visible
+        for phase, pairs in (("prefill", answer.prefill), ("decode", answer.decode))
+        if sparsifier is not None and sparsifier.needs_scores and phase in phases
+    )
+    return Cost(
+        flops_linear=2.0 * tokens * form.linear_weights + 2.0 * form.output_weights * (1 + steps),
+        flops_attention=2.0 * (form.query_key_dim + form.value_dim) * kept,
+        flops_selection=2.0 * form.query_key_dim * scored,
+        kv_bytes_allocated=float(form.kv_bytes_per_token * tokens),
+        kv_bytes_read=form.kv_bytes_per_pair * answer.decode.kept,
+    )

@@ -1,0 +1,121 @@
+"""Prompts -> answers: greedy decoding of a batch in our own loop, so that the phase is known and pairs are counted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from tolerance.runners.attention import Control, Pairs
+from tolerance.runners.models import LoadedModel
+
+if TYPE_CHECKING:
+    from transformers import BatchEncoding
+
+
+@dataclass(frozen=True)
+class PhasePairs:
+    """Kept and visible (query, key) pairs of one row in one phase, over all layers and heads."""
+
+    kept: int = 0
+    visible: int = 0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One row's answer and what it took."""
+
+    text: str
+    prompt_tokens: int
+    generated_tokens: int
+    stopped: bool
+    prefill: PhasePairs
+    decode: PhasePairs
+
+
+def encode(loaded: LoadedModel, prompts: Sequence[str], *, special_tokens: bool) -> "BatchEncoding":
+    """Token ids and mask, padded on the left."""
+    return loaded.tokenizer(
+        list(prompts), return_tensors="pt", padding=True, padding_side="left", add_special_tokens=special_tokens
+    ).to(loaded.device)
+
+
+@torch.inference_mode()
+def answer(
+    loaded: LoadedModel, prompts: Sequence[str], control: Control, *, max_new_tokens: int, special_tokens: bool
+) -> list[Answer]:
+    """Answer a batch greedily under what `attention.imposing` set up."""
+    batch = encode(loaded, prompts, special_tokens=special_tokens)
+    mask = batch["attention_mask"]
+    prompt_tokens = mask.sum(1)
+    # One length, nothing padded: a mask of padding would only cost time.
+    padded = bool((mask == 0).any())
+    stops = _stop_ids(loaded)
+    control.phase = "prefill"
+    control.real = mask.bool() if padded else None
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    out = loaded.model(
+        input_ids=batch["input_ids"], attention_mask=mask, position_ids=positions, use_cache=True, **_last_only(loaded)
+    )
+    tokens, position = [out.logits[:, -1].argmax(-1)], positions[:, -1:]
+    control.phase, control.real = "decode", None
+    stopped = torch.isin(tokens[0], stops)
+    open_rows = torch.ones_like(stopped)
+    while len(tokens) < max_new_tokens and not bool(stopped.all()):
+        # A row that has stopped rides along; its pairs are not counted.
+        control.real = (~stopped)[:, None]
+        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
+        position = position + 1
+        out = loaded.model(
+            input_ids=tokens[-1][:, None],
+            attention_mask=mask,
+            position_ids=position,
+            past_key_values=out.past_key_values,
+            use_cache=True,
+        )
+        tokens.append(torch.where(stopped, tokens[-1], out.logits[:, -1].argmax(-1)))
+        open_rows = open_rows + (~stopped).long()
+        stopped = stopped | torch.isin(tokens[-1], stops)
+    return _answers(loaded, torch.stack(tokens, 1), prompt_tokens, open_rows, stopped, stops, control)
+
+
+def _answers(
+    loaded: LoadedModel,
+    tokens: torch.Tensor,
+    prompt_tokens: torch.Tensor,
+    n_tokens: torch.Tensor,
+    stopped: torch.Tensor,
+    stops: torch.Tensor,
+    control: Control,
+) -> list[Answer]:
+    rows = []
+    prefill, decode = (_per_row(control.pairs.get(phase), len(tokens)) for phase in ("prefill", "decode"))
+    for row, (ids, length, n, done) in enumerate(
+        zip(tokens.cpu(), prompt_tokens.tolist(), n_tokens.long().tolist(), stopped.tolist(), strict=True)
+    ):
+        kept = ids[:n]
+        kept = kept[~torch.isin(kept, stops.cpu())]
+        text = loaded.tokenizer.decode(kept, skip_special_tokens=True)
+        rows.append(Answer(text, length, len(kept), done, prefill[row], decode[row]))
+    return rows
+
+
+def _per_row(pairs: Pairs | None, n_rows: int) -> list[PhasePairs]:
+    if pairs is None:
+        return [PhasePairs()] * n_rows
+    return [PhasePairs(k, v) for k, v in zip(pairs.kept.tolist(), pairs.visible.tolist(), strict=True)]
+
+
+def _stop_ids(loaded: LoadedModel) -> torch.Tensor:
+    """Tokens that end an answer: the generation config's, the tokenizer's."""
+    configured = getattr(loaded.model.generation_config, "eos_token_id", None)
+    ids = {*(configured if isinstance(configured, list) else [configured]), loaded.tokenizer.eos_token_id}
+    return torch.tensor(sorted(i for i in ids if i is not None), device=loaded.device, dtype=torch.long)
+
+
+def _last_only(loaded: LoadedModel) -> dict[str, Any]:
+    """Only the last position's logits are needed; most models can leave out the others."""
+    import inspect
+
+    takes = "logits_to_keep" in inspect.signature(loaded.model.forward).parameters
+    return {"logits_to_keep": 1} if takes else {}

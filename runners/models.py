@@ -1,0 +1,161 @@
+"""Load a causal LM so that sparsity can be imposed on it: a local folder, a hub name, or the one that ships with us."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tolerance.errors import RunnerError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+TINY = "tiny"
+TINY_FOLDER = Path(__file__).parent / "tiny" / "model"
+# Beside the weights: how prompts for this model are written, {"dialect": "words"}.
+SIDE_FILE = "tolerance.json"
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model on its device with our attention attached, and what the outcome table says of it."""
+
+    model: "PreTrainedModel"
+    tokenizer: "PreTrainedTokenizerBase"
+    name: str
+    revision: str | None
+    params: int
+    params_active: int | None
+    n_layers: int
+    hidden_size: int
+    architecture: str
+    dialect: str
+
+    @property
+    def device(self) -> "torch.device":
+        """Where its inputs go."""
+        device: torch.device = self.model.device
+        return device
+
+
+def locate(name: str) -> str:
+    """The folder behind a name: the shipped model's for 'tiny', otherwise the name itself."""
+    return str(TINY_FOLDER) if name == TINY else name
+
+
+def load(name: str, *, dtype: str = "float32", device: str = "auto") -> LoadedModel:
+    """Load a model by folder or hub name; safetensors only, no remote code.
+
+    Raises:
+        RunnerError: it cannot be read, has no tokenizer, or its architecture cannot be made sparse exactly.
+    """
+    import torch
+
+    from tolerance.runners.attention import attach
+
+    where = locate(name)
+    _require_folder(name, where)
+    with _quiet():
+        model, tokenizer = _read(name, where, getattr(torch, dtype))
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    attach(model)
+    model = model.eval().to(resolve(device))
+    config = model.config.get_text_config()
+    experts = any(hasattr(config, field) for field in ("num_experts", "num_local_experts", "n_routed_experts"))
+    params = sum(p.numel() for p in model.parameters())
+    return LoadedModel(
+        model=model,
+        tokenizer=tokenizer,
+        name=name if not Path(where).is_dir() else Path(where).name if name != TINY else "tolerance-tiny",
+        revision=_revision(where, model),
+        params=params,
+        params_active=None if experts else params,
+        n_layers=int(config.num_hidden_layers),
+        hidden_size=int(config.hidden_size),
+        architecture=type(model).__name__,
+        dialect=_dialect(where),
+    )
+
+
+def resolve(device: str) -> str:
+    """'auto' is CUDA where there is one.
+
+    Raises:
+        RunnerError: CUDA was asked for and is not there.
+    """
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise RunnerError(f"device {device}: this machine has no usable CUDA device. Use --device cpu.")
+    return device
+
+
+def _require_folder(name: str, where: str) -> None:
+    """A path that is meant as one must be a model folder; anything else may be a hub name."""
+    path = Path(where)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise RunnerError(f"model {name}: folder {path} has no config.json. Give a folder saved by transformers.")
+        if not list(path.glob("*.safetensors")):
+            raise RunnerError(f"model {name}: folder {path} has no .safetensors weights. Convert them to safetensors.")
+    elif name == TINY or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise RunnerError(f"model {name}: no such folder. Give a model folder or a hub name (owner/name).")
+
+
+def _read(name: str, where: str, dtype: "torch.dtype") -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(where, dtype=dtype, use_safetensors=True, trust_remote_code=False)
+    except Exception as error:  # whatever a broken folder makes transformers, safetensors or the hub raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise RunnerError(
+            f"model {name}: cannot be loaded ({reason}). Give a readable model folder or hub name."
+        ) from error
+    return model, tokenizer
+
+
+def _revision(where: str, model: "PreTrainedModel") -> str | None:
+    """The hub's commit, or a hash of a local folder's weights."""
+    path = Path(where)
+    if not path.is_dir():
+        return getattr(model.config, "_commit_hash", None)
+    whole = hashlib.sha256()
+    for file in sorted(path.glob("*.safetensors")):
+        with file.open("rb") as weights:
+            whole.update(hashlib.file_digest(weights, "sha256").digest())
+    return f"sha256:{whole.hexdigest()[:16]}"
+
+
+def _dialect(where: str) -> str:
+    side = Path(where) / SIDE_FILE
+    if not side.is_file():
+        return "english"
+    try:
+        return str(json.loads(side.read_text())["dialect"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunnerError(f'{side}: must be JSON with a dialect, {{"dialect": "words"}} or "english".') from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars and advice from transformers while it loads."""
+    from transformers.utils import logging
+
+    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        if bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,242 @@
+"""The plan of a collection: which models answer which tasks under which sparsifiers and levels. Checked before loading.
+
+models: [tiny]                      # shipped model, model folders, hub names
+tasks: [kv-lookup, two-hop, common-word]
+sparsifiers: [top-k, {streaming: {sinks: 4}}]
+levels: [0, 0.5, 0.67, 0.8, 0.9, 0.95]
+context_lengths: [256]
+items: 64
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tolerance.errors import SchemaError
+from tolerance.manifest import digest
+from tolerance.runners import sparsifiers as methods
+from tolerance.runners import tasks as task_registry
+from tolerance.runners.sparsifiers.base import Sparsifier
+
+DTYPES = ("float32", "bfloat16", "float16", "float64")
+PHASES = {"prefill": ("prefill",), "decode": ("decode",), "both": ("prefill", "decode")}
+DEMO_LEVELS = (0.0, 0.5, 0.67, 0.8, 0.9, 0.95)
+Options = tuple[tuple[str, int | float], ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides the answers; two equal plans give the same rows. Build it with `make` or `from_yaml`."""
+
+    models: tuple[str, ...]
+    tasks: tuple[str, ...]
+    sparsifiers: tuple[tuple[str, Options], ...]
+    levels: tuple[float, ...]
+    context_lengths: tuple[int, ...]
+    items: int
+    seed: int = 0
+    phase: str = "both"
+    dtype: str = "float32"
+    batch_size: int = 32
+    max_new_tokens: int | None = None
+
+    @classmethod
+    def make(cls, source: str = "plan", **given: Any) -> "Plan":  # noqa: ANN401 - checked field by field
+        """Check every field; ``source`` names the plan in messages.
+
+        Raises:
+            SchemaError: naming the field, the value seen, what is expected.
+        """
+        return _Checked(source, given).plan()
+
+    @classmethod
+    def from_yaml(cls, path: Path) -> "Plan":
+        """Read a plan file.
+
+        Raises:
+            SchemaError: the file cannot be read, or a field is wrong.
+        """
+        if not path.is_file():
+            raise SchemaError(f"{path}: no such plan file.")
+        try:
+            given = yaml.safe_load(path.read_text())
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise SchemaError(f"{path}: not YAML ({str(error).splitlines()[0]})") from error
+        if not isinstance(given, dict):
+            raise SchemaError(f"{path}: a plan is a mapping of {', '.join(f.name for f in fields(cls))}.")
+        return cls.make(str(path), **{str(key): value for key, value in given.items()})
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the manifest; plain JSON types."""
+        return {
+            **{f.name: _plain(getattr(self, f.name)) for f in fields(self)},
+            "sparsifiers": [{name: dict(options)} for name, options in self.sparsifiers],
+        }
+
+    def methods(self) -> list[Sparsifier]:
+        """The sparsifiers, made."""
+        return [methods.get(name, **dict(options)) for name, options in self.sparsifiers]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A slice of items under one condition: the unit that is answered, written and resumed."""
+
+    model: str
+    task: str
+    context_length: int
+    sparsifier: Sparsifier | None
+    level: float
+    first: int
+    n: int
+
+    @property
+    def name(self) -> str:
+        """Readable and safe as a file name, and different for every block of a plan."""
+        method = "dense" if self.sparsifier is None else self.sparsifier.name
+        whole = digest(
+            [self.model, self.task, self.context_length, repr(self.sparsifier), self.level, self.first, self.n]
+        )
+        return f"{self.task}-{self.context_length}-{method}-{self.level:g}-{self.first:06d}-{whole[:10]}"
+
+
+def blocks(plan: Plan) -> list[Block]:
+    """All blocks of a plan, model by model; the dense level once, shared by all sparsifiers."""
+    conditions: list[tuple[Sparsifier | None, float]] = [(None, 0.0)]
+    conditions += [(method, level) for method in plan.methods() for level in plan.levels if level > 0]
+    return [
+        Block(model, task, context, method, level, first, min(plan.batch_size, plan.items - first))
+        for model in plan.models
+        for context in plan.context_lengths
+        for task in plan.tasks
+        for method, level in conditions
+        for first in range(0, plan.items, plan.batch_size)
+    ]
+
+
+def demo_plan(*, items: int, seed: int) -> Plan:
+    """What `tolerance demo` collects: the shipped model, all tasks and sparsifiers, at 256 tokens."""
+    return Plan.make(
+        "demo",
+        models=["tiny"],
+        tasks=list(task_registry.TASKS),
+        sparsifiers=list(methods.SPARSIFIERS),
+        levels=list(DEMO_LEVELS),
+        context_lengths=[256],
+        items=items,
+        seed=seed,
+    )
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """One reading of a plan's fields; every method names the field it refuses."""
+
+    source: str
+    given: Mapping[str, Any]
+
+    def plan(self) -> Plan:
+        known = [f.name for f in fields(Plan)]
+        unknown = sorted(set(self.given) - set(known))
+        if unknown:
+            raise SchemaError(f"{self.source}: field {', '.join(unknown)} unknown. Known: {', '.join(known)}.")
+        return Plan(
+            models=self._names("models"),
+            tasks=tuple(self._known_task(name) for name in self._names("tasks")),
+            sparsifiers=self._sparsifiers(),
+            levels=self._levels(),
+            context_lengths=self._context_lengths(),
+            items=self._whole("items", least=1),
+            seed=self._whole("seed", least=0, default=0),
+            phase=self._choice("phase", tuple(PHASES), "both"),
+            dtype=self._choice("dtype", DTYPES, "float32"),
+            batch_size=self._whole("batch_size", least=1, default=32),
+            max_new_tokens=None if self.given.get("max_new_tokens") is None else self._whole("max_new_tokens", least=1),
+        )
+
+    def _list(self, field: str) -> Sequence[Any]:
+        value = self.given.get(field)
+        if not isinstance(value, list | tuple) or not value:
+            raise SchemaError(f"{self.source}: {field}: {value!r}, expected a list with at least one entry.")
+        return value
+
+    def _names(self, field: str) -> tuple[str, ...]:
+        names = self._list(field)
+        wrong = [name for name in names if not isinstance(name, str) or not name]
+        if wrong:
+            raise SchemaError(f"{self.source}: {field}: {wrong[0]!r}, expected a name.")
+        return self._distinct(field, names)
+
+    def _distinct(self, field: str, values: Sequence[Any]) -> tuple[Any, ...]:
+        twice = [value for i, value in enumerate(values) if value in values[:i]]
+        if twice:
+            raise SchemaError(f"{self.source}: {field}: {twice[0]!r} is given twice. Name each once.")
+        return tuple(values)
+
+    def _known_task(self, name: str) -> str:
+        try:
+            return task_registry.get(name).name
+        except SchemaError as error:
+            raise SchemaError(f"{self.source}: tasks: {error}") from error
+
+    def _sparsifiers(self) -> tuple[tuple[str, Options], ...]:
+        made = []
+        for entry in self._list("sparsifiers"):
+            name, options = (entry, {}) if isinstance(entry, str) else self._named(entry)
+            try:
+                methods.get(name, **options)
+            except SchemaError as error:
+                raise SchemaError(f"{self.source}: sparsifiers: {error}") from error
+            made.append((name, tuple(sorted(options.items()))))
+        # the outcome table knows a method by its name alone
+        self._distinct("sparsifiers", [name for name, _ in made])
+        return tuple(made)
+
+    def _named(self, entry: object) -> tuple[str, dict[str, int | float]]:
+        if not (isinstance(entry, dict) and len(entry) == 1 and isinstance(next(iter(entry.values())), dict)):
+            raise SchemaError(f"{self.source}: sparsifiers: {entry!r}, expected a name or {{name: {{option: value}}}}.")
+        ((name, options),) = entry.items()
+        return str(name), {str(key): value for key, value in options.items()}
+
+    def _levels(self) -> tuple[float, ...]:
+        levels = self._list("levels")
+        for level in levels:
+            if isinstance(level, bool) or not isinstance(level, int | float) or not 0 <= level < 1:
+                raise SchemaError(
+                    f"{self.source}: levels: {level!r} is outside [0, 1). A level is the fraction removed"
+                    f"{f'; was {level!r} given in percent' if isinstance(level, int | float) and level >= 1 else ''}?"
+                )
+        if 0 not in levels:
+            raise SchemaError(
+                f"{self.source}: levels: no dense baseline in {list(levels)}. Add level 0: without it nothing can be "
+                "said of the share of accuracy that is kept."
+            )
+        if len(levels) < 2:
+            raise SchemaError(f"{self.source}: levels: {list(levels)} has no sparse level. Add at least one above 0.")
+        return tuple(sorted(float(level) for level in self._distinct("levels", levels)))
+
+    def _context_lengths(self) -> tuple[int, ...]:
+        lengths = self._list("context_lengths")
+        for length in lengths:
+            if isinstance(length, bool) or not isinstance(length, int) or length < 32:
+                raise SchemaError(f"{self.source}: context_lengths: {length!r}, expected tokens, at least 32.")
+        return self._distinct("context_lengths", lengths)
+
+    def _whole(self, field: str, *, least: int, default: int | None = None) -> int:
+        value = self.given.get(field, default)
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise SchemaError(f"{self.source}: {field}: {value!r}, expected a whole number, at least {least}.")
+        return value
+
+    def _choice(self, field: str, among: tuple[str, ...], default: str) -> str:
+        value = self.given.get(field, default)
+        if value not in among:
+            raise SchemaError(f"{self.source}: {field}: {value!r}, expected one of {', '.join(among)}.")
+        return str(value)
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,155 @@
+"""Is what we impose exactly what we say? Run on every model before a sweep; what fails is refused by name.
+
+The checks catch mistakes that are silent otherwise: a model that ignores our function, a mask that forgets padding,
+positions that restart, future tokens that leak, level 0 that is not dense.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+
+from tolerance.errors import RunnerError
+from tolerance.runners.attention import NAME, imposing
+from tolerance.runners.models import LoadedModel
+from tolerance.runners.sparsifiers.base import Sparsifier
+
+LENGTH, SHORT, ROWS = 48, 29, 2
+# Largest difference of logits, relative to their largest size, that rounding explains.
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 6e-2}
+
+
+@dataclass(frozen=True)
+class SelfCheck:
+    """What was checked: relative differences by check, and the share of layers with attention of ours."""
+
+    covered_layers: float
+    differences: dict[str, float] = field(default_factory=dict)
+    realised: dict[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the manifest."""
+        return asdict(self)
+
+
+@torch.inference_mode()
+def check(loaded: LoadedModel, sparsifiers: Sequence[Sparsifier]) -> SelfCheck:
+    """Check a model with the sparsifiers that will be used.
+
+    Raises:
+        RunnerError: naming the check that failed, by how much, and what it means.
+    """
+    ids = _random_ids(loaded)
+    dense, calls = _dense(loaded, ids)
+    differences: dict[str, float] = {}
+
+    def compare(name: str, got: torch.Tensor, wanted: torch.Tensor, means: str) -> None:
+        differences[name] = _difference(got, wanted)
+        limit = TOLERANCE.get(wanted.dtype, 6e-2)
+        if not differences[name] <= limit:
+            raise RunnerError(
+                f"self-check of {loaded.name} ({loaded.architecture}) failed: {name} is off by "
+                f"{differences[name]:.2g} of the logits' size (limit {limit:g}). {means}"
+            )
+
+    _against_reference(loaded, ids, dense, compare)
+    alone = _logits(loaded, ids[:1, -SHORT:])
+    compare("padded batch", _padded(loaded, ids), alone, "Padding reaches the answer.")
+    compare("causality", _logits(loaded, ids[:, :SHORT]), dense[:, :SHORT], "Later tokens change earlier answers.")
+    compare("decoding with a cache", _stepwise(loaded, ids), dense[:, -1:], "Cached keys or positions are wrong.")
+    realised = {}
+    for sparsifier in sparsifiers:
+        with imposing(sparsifier, 0.0):
+            compare(f"{sparsifier.name} at level 0", _logits(loaded, ids), dense, "Level 0 must be dense.")
+        realised[sparsifier.name] = _realised_at_half(loaded, ids, sparsifier)
+    return SelfCheck(len(calls) / loaded.n_layers, differences, realised)
+
+
+def _dense(loaded: LoadedModel, ids: torch.Tensor) -> tuple[torch.Tensor, dict[int, int]]:
+    """Dense logits through our function, which must have been called once by every layer that has attention."""
+    with imposing() as control:
+        logits = _logits(loaded, ids)
+    if not control.calls:
+        raise RunnerError(
+            f"self-check of {loaded.name} ({loaded.architecture}) failed: our attention function was never called, so "
+            "nothing could be made sparse."
+        )
+    if max(control.calls.values()) > 1:
+        raise RunnerError(
+            f"self-check of {loaded.name} failed: a layer calls attention {max(control.calls.values())} times."
+        )
+    return logits, dict(control.calls)
+
+
+def _against_reference(
+    loaded: LoadedModel,
+    ids: torch.Tensor,
+    dense: torch.Tensor,
+    compare: Callable[[str, torch.Tensor, torch.Tensor, str], None],
+) -> None:
+    """Our dense path against transformers' own eager attention."""
+    try:
+        loaded.model.set_attn_implementation("eager")
+        reference = _logits(loaded, ids)
+    finally:
+        loaded.model.set_attn_implementation(NAME)
+    compare(
+        "dense against eager", dense, reference, "The architecture's attention has a feature that is not understood."
+    )
+
+
+def _realised_at_half(loaded: LoadedModel, ids: torch.Tensor, sparsifier: Sparsifier) -> float:
+    """Realised sparsity at level 0.5, which must be near it: budgets round up, so it lies a little below."""
+    with imposing(sparsifier, 0.5) as control:
+        _logits(loaded, ids)
+    pairs = control.pairs["prefill"]
+    realised = 1 - float(pairs.kept.sum()) / float(pairs.visible.sum())
+    if not 0.4 <= realised <= 0.5:
+        raise RunnerError(
+            f"self-check of {loaded.name} failed: {sparsifier.name} at level 0.5 realised {realised:.3f} on "
+            f"{LENGTH} tokens. It is not doing what it says."
+        )
+    return realised
+
+
+def _random_ids(loaded: LoadedModel) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    size = min(loaded.model.config.get_text_config().vocab_size, len(loaded.tokenizer))
+    return torch.randint(0, size, (ROWS, LENGTH), generator=generator).to(loaded.device)
+
+
+def _logits(loaded: LoadedModel, ids: torch.Tensor) -> torch.Tensor:
+    logits: torch.Tensor = loaded.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits
+    return logits
+
+
+def _padded(loaded: LoadedModel, ids: torch.Tensor) -> torch.Tensor:
+    """The last tokens of the first row behind padding, beside a longer row."""
+    n_pad = LENGTH - SHORT
+    mask = torch.ones_like(ids)
+    mask[0, :n_pad] = 0
+    batch = ids.clone()
+    batch[0, :n_pad] = loaded.tokenizer.pad_token_id or 0
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    with imposing() as control:
+        control.real = mask.bool()
+        padded = loaded.model(input_ids=batch, attention_mask=mask, position_ids=positions, use_cache=False).logits
+    return torch.as_tensor(padded[:1, n_pad:])
+
+
+def _stepwise(loaded: LoadedModel, ids: torch.Tensor) -> torch.Tensor:
+    """The last token decoded on a cache of the others."""
+    mask = torch.ones_like(ids)
+    with imposing() as control:
+        first = loaded.model(input_ids=ids[:, :-1], attention_mask=mask[:, :-1], use_cache=True)
+        control.phase = "decode"
+        logits = loaded.model(
+            input_ids=ids[:, -1:], attention_mask=mask, past_key_values=first.past_key_values, use_cache=True
+        ).logits
+    return torch.as_tensor(logits)
+
+
+def _difference(got: torch.Tensor, wanted: torch.Tensor) -> float:
+    scale = wanted.abs().max().clamp(min=1e-9)
+    return float((got - wanted).abs().max() / scale)

@@ -1,0 +1,40 @@
+"""What a sparsifier is: a rule that says which of the visible (query, key) pairs are kept."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+if TYPE_CHECKING:
+    import torch
+
+Phase = Literal["prefill", "decode"]
+
+
+@dataclass(frozen=True)
+class Sparsifier(ABC):
+    """A method that imposes sparsity on attention. Subclasses are frozen dataclasses; their fields are its options.
+
+    ``needs_scores``: the rule looks at attention scores, so choosing costs the whole query-key half of attention.
+    """
+
+    name: ClassVar[str]
+    kind: ClassVar[str] = "attention"
+    unit: ClassVar[str] = "causal-pairs"
+    needs_scores: ClassVar[bool]
+
+    @abstractmethod
+    def keep(self, scores: "torch.Tensor | None", visible: "torch.Tensor", level: float) -> "torch.Tensor":
+        """Which pairs to keep, bool, a subset of ``visible``.
+
+        ``visible`` is bool ``(row, 1 or head, query, key)``; ``scores`` are scaled, float32 ``(row, head, query, key)``
+        and -inf where not visible, or None if not `needs_scores`. Each query keeps exactly `budget` keys.
+        """
+
+
+def budget(visible: "torch.Tensor", level: float) -> "torch.Tensor":
+    """Keys that each query keeps: the visible ones x (1 - level), rounded up, at least 1 ``(row, head, query, 1)``."""
+    import torch
+
+    # Rounded before ceil: 10 x (1 - 0.9) must be 1 key, not 2 for the sake of a float's last bit.
+    exact = visible.sum(-1, keepdim=True, dtype=torch.float64) * (1 - level)
+    return torch.ceil(torch.round(exact, decimals=9)).clamp(min=1).to(torch.int64)

@@ -1,0 +1,29 @@
+"""Single-fact QA: find one key among many key-value facts and give its value."""
+
+import random
+from typing import ClassVar
+
+from tolerance.runners.tasks.base import Dialect, Puzzle, Task
+from tolerance.runners.tiny.words import entities
+
+
+class KeyValueLookup(Task):
+    """One fact is needed; the other facts are distractors of the same form."""
+
+    name: ClassVar[str] = "kv-lookup"
+    task_type: ClassVar[str] = "single-qa"
+
+    def puzzle(self, dialect: Dialect, context_length: int, rng: random.Random) -> Puzzle:
+        """See `Task.puzzle`. Keys are distinct; values may repeat."""
+        n = dialect.n_facts(context_length)
+        keys = rng.sample(entities(), n)
+        values = rng.choices(entities(), k=n)
+        asked = rng.randrange(n)
+        return Puzzle(
+            "lookup",
+            asked=keys[asked],
+            answer=values[asked],
+            n_candidates=len(set(values)),
+            facts=tuple(zip(keys, values, strict=True)),
+            needed=(asked,),
+        )

@@ -1,0 +1,1 @@
+"""The small model that ships with the project: its words, its training text, its training."""

@@ -1,0 +1,390 @@
+"""Outcomes -> fit -> checks -> findings. The one orchestrator, read from top to bottom in `analyse`."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tolerance import checks as checking
+from tolerance import findings as say
+from tolerance.cells import sparsity
+from tolerance.errors import DesignError, StoreError
+from tolerance.estimands import TypeCurve, order, type_curves
+from tolerance.inference import Fit, Settings, Stage, fit
+from tolerance.intervals import Estimate, summarise, wilson
+from tolerance.manifest import digest
+from tolerance.outcomes import is_dense, level
+
+REPORT = "report.json"
+# Below this much dense accuracy above the floor there is nothing whose retention could be measured.
+LEAST_ABOVE_FLOOR = 0.05
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of the data, fixed before fitting and printed in every report."""
+
+    retention: float = 0.95
+    interval_prob: float = 0.90
+    decision_prob: float = 0.95
+
+
+def analyse(
+    outcomes: pd.DataFrame,
+    *,
+    question: Question | None = None,
+    settings: Settings | None = None,
+    seed: int | None = None,
+    without_dense: bool = False,
+    folder: Path | None = None,
+    command: str = "",
+    sources: tuple[str, ...] = (),
+    stage: Stage | None = None,
+) -> say.Report:
+    """Fit validated outcomes and state what they show; with ``folder``, keep draws and ``report.json`` there.
+
+    A fit that fails its checks is repeated once, longer and with smaller steps. What still fails is withheld.
+
+    Raises:
+        DesignError: no dense baseline (and ``without_dense`` is not set), or nothing to fit.
+    """
+    question, settings = question or Question(), settings or Settings()
+    _require_dense(outcomes, without_dense)
+    fitted, checks = _checked_fit(outcomes, settings, seed, folder, stage or (lambda _: None))
+    report = _report(outcomes, fitted, checks, question, command, sources)
+    if folder is not None:
+        (folder / REPORT).write_text(report.model_dump_json(indent=1) + "\n")
+    return report
+
+
+def read_report(folder: Path) -> say.Report:
+    """The report that `analyse` left in an analysis folder.
+
+    Raises:
+        StoreError: there is none, or it is of another version.
+    """
+    path = folder / REPORT
+    if not path.is_file():
+        raise StoreError(f"{folder}: no analysis ({REPORT} missing). Give the --out of tolerance fit.")
+    try:
+        return say.Report.model_validate_json(path.read_text())
+    except ValueError as error:
+        first = str(error).splitlines()[0]
+        raise StoreError(f"{path}: not a report of this version ({first}). Run tolerance fit again.") from error
+
+
+def _require_dense(outcomes: pd.DataFrame, without_dense: bool) -> None:
+    if without_dense or is_dense(outcomes).any() or (level(outcomes) == 0).any():
+        return
+    lowest = level(outcomes).min()
+    raise DesignError(
+        f"no dense baseline: the lowest level is {lowest:g}, so the share of dense accuracy that is kept is unknown. "
+        "Add answers of the dense model, or pass --without-dense to describe accuracy by level alone."
+    )
+
+
+def _checked_fit(
+    outcomes: pd.DataFrame, settings: Settings, seed: int | None, folder: Path | None, stage: Stage
+) -> tuple[Fit, list[say.Check]]:
+    fitted = fit(outcomes, settings=settings, seed=seed, folder=folder, stage=stage)
+    stage("checking the fit")
+    checks = checking.check(fitted)
+    if checking.trustworthy(checks) or not checking.longer_may_help(checks):
+        return fitted, checks
+    stage("some checks failed: sampling again, longer and with smaller steps")
+    longer = replace(settings, tune=2 * settings.tune, draws=2 * settings.draws, target_accept=0.97)
+    fitted = fit(outcomes, settings=longer, seed=seed, folder=folder, stage=stage)
+    return fitted, checking.check(fitted)
+
+
+def _report(
+    outcomes: pd.DataFrame,
+    fitted: Fit,
+    checks: list[say.Check],
+    question: Question,
+    command: str,
+    sources: tuple[str, ...],
+) -> say.Report:
+    curves = type_curves(fitted)
+    passed = checking.trustworthy(checks)
+    data = _data(outcomes)
+    return say.Report(
+        id=digest([fitted.key, asdict(question)])[:8],
+        fit_passed=passed,
+        retention=question.retention,
+        interval_prob=question.interval_prob,
+        decision_prob=question.decision_prob,
+        data=data,
+        held_constant=list(_held_constant(outcomes)),
+        curves=[_curve(curve, fitted, passed, question) for curve in curves],
+        thresholds=[_threshold(curve, fitted, passed, question) for curve in curves],
+        comparisons=list(_comparisons(curves, passed, question)),
+        checks=checks,
+        caveats=list(_caveats(outcomes, data)),
+        provenance=_provenance(fitted, command, sources),
+    )
+
+
+def _status(curve: TypeCurve, passed: bool) -> tuple[say.Status, say.Reason | None]:
+    """Whether a statement relative to dense accuracy can be made at all."""
+    if not passed:
+        return "withheld", "fit failed its checks"
+    if not curve.has_dense:
+        return "unanswerable", "no dense baseline"
+    if np.mean(curve.dense - curve.floor < LEAST_ABOVE_FLOOR) > 0.05:
+        return "unanswerable", "dense accuracy is at the guessing floor"
+    return "ok", None
+
+
+def _curve(curve: TypeCurve, fitted: Fit, passed: bool, question: Question) -> say.Curve:
+    mine = _cells_of(curve, fitted)
+    observed = [
+        say.Observed(
+            sparsity=float(group["sparsity"].mean()),
+            accuracy=float(group["right"].sum() / group["n"].sum()),
+            interval=wilson(float(group["right"].sum()), int(group["n"].sum()), question.interval_prob),
+            n_items=int(group["n"].sum()),
+        )
+        for _, group in mine.groupby("sparsity_requested")
+    ]
+    return say.Curve(
+        id=_id("curve", curve),
+        task_type=curve.task_type,
+        tasks=list(curve.tasks),
+        sparsifier=curve.sparsifier,
+        unit=_unit(mine),
+        status="ok" if passed else "withheld",
+        reason=None if passed else "fit failed its checks",
+        observed=observed,
+        band=_band(curve) if passed else None,
+    )
+
+
+def _band(curve: TypeCurve) -> say.Band:
+    """Accuracy on the grid; without a dense baseline nothing below the first measured level is shown."""
+    shown = slice(None) if curve.has_dense else sparsity(curve.grid) >= curve.first - 1e-12
+    quantiles = np.quantile(curve.accuracy[:, shown], [0.05, 0.25, 0.5, 0.75, 0.95], axis=0)
+    names = ("lower_90", "lower_50", "median", "upper_50", "upper_90")
+    lists = {name: values.tolist() for name, values in zip(names, quantiles, strict=True)}
+    return say.Band(sparsity=sparsity(curve.grid[shown]).tolist(), **lists)
+
+
+def _threshold(curve: TypeCurve, fitted: Fit, passed: bool, question: Question) -> say.Threshold:
+    status, reason = _status(curve, passed)
+    mine = _cells_of(curve, fitted)
+    answerable = status == "ok"
+    return say.Threshold(
+        id=_id("threshold", curve),
+        task_type=curve.task_type,
+        sparsifier=curve.sparsifier,
+        unit=_unit(mine),
+        retention=question.retention,
+        status=status,
+        reason=reason,
+        n_items=int(mine.groupby("sparsity_requested")["n"].sum().min()),
+        n_levels=len(curve.levels),
+        dense=_dense(curve, question) if answerable or reason == "dense accuracy is at the guessing floor" else None,
+        level=_level(curve, question) if answerable else None,
+        kept=[_kept(curve, s, question) for s in curve.levels] if answerable else [],
+    )
+
+
+def _dense(curve: TypeCurve, question: Question) -> Estimate:
+    return summarise(curve.dense, question.interval_prob)
+
+
+def _kept(curve: TypeCurve, at: float, question: Question) -> say.Kept:
+    return say.Kept(sparsity=at, probability=float(np.mean(curve.retained_at(at) >= question.retention)))
+
+
+def _level(curve: TypeCurve, question: Question) -> say.Level:
+    """The tolerated level; an end outside the measured range is null, not extrapolated."""
+    draws = curve.tolerated(question.retention)
+    tail = (1 - question.interval_prob) / 2
+    # infinite draws have no interpolated quantile: take an order statistic
+    ends = np.quantile(draws, [tail, 0.5, 1 - tail], method="inverted_cdf")
+    low, median, high = (_inside(float(sparsity(end)), curve) for end in ends)
+    return say.Level(
+        median=median,
+        lower=low,
+        upper=high,
+        prob=question.interval_prob,
+        first=curve.first,
+        last=curve.last,
+        prob_below=float(np.mean(sparsity(draws) < curve.first)),
+        prob_beyond=float(np.mean(~np.isfinite(draws))),
+    )
+
+
+def _inside(value: float, curve: TypeCurve) -> float | None:
+    return value if curve.first <= value <= curve.last else None
+
+
+def _comparisons(curves: list[TypeCurve], passed: bool, question: Question) -> Iterator[say.Comparison]:
+    """Task types under one method, then methods on one task type."""
+    for a, b in combinations(curves, 2):
+        if a.sparsifier == b.sparsifier:
+            yield _comparison("task types", a.sparsifier, a.task_type, b.task_type, (a, b), passed, question)
+    for a, b in combinations(curves, 2):
+        if a.task_type == b.task_type:
+            yield _comparison("methods", a.task_type, a.sparsifier, b.sparsifier, (a, b), passed, question)
+
+
+def _comparison(
+    of: "say.Compared",
+    within: str,
+    first: str,
+    second: str,
+    pair: tuple[TypeCurve, TypeCurve],
+    passed: bool,
+    question: Question,
+) -> say.Comparison:
+    states = [_status(curve, passed) for curve in pair]
+    status, reason = next((s for s in states if s[0] != "ok"), states[0])
+    common = {
+        "id": f"comparison-{digest([of, within, first, second])[:8]}",
+        "of": of,
+        "within": within,
+        "first": first,
+        "second": second,
+        "status": status,
+        "reason": reason,
+    }
+    if status != "ok":
+        return say.Comparison(**common, prob_first=None, prob_second=None, prob_neither=None, verdict=None)
+    found = order(*pair, question.retention)
+    verdict = "undecided"
+    for name, probability in (("first", found.first), ("second", found.second), ("out of range", found.neither)):
+        verdict = name if probability >= question.decision_prob else verdict
+    return say.Comparison(
+        **common,
+        prob_first=found.first,
+        prob_second=found.second,
+        prob_neither=found.neither,
+        verdict=verdict,
+    )
+
+
+def _held_constant(outcomes: pd.DataFrame) -> Iterator[say.HeldConstant]:
+    """Each axis with its range over the conditions (sparsifier x level) that are compared."""
+    flops = outcomes[["flops_linear", "flops_attention", "flops_selection"]].sum(axis=1, min_count=3)
+    table = outcomes.assign(flops=flops, sparsity=level(outcomes))
+    condition = ["sparsifier", "sparsity_requested"]
+    axes: tuple[tuple[say.Axis, str, str], ...] = (
+        ("sparsity fraction", "sparsity", "fraction removed"),
+        ("compute", "flops", "FLOPs per item"),
+        ("parameters", "params", "parameters"),
+        ("active parameters", "params_active", "parameters per token"),
+        ("context length", "context_length", "tokens"),
+        ("KV memory", "kv_bytes_allocated", "bytes per item"),
+        ("inference budget", "generated_tokens", "generated tokens per item"),
+    )
+    for axis, column, unit in axes:
+        values = table[column].astype("float64")
+        # what belongs to the item or model is compared as it is, what a condition costs as its mean
+        spread = (
+            values
+            if column in ("params", "params_active", "context_length")
+            else values.groupby([table[name] for name in condition]).mean()
+        )
+        yield _axis(axis, unit, spread)
+
+
+def _axis(axis: "say.Axis", unit: str, values: pd.Series) -> say.HeldConstant:
+    if values.isna().any():
+        return say.HeldConstant(axis=axis, state="not recorded", unit=unit, low=None, high=None)
+    low, high = float(values.min()), float(values.max())
+    held = high - low <= 0.01 * max(abs(high), 1e-12)
+    return say.HeldConstant(axis=axis, state="held" if held else "varies", unit=unit, low=low, high=high)
+
+
+def _data(outcomes: pd.DataFrame) -> say.Data:
+    conditions = outcomes[["sparsifier", "sparsity_requested"]].drop_duplicates()
+    items = outcomes.groupby(["model", "task", "context_length", "item_id"], dropna=False)
+    seen = items[["sparsifier", "sparsity_requested"]].apply(lambda g: len(g.drop_duplicates()))
+    cells = outcomes.groupby(["task", "sparsifier", "sparsity_requested"], sort=True)
+    return say.Data(
+        n_rows=len(outcomes),
+        n_items=len(seen),
+        n_paired=int((seen == len(conditions)).sum()),
+        models=sorted(set(outcomes["model"])),
+        params=sorted({int(p) for p in outcomes["params"].dropna()}),
+        sparsifiers=sorted(set(outcomes["sparsifier"][~is_dense(outcomes)])),
+        context_lengths=sorted({int(c) for c in outcomes["context_length"].dropna()}),
+        has_dense=bool((level(outcomes) == 0).any()),
+        tasks=[_task(str(name), group) for name, group in outcomes.groupby("task", sort=True)],
+        cells=[
+            say.CellData(
+                task=str(task),
+                sparsifier=str(sparsifier),
+                sparsity=float(str(at)),
+                realised=_or_none(group["sparsity_realised"].mean()),
+                n_items=len(group),
+            )
+            for (task, sparsifier, at), group in cells
+        ],
+    )
+
+
+def _task(name: str, group: pd.DataFrame) -> say.TaskData:
+    return say.TaskData(
+        task=name,
+        task_type=str(group["task_type"].iloc[0]),
+        n_items=int(group["item_id"].nunique()),
+        n_rows=len(group),
+        chance=_or_none(group["chance"].mean()),
+        unreadable=int((group["parse_ok"] == False).sum()),  # noqa: E712 - null is not unreadable
+        truncated=int((group["truncated"] == True).sum()),  # noqa: E712 - null is not truncated
+    )
+
+
+def _caveats(outcomes: pd.DataFrame, data: say.Data) -> Iterator[say.Caveat]:
+    if len(data.models) == 1:
+        yield "one model"
+    if len(data.context_lengths) < 2:
+        yield "one context length"
+    if not data.has_dense:
+        yield "no dense baseline"
+    if outcomes["sparsity_realised"].isna().any():
+        yield "requested sparsity only"
+    if outcomes["chance"].isna().any():
+        yield "chance unknown"
+    yield "items independent"
+
+
+def _provenance(fitted: Fit, command: str, sources: tuple[str, ...]) -> say.Provenance:
+    settings = fitted.settings
+    return say.Provenance(
+        command=command,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        data_hash=fitted.key,
+        seed=fitted.seed,
+        sampler=f"NUTS (nutpie), {settings.chains} chains x ({settings.tune} warm-up + {settings.draws} draws)",
+        draws=settings.chains * settings.draws,
+        packages=fitted.packages,
+        sources=list(sources),
+    )
+
+
+def _cells_of(curve: TypeCurve, fitted: Fit) -> pd.DataFrame:
+    """Observed cells of a curve, the dense ones of the same tasks included."""
+    frame = fitted.cells.frame
+    same_type = frame["task"].isin(curve.tasks)
+    return frame[same_type & ((frame["sparsifier"] == curve.sparsifier) | (frame["sparsity"] == 0))]
+
+
+def _unit(mine: pd.DataFrame) -> str:
+    units = mine.loc[mine["sparsity"] > 0, "unit"].dropna()
+    return str(units.iloc[0]) if len(units) else "not stated"
+
+
+def _id(kind: str, curve: TypeCurve) -> str:
+    return f"{kind}-{digest([curve.task_type, curve.sparsifier])[:8]}"
+
+
+def _or_none(value: float) -> float | None:
+    return None if pd.isna(value) else float(value)

@@ -1,0 +1,105 @@
+"""Can the fit be trusted? Every check with its limit and what its failure would mean, stated either way."""
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from tolerance.findings import Check
+from tolerance.inference import Fit
+
+RHAT, ESS, DIVERGENT, BFMI, PREDICTIVE = 1.01, 400.0, 0.001, 0.3, 0.05
+REPLICATES = 1000
+
+
+def check(fit: Fit) -> list[Check]:
+    """R-hat, bulk and tail ESS, divergences, E-BFMI (Vehtari et al. 2021; Betancourt 2016), and a predictive check."""
+    import arviz as az
+
+    posterior = fit.draws["posterior"].to_dataset().drop_vars("accuracy")
+    varying = posterior[[name for name, values in posterior.items() if float(values.std()) > 0]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a floor fixed at 0 has no variance, and so no R-hat
+        rhat = _extreme(az.rhat(varying), np.nanmax)
+        bulk, tail = (_extreme(az.ess(varying, method=m), np.nanmin) for m in ("bulk", "tail"))
+    statistics = fit.draws["sample_stats"]
+    return [
+        _at_most("R-hat, largest", rhat, RHAT, "the chains disagree: the draws are not from one posterior"),
+        _at_least("bulk ESS, smallest", bulk, ESS, "too few independent draws for medians"),
+        _at_least("tail ESS, smallest", tail, ESS, "too few independent draws for interval ends"),
+        _at_most(
+            "divergent transitions, share",
+            float(statistics["diverging"].mean()),
+            DIVERGENT,
+            "the sampler could not follow the posterior somewhere, so part of it may be missing",
+        ),
+        _at_least(
+            "E-BFMI, smallest", _bfmi(np.asarray(statistics["energy"])), BFMI, "heavy tails were explored too slowly"
+        ),
+        _at_least(
+            "posterior predictive p, smallest, times the number of groups",
+            predictive(fit),
+            PREDICTIVE,
+            "answers of some task type, method and level are unlike what the fitted curves predict",
+        ),
+    ]
+
+
+def predictive(fit: Fit) -> float:
+    """Bonferroni-adjusted smallest posterior predictive p over task type x sparsifier x level.
+
+    The statistic is the mean standardised residual of a group of cells; replicates carry the model's extra variance.
+    """
+    cells = fit.cells
+    rng = np.random.default_rng(fit.seed)
+    accuracy = np.clip(fit.variable("accuracy", at_most=REPLICATES), 1e-6, 1 - 1e-6)
+    rho = fit.variable("rho", at_most=REPLICATES)[:, None] * (np.arange(len(cells.n)) >= cells.n_dense)
+    spread = np.sqrt(accuracy * (1 - accuracy) * (1 + (cells.n - 1) * rho) / cells.n)
+    observed = (cells.right / cells.n - accuracy) / spread
+    replicated = (_replicate(rng, accuracy, rho, cells.n) - accuracy) / spread
+    keys = cells.frame.groupby(["task_type", "sparsifier", "sparsity_requested"], sort=False).ngroup().to_numpy()
+    smallest = 1.0
+    for group in np.unique(keys):
+        seen, again = observed[:, keys == group].mean(1), replicated[:, keys == group].mean(1)
+        above = np.mean(again >= seen)
+        smallest = min(smallest, 2 * min(float(above), 1 - float(above)))
+    return min(1.0, smallest * len(np.unique(keys)))
+
+
+def trustworthy(checks: list[Check]) -> bool:
+    """Only a fit that passes every check may become a conclusion."""
+    return all(one.passed for one in checks)
+
+
+def longer_may_help(checks: list[Check]) -> bool:
+    """Whether a failed check is one of sampling, not of the model against the data."""
+    return any(not one.passed for one in checks[:-1])
+
+
+def _replicate(
+    rng: np.random.Generator, accuracy: NDArray[np.float64], rho: NDArray[np.float64], n: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Shares of right answers from beta-binomials with intra-cell correlation rho (rho 0: binomials)."""
+    size = 1 / np.maximum(rho, 1e-9) - 1
+    chance = np.where(rho > 0, rng.beta(accuracy * size, (1 - accuracy) * size), accuracy)
+    return np.asarray(rng.binomial(n.astype(np.int64), chance) / n)
+
+
+def _bfmi(energy: NDArray[np.float64]) -> float:
+    """Energy Bayesian fraction of missing information of the worst chain; energy ``(chain, draw)``."""
+    return float((np.square(np.diff(energy, axis=1)).mean(1) / energy.var(axis=1)).min())
+
+
+def _extreme(statistic: xr.Dataset, of: Callable[[NDArray[np.float64]], np.float64]) -> float:
+    values = np.concatenate([np.ravel(v.values) for v in statistic.data_vars.values()])
+    return float(of(values))
+
+
+def _at_most(name: str, worst: float, limit: float, meaning: str) -> Check:
+    return Check(name=name, worst=worst, limit=limit, sense="at most", passed=worst <= limit, meaning=meaning)
+
+
+def _at_least(name: str, worst: float, limit: float, meaning: str) -> Check:
+    return Check(name=name, worst=worst, limit=limit, sense="at least", passed=worst >= limit, meaning=meaning)

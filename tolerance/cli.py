@@ -1,0 +1,254 @@
+"""The command line: the one place that knows collecting, fitting and reporting. Heavy parts are imported when used."""
+
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tolerance.errors import StoreError, ToleranceError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tolerance.findings import Report
+    from tolerance.runners.plan import Plan
+
+app = typer.Typer(
+    name="tolerance",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    help="How much sparsity does a language model tolerate, by task type, and what was held constant?",
+)
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+WithoutDense = Annotated[
+    bool, typer.Option("--without-dense", help="Accept outcomes with no dense baseline: accuracy by level alone.")
+]
+Retention = Annotated[float, typer.Option(help="Share of dense accuracy above the floor that must be kept.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of the sampler; follows from the data unless given.")]
+Cores = Annotated[int, typer.Option(min=1, help="CPU cores for sampling.")]
+
+
+def main() -> None:
+    """Run the command; errors about input or machine are one clear line and exit code 1."""
+    try:
+        app()
+    except ToleranceError as error:
+        _console(stderr=True).print(f"[bold red]error:[/] {_plain(str(error))}", soft_wrap=True, highlight=False)
+        sys.exit(1)
+
+
+@app.command(epilog="Example: tolerance demo --out tolerance-demo")
+def demo(
+    out: Out = Path("tolerance-demo"),
+    items: Annotated[int, typer.Option(min=8, help="Items per task.")] = 64,
+    seed: Annotated[int, typer.Option(help="Seed of the items.")] = 0,
+    cores: Cores = 2,
+) -> None:
+    """Collect, fit and report, live: a small model that ships with us answers three tasks at six sparsity levels."""
+    from tolerance.runners.plan import demo_plan
+
+    _collect(demo_plan(items=items, seed=seed), out / "run")
+    _fit(out / "run", out / "analysis", cores=cores)
+    _report(out / "analysis", out)
+
+
+@app.command(epilog="Example: tolerance collect plan.yaml --out run")
+def collect(
+    plan: Annotated[Path, typer.Argument(help="YAML plan: models, tasks, sparsifiers, levels, contexts, items.")],
+    out: Out = Path("run"),
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Take a model through tasks at several sparsity levels; run it again to go on after an interruption."""
+    from tolerance.runners.plan import Plan
+
+    _collect(Plan.from_yaml(plan), out, device=device)
+
+
+@app.command("import", epilog="Example: tolerance import answers.parquet --mapping kvpress-ruler --out run")
+def import_(
+    path: Annotated[Path, typer.Argument(help="Tidy .csv or .parquet, one row an answer.")],
+    out: Out = Path("run"),
+    mapping: Annotated[
+        str | None, typer.Option("--mapping", "-m", help="Mapping file, or the name of a shipped mapping.")
+    ] = None,
+) -> None:
+    """Turn other people's logs into a run folder."""
+    from tolerance.importers import import_run
+
+    with _stages() as stage:
+        stage(f"reading {path}")
+        folder, n_rows = import_run(path, mapping, out, command=_command())
+    _console().print(f"{n_rows:,} answers -> {_plain(str(folder.path))}")
+
+
+@app.command(epilog="Example: tolerance fit run --out analysis")
+def fit(
+    run: Annotated[Path, typer.Argument(help="Run folder of collect or import.")],
+    out: Out = Path("analysis"),
+    retention: Retention = 0.95,
+    without_dense: WithoutDense = False,
+    seed: Seed = None,
+    cores: Cores = 2,
+    as_json: AsJson = False,
+) -> None:
+    """Fit tolerance curves to a run; an unchanged fit is not repeated."""
+    report = _fit(run, out, retention=retention, without_dense=without_dense, seed=seed, cores=cores)
+    if as_json:
+        typer.echo(report.model_dump_json(indent=1))
+    else:
+        _headlines(report)
+
+
+@app.command(epilog="Example: tolerance report analysis --out report")
+def report(
+    analysis: Annotated[Path, typer.Argument(help="Analysis folder of fit.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for report.html; the analysis by default.")
+    ] = None,
+) -> None:
+    """Render a self-contained HTML report."""
+    _report(analysis, out or analysis)
+
+
+@app.command(epilog="Example: tolerance show run --json")
+def show(
+    run: Annotated[Path, typer.Argument(help="Run folder of collect or import.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say what a run holds: answers, items and accuracy by task, method and level."""
+    from tolerance.summary import summarise_run
+
+    summary = summarise_run(run)
+    if as_json:
+        typer.echo(json.dumps(summary.to_dict(), indent=1))
+    else:
+        _show_table(summary.title, summary.table)
+
+
+def _collect(plan: "Plan", out: Path, *, device: str = "auto") -> None:
+    """Answer what is missing of a plan, with a bar that shows rate and remaining time."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from tolerance.runners.collect import collect as collect_plan
+
+    columns = (
+        TextColumn("[bold]collect"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("items"),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=_console(stderr=True)) as bar:
+        task = bar.add_task("loading", total=None)
+        folder = collect_plan(
+            plan,
+            out,
+            device=device,
+            command=_command(),
+            progress=lambda p: bar.update(task, completed=p.items_done, total=p.items_total, description=p.text),
+        )
+    _console().print(f"answers -> {_plain(str(folder.path))}")
+
+
+def _fit(
+    run: Path,
+    out: Path,
+    *,
+    retention: float = 0.95,
+    without_dense: bool = False,
+    seed: int | None = None,
+    cores: int = 2,
+) -> "Report":
+    from tolerance.analysis import Question, analyse
+    from tolerance.inference import Settings
+    from tolerance.store import read_run
+
+    _refuse_strangers(out)
+    with _stages() as stage:
+        stage("reading outcomes")
+        return analyse(
+            read_run(run),
+            question=Question(retention=retention),
+            settings=Settings(cores=cores),
+            seed=seed,
+            without_dense=without_dense,
+            folder=out,
+            command=_command(),
+            sources=(str(run),),
+            stage=stage,
+        )
+
+
+def _report(analysis: Path, out: Path) -> None:
+    from tolerance.analysis import read_report
+    from tolerance.reports.page import write
+
+    findings = read_report(analysis)
+    page = write(findings, out)
+    _headlines(findings)
+    _console().print(f"report -> {_plain(str(page))}", soft_wrap=True)
+
+
+def _headlines(report: "Report") -> None:
+    from tolerance.reports.wording import headlines
+
+    console = _console()
+    for sentence in headlines(report):
+        console.print(_plain(sentence), highlight=False)
+
+
+def _refuse_strangers(out: Path) -> None:
+    """An analysis is written over only by another analysis."""
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / "fit.json").is_file())):
+        raise StoreError(f"{out}: exists and is no analysis folder. Give a new or empty folder; nothing was written.")
+
+
+@contextmanager
+def _stages() -> Iterator[Callable[[str], None]]:
+    """A spinner with what is being done and for how long, on stderr."""
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = _console(stderr=True)
+    with Progress(SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}"), console=console) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda text: bar.update(task, description=_plain(text))
+
+
+def _show_table(title: str, table: "pd.DataFrame") -> None:
+    from rich.table import Table
+
+    shown = Table(*[str(column) for column in table.columns], title=_plain(title))
+    for row in table.itertuples(index=False):
+        shown.add_row(*[_plain(str(value)) for value in row])
+    _console().print(shown)
+
+
+def _console(*, stderr: bool = False) -> Any:
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+
+def _plain(text: str) -> str:
+    """Text in which nothing is taken for markup."""
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def _command() -> str:
+    """The command as it was typed, for the record."""
+    return shlex.join(["tolerance", *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""An interval carries its kind and probability; draws are averaged before they are summarised, never after."""
+
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, PlainSerializer
+
+# Six significant digits: enough for any report, and the same bytes on every machine.
+Number = Annotated[float, PlainSerializer(lambda v: float(f"{v:.6g}"), return_type=float)]
+
+
+class Interval(BaseModel):
+    """``prob`` of the probability lies between the ends. ``eti``: equal tails; ``wilson``: score interval."""
+
+    model_config = ConfigDict(frozen=True)
+    kind: Literal["eti", "wilson"]
+    prob: float
+    lower: Number
+    upper: Number
+
+
+class Estimate(BaseModel):
+    """A posterior median with its interval."""
+
+    model_config = ConfigDict(frozen=True)
+    value: Number
+    interval: Interval
+
+
+def summarise(draws: NDArray[np.float64], prob: float) -> Estimate:
+    """Median and equal-tailed interval of draws of one quantity ``(draw,)``."""
+    tail = (1 - prob) / 2
+    lower, middle, upper = np.quantile(draws, [tail, 0.5, 1 - tail])
+    return Estimate(
+        value=float(middle), interval=Interval(kind="eti", prob=prob, lower=float(lower), upper=float(upper))
+    )
+
+
+def wilson(successes: float, trials: int, prob: float) -> Interval:
+    """Wilson's score interval of a proportion (Wilson 1927), through statsmodels."""
+    from statsmodels.stats.proportion import proportion_confint
+
+    lower, upper = proportion_confint(successes, trials, alpha=1 - prob, method="wilson")
+    return Interval(kind="wilson", prob=prob, lower=float(lower), upper=float(upper))

@@ -1,0 +1,73 @@
+"""The manifest: everything needed to say where the outcomes of a run folder came from."""
+
+import hashlib
+import json
+import platform
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from typing import Any, Literal
+
+FORMAT = "tolerance-run/1"
+PACKAGES = ("sparsity-tolerance", "numpy", "pandas", "pyarrow", "torch", "transformers", "tokenizers")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Where a run came from. ``plan`` decides the answers: a folder never mixes two plans."""
+
+    origin: Literal["collected", "imported", "simulated"]
+    plan: dict[str, Any]
+    created: str
+    command: str = ""
+    notes: dict[str, Any] = field(default_factory=dict)
+    packages: dict[str, str] = field(default_factory=lambda: versions(PACKAGES))
+    machine: dict[str, str] = field(default_factory=lambda: machine())
+    format: str = FORMAT
+
+    @property
+    def run_id(self) -> str:
+        """Short hash of the plan: the same plan is the same run, wherever it is made."""
+        return digest(self.plan)[:12]
+
+    def to_json(self) -> str:
+        """Indented text with a stable order."""
+        return json.dumps({**asdict(self), "run_id": self.run_id}, indent=2, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Manifest":
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: the text is not a manifest of this format.
+        """
+        fields = json.loads(text)
+        if not isinstance(fields, dict) or fields.get("format") != FORMAT:
+            raise ValueError(f"not a manifest of format {FORMAT}")
+        fields.pop("run_id", None)
+        try:
+            return cls(**fields)
+        except TypeError as error:
+            raise ValueError(str(error)) from error
+
+
+def digest(value: object) -> str:
+    """SHA-256 of a JSON-like value, independent of the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def versions(names: Iterable[str]) -> dict[str, str]:
+    """Installed versions of the named distributions; what is absent is left out."""
+    found = {"python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, str]:
+    """What kind of machine this is, without its name."""
+    return {"system": platform.system(), "processor": platform.machine(), "python": sys.implementation.name}

@@ -1,0 +1,286 @@
+"""The outcome table: one row is one item answered under one condition. Everything else agrees on these columns.
+
+`validate` is the only door: what passes has every column of `COLUMNS`, in order, with the stated types; what does not
+pass is refused with the row, the column, the value and the mend of every fault.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+
+from tolerance.errors import SchemaError
+
+if TYPE_CHECKING:
+    import pandera.pandas as pa
+    from pandera.errors import SchemaErrors
+
+DENSE = "dense"
+TASK_TYPES = ("single-qa", "retrieval", "multi-hop", "aggregation", "reasoning", "knowledge", "other")
+SPARSITY_KINDS = ("none", "attention", "kv-cache", "weight", "weight-2:4", "activation", "prompt")
+PHASES = ("none", "prefill", "decode", "both", "load")
+UNITS = ("none", "causal-pairs", "kv-entries", "target-weights", "model-weights", "activations", "heads", "tokens")
+QUERY_POSITIONS = ("before", "after", "both", "no")
+
+Kind = Literal["text", "real", "integer", "flag"]
+_NULLABLE: dict[Kind, pd.Int64Dtype | pd.BooleanDtype] = {"integer": pd.Int64Dtype(), "flag": pd.BooleanDtype()}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its kind, what it may hold, and what to do about a value it may not."""
+
+    name: str
+    kind: Kind
+    meaning: str
+    required: bool = False
+    among: tuple[str, ...] = ()
+    least: float | None = None
+    most: float | None = None
+    below: float | None = None
+    mend: str = ""
+
+
+_FRACTION = "Give a fraction of what is removed, 0 for dense; a percentage is divided by 100."
+
+COLUMNS: tuple[Column, ...] = (
+    Column("item_id", "text", "the same item has the same id at every level: pairing is the design", required=True),
+    Column("task", "text", "a set of items with one grading rule", required=True),
+    Column(
+        "task_type",
+        "text",
+        "what the task asks of the context",
+        required=True,
+        among=TASK_TYPES,
+        mend="Map the task to one of these, or to 'other'.",
+    ),
+    Column("scope", "real", "tokens of the context that the answer needs", least=0),
+    Column("dispersion", "real", "how spread those tokens are over the context, 0 to 1", least=0, most=1),
+    Column("model", "text", "who answered", required=True),
+    Column("revision", "text", "commit or hash of the weights"),
+    Column("params", "integer", "parameters, all of them", least=0),
+    Column("params_active", "integer", "parameters used for one token", least=0),
+    Column("n_layers", "integer", "layers", least=1),
+    Column("hidden_size", "integer", "width of the residual stream", least=1),
+    Column("architecture", "text", "model class or type"),
+    Column("training_protocol", "text", "how it was trained, where that is compared"),
+    Column("sparsifier", "text", "the method that imposes sparsity; 'dense' imposes none", required=True),
+    Column("sparsity_kind", "text", "what is made sparse", among=SPARSITY_KINDS, mend="Name what is removed."),
+    Column("phase", "text", "when it is made sparse", among=PHASES, mend="Name the phase the method acts in."),
+    Column("unit", "text", "what the sparsity is a fraction of", among=UNITS, mend="Name what the fraction is of."),
+    Column("sparsity_requested", "real", "asked for", required=True, least=0, below=1, mend=_FRACTION),
+    Column("sparsity_realised", "real", "measured on this item, kept over visible", least=0, below=1, mend=_FRACTION),
+    Column("kv_budget_tokens", "integer", "KV entries kept, where the budget was given in tokens", least=1),
+    Column("query_position", "text", "did compression see the question", among=QUERY_POSITIONS),
+    Column("trained_sparse", "flag", "was the model trained with this sparsity"),
+    Column("covered_layers", "real", "share of the layers that the method acted on", least=0, most=1),
+    Column("context_length", "integer", "nominal tokens of context", least=0),
+    Column("prompt_tokens", "integer", "tokens of the prompt as given to the model", least=0),
+    Column("generated_tokens", "integer", "tokens generated, the stopping token not counted", least=0),
+    Column("flops_linear", "real", "multiply-adds x 2 in linear layers", least=0),
+    Column("flops_attention", "real", "multiply-adds x 2 for the kept query-key pairs", least=0),
+    Column("flops_selection", "real", "multiply-adds x 2 spent on choosing what to keep", least=0),
+    Column("kv_bytes_allocated", "real", "bytes of KV cache held", least=0),
+    Column("kv_bytes_read", "real", "bytes of KV cache read while decoding", least=0),
+    Column("seconds", "real", "wall time of the batch divided by its items", least=0),
+    Column("score", "real", "k / n, or a graded score", required=True, least=0, most=1, mend="Scale scores to 0..1."),
+    Column("k", "integer", "parts of the answer that are right", least=0),
+    Column("n", "integer", "parts of the answer", least=1),
+    Column("correct", "flag", "right or wrong, where the task defines it"),
+    Column("answer", "text", "the text that was graded"),
+    Column("parse_ok", "flag", "could an answer be read from the text"),
+    Column("truncated", "flag", "did generation stop at its limit"),
+    Column("chance", "real", "guessing floor by rule", least=0, below=1),
+    Column("replicate", "integer", "which repeat of the same condition", least=0),
+    Column("seed", "integer", "seed of the item and of sampling"),
+    Column("run_id", "text", "the run this row belongs to"),
+    Column("batch_shape", "text", "rows x tokens of the batch it was answered in"),
+)
+NAMES = tuple(column.name for column in COLUMNS)
+BY_NAME = {column.name: column for column in COLUMNS}
+REQUIRED = tuple(column.name for column in COLUMNS if column.required)
+# One answer: a second row with the same key is a duplicate, not a repeat.
+KEY = (
+    *("model", "revision", "task", "item_id", "context_length", "sparsifier", "phase", "sparsity_requested"),
+    *("kv_budget_tokens", "query_position", "replicate"),
+)
+MOST_FAULTS_SHOWN = 5
+
+
+def validate(frame: pd.DataFrame, *, source: str = "outcomes") -> pd.DataFrame:
+    """Return the table with every column present, ordered and typed, or refuse it.
+
+    Missing optional columns become null; ``replicate`` becomes 0; ``k`` and ``n`` follow from a 0/1 score. ``source``
+    names the table in messages.
+
+    Raises:
+        SchemaError: naming row, column, value and mend of the first faults, and how many there are.
+    """
+    _require_columns(frame, source)
+    table = _typed(frame, source)
+    faults = [*_column_faults(table, source), *_row_faults(table)]
+    if faults:
+        shown = "\n  ".join(faults[:MOST_FAULTS_SHOWN])
+        more = f"\n  and {len(faults) - MOST_FAULTS_SHOWN} more" if len(faults) > MOST_FAULTS_SHOWN else ""
+        raise SchemaError(f"{source}: {len(faults)} fault{'s' if len(faults) > 1 else ''}:\n  {shown}{more}")
+    return table
+
+
+def level(table: pd.DataFrame) -> pd.Series:
+    """The sparsity that statistics use: realised where it was measured, requested where it was not."""
+    return table["sparsity_realised"].fillna(table["sparsity_requested"])
+
+
+def is_dense(table: pd.DataFrame) -> pd.Series:
+    """Rows of the dense baseline."""
+    return table["sparsifier"] == DENSE
+
+
+def _require_columns(frame: pd.DataFrame, source: str) -> None:
+    missing = [name for name in REQUIRED if name not in frame]
+    if missing:
+        raise SchemaError(
+            f"{source}: column {_listed(missing)} missing; the table has {_listed(map(str, frame.columns))}. "
+            "Rename columns, or map them with a mapping file (tolerance import --help)."
+        )
+    if frame.empty:
+        raise SchemaError(f"{source}: no rows, so there is nothing to analyse. Collect or import outcomes first.")
+    unknown = [str(name) for name in frame.columns if name not in BY_NAME]
+    if unknown:
+        raise SchemaError(f"{source}: column {_listed(unknown)} unknown. Drop it or map it to one of {_listed(NAMES)}.")
+
+
+def _typed(frame: pd.DataFrame, source: str) -> pd.DataFrame:
+    table = frame.reset_index(drop=True).reindex(columns=list(NAMES))
+    for column in COLUMNS:
+        table[column.name] = _cast(table[column.name], column, source)
+    table["replicate"] = table["replicate"].fillna(0)
+    binary = table["n"].isna() & table["score"].isin((0.0, 1.0))
+    if binary.any():
+        table.loc[binary, "n"] = 1
+        table.loc[binary, "k"] = table.loc[binary, "score"].astype("Int64")
+    return table
+
+
+def _cast(values: pd.Series, column: Column, source: str) -> pd.Series:
+    if column.kind == "text":
+        return values.where(values.isna(), values.astype(str)).astype("str")
+    numbers = pd.to_numeric(values, errors="coerce") if values.dtype == object else values
+    try:
+        if column.kind == "real":
+            cast = pd.to_numeric(values, errors="coerce").astype("float64")
+        else:
+            cast = numbers.astype(_NULLABLE[column.kind])
+    except (TypeError, ValueError):
+        cast = pd.to_numeric(values, errors="coerce").astype("float64")
+        whole = cast.isna() | (cast == cast.round())
+        _refuse(values, ~whole, column, source, "a whole number" if column.kind == "integer" else "true or false")
+        cast = cast.astype(_NULLABLE[column.kind])
+    _refuse(values, values.notna() & cast.isna(), column, source, "a number" if column.kind != "flag" else "a flag")
+    return cast
+
+
+def _refuse(values: pd.Series, wrong: pd.Series, column: Column, source: str, wanted: str) -> None:
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise SchemaError(
+            f"{source}: row {row}, column {column.name}: {values.iloc[row]!r} is not {wanted} ({column.meaning}); "
+            f"{int(wrong.sum())} such rows. Correct them or leave the cells empty."
+        )
+
+
+def _column_faults(table: pd.DataFrame, source: str) -> list[str]:
+    """Faults that one column alone shows, found by pandera, in our words."""
+    from pandera.errors import SchemaErrors
+
+    try:
+        _schema().validate(table, lazy=True)
+    except SchemaErrors as errors:
+        return _in_words(errors)
+    return []
+
+
+def _schema() -> "pa.DataFrameSchema":
+    import pandera.pandas as pa
+
+    def checks(column: Column) -> Iterable["pa.Check"]:
+        if column.kind == "text":
+            yield pa.Check.str_length(min_value=1)
+        if column.among:
+            yield pa.Check.isin(column.among)
+        if column.least is not None:
+            yield pa.Check.ge(column.least)
+        if column.most is not None:
+            yield pa.Check.le(column.most)
+        if column.below is not None:
+            yield pa.Check.lt(column.below)
+
+    return pa.DataFrameSchema(
+        {c.name: pa.Column(checks=list(checks(c)), nullable=not c.required) for c in COLUMNS}, ordered=True
+    )
+
+
+def _in_words(errors: "SchemaErrors") -> list[str]:
+    cases = errors.failure_cases
+    words = []
+    for (name, row), group in cases.groupby(["column", "index"], sort=False, dropna=False):
+        column = BY_NAME[str(name)]
+        value = group["failure_case"].iloc[0]
+        seen = "empty" if pd.isna(value) or value == "" else repr(value)
+        words.append(f"row {int(row)}, column {name}: {seen}, expected {_expected(column)}. {column.mend}".rstrip())
+    return words
+
+
+def _expected(column: Column) -> str:
+    if column.among:
+        return "one of " + ", ".join(column.among)
+    if column.kind == "text":
+        return f"a text ({column.meaning})"
+    low = "" if column.least is None else f"at least {column.least:g}"
+    high = f"at most {column.most:g}" if column.most is not None else ""
+    high = f"below {column.below:g}" if column.below is not None else high
+    return " and ".join(part for part in (low, high) if part) or column.meaning
+
+
+def _row_faults(table: pd.DataFrame) -> list[str]:
+    """Faults that only show when columns are read together."""
+    return [
+        *_told(
+            table,
+            is_dense(table) & (level(table) > 0),
+            lambda r: f"sparsifier is '{DENSE}' but sparsity is {level(table)[r]:g}. Name the method or set 0.",
+        ),
+        *_told(
+            table,
+            (table["k"] > table["n"]).fillna(value=False),
+            lambda r: f"k = {table['k'][r]} is more than n = {table['n'][r]}. k counts the right parts out of n.",
+        ),
+        *_told(
+            table,
+            ((table["k"] / table["n"] - table["score"]).abs() > 1e-6).fillna(value=False),
+            lambda r: (
+                f"score {table['score'][r]:g} is not k / n = {table['k'][r]} / {table['n'][r]}. "
+                "Give one of them, or mend the other."
+            ),
+        ),
+        *_told(
+            table,
+            table.duplicated(list(KEY)),
+            lambda r: (
+                f"a second answer of item {table['item_id'][r]!r} by {table['model'][r]!r} under "
+                f"{table['sparsifier'][r]} {table['sparsity_requested'][r]:g}. Drop it, or number the repeats in "
+                "column replicate."
+            ),
+        ),
+    ]
+
+
+def _told(table: pd.DataFrame, wrong: pd.Series, words: "object") -> list[str]:
+    rows = np.flatnonzero(wrong.to_numpy(dtype=bool))
+    return [f"row {row}: {words(row)}" for row in rows]  # type: ignore[operator]
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,47 @@
+"""Every prior of the tolerance model in one place, with its reason.
+
+Scales (``sd_*``) are log-normal: (median, sd of the log). That keeps them away from 0, where a hierarchical model's
+funnel has its neck. Halvings of the density are the unit of locations: log 1.5 = 0.4 is a sparsity of 0.65.
+"""
+
+from dataclasses import dataclass
+
+Normal = tuple[float, float]
+LogNormal = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Priors:
+    """Means and sds of normals; medians and log-sds of scales."""
+
+    # Dense accuracy above the floor, logit: 0.82 at the centre, 0.18 to 0.99 within two sds.
+    dense: Normal = (1.5, 1.5)
+    sd_dense_type: float = 0.7
+    sd_dense_task: LogNormal = (0.7, 0.5)
+    sd_dense_config: LogNormal = (0.3, 0.6)
+    slope_dense: float = 0.5
+    # Location: log halvings at which 80% is left. 90% of curves between sparsity 0.24 and 0.99.
+    loc: Normal = (0.4, 1.0)
+    sd_loc_type: float = 0.5
+    sd_loc_sparsifier: LogNormal = (0.5, 0.5)
+    sd_loc_task: LogNormal = (0.3, 0.6)
+    sd_loc_sparsifier_type: LogNormal = (0.2, 0.6)
+    sd_loc_curve: LogNormal = (0.2, 0.6)
+    sd_loc_config: LogNormal = (0.15, 0.6)
+    slope_loc: float = 0.25
+    # Log shape: 0.8 loses from 90% to 50% kept within a factor 2.2 of halvings (Weibull); cliffs lie three sds up.
+    shape: Normal = (0.8, 0.5)
+    sd_shape_type: float = 0.3
+    sd_shape_sparsifier: LogNormal = (0.25, 0.5)
+    sd_shape_task: LogNormal = (0.25, 0.5)
+    sd_shape_curve: LogNormal = (0.2, 0.5)
+    # Tail nu, log: between nearly Weibull (0.1) and beyond log-logistic (2).
+    log_tail: Normal = (-0.92, 0.8)
+    sd_log_tail_sparsifier: float = 0.4
+    # Floor: the rule's guessing rate moved by half a logit. A broken model often does worse or better than guessing.
+    sd_floor: float = 0.5
+    # Root of the extra-binomial variance of a cell off the family, on the scale of one answer.
+    sd_departure: LogNormal = (0.08, 0.7)
+
+
+PRIORS = Priors()

@@ -1,0 +1,194 @@
+"""The run folder: a manifest and Parquet shards, one shard per block of items.
+
+A shard appears whole or not at all (written beside, flushed, renamed), and its name is the block's: a run that was
+killed goes on with the blocks that are not there, and nothing can be written twice. One process writes at a time.
+"""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tolerance.errors import SchemaError, StoreError
+from tolerance.manifest import Manifest
+from tolerance.outcomes import COLUMNS, NAMES, Kind, validate
+
+MANIFEST = "manifest.json"
+SHARDS = "outcomes"
+QUARANTINE = "quarantine"
+_ARROW: dict[Kind, pa.DataType] = {"text": pa.string(), "real": pa.float64(), "integer": pa.int64(), "flag": pa.bool_()}
+ARROW_SCHEMA = pa.schema([pa.field(c.name, _ARROW[c.kind], nullable=not c.required) for c in COLUMNS])
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run on disk."""
+
+    path: Path
+    manifest: Manifest
+
+    @classmethod
+    def create(cls, path: Path, manifest: Manifest) -> "RunFolder":
+        """Start a run, or go on with the one that is there if it has the same plan.
+
+        Raises:
+            StoreError: the folder holds something else, or a run of another plan.
+        """
+        if (path / MANIFEST).exists():
+            there = cls.open(path)
+            _same_plan(path, there.manifest, manifest)
+            return there
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise StoreError(f"{path}: exists and is no run folder. Give a new or empty folder; nothing was written.")
+        (path / SHARDS).mkdir(parents=True, exist_ok=True)
+        _write_atomically(path / MANIFEST, manifest.to_json().encode())
+        return cls(path, manifest)
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """Open an existing run.
+
+        Raises:
+            StoreError: there is no run, or its manifest cannot be read.
+        """
+        if not (path / MANIFEST).is_file():
+            raise StoreError(f"{path}: no run folder ({MANIFEST} missing). Give the --out of a collect or import.")
+        try:
+            return cls(path, Manifest.from_json((path / MANIFEST).read_text()))
+        except ValueError as error:
+            raise StoreError(f"{path / MANIFEST}: {error}. Restore it, or collect into a new folder.") from error
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the folder for writing; leftovers of a killed writer are cleared first.
+
+        Raises:
+            StoreError: another process is writing.
+        """
+        with (self.path / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise StoreError(
+                    f"{self.path}: another process is writing here. Wait for it or use another folder."
+                ) from error
+            (self.path / SHARDS).mkdir(exist_ok=True)
+            for leftover in (self.path / SHARDS).glob(".*.tmp"):
+                leftover.unlink()
+            yield
+
+    def shards(self) -> list[Path]:
+        """The finished shards, in the order of their names."""
+        return sorted((self.path / SHARDS).glob("*.parquet"))
+
+    def blocks(self) -> set[str]:
+        """Names of the blocks that are safely on disk."""
+        return {shard.stem for shard in self.shards()}
+
+    def damaged(self) -> list[Path]:
+        """Shards that cannot be read whole (cut short by a full disk, say)."""
+        return [shard for shard in self.shards() if _read(shard) is None]
+
+    def quarantine(self, shard: Path) -> Path:
+        """Move a damaged shard out of the run, so that its block is collected again; nothing is deleted."""
+        aside = self.path / QUARANTINE
+        aside.mkdir(exist_ok=True)
+        return shard.rename(aside / shard.name)
+
+    def write(self, block: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write one block of outcomes as one shard, whole or not at all. Call inside `writing`.
+
+        Raises:
+            SchemaError: a row has an unknown column or a value of the wrong type.
+        """
+        unknown = {name for row in rows for name in row} - set(NAMES)
+        if unknown:
+            raise SchemaError(f"block {block}: unknown column {', '.join(sorted(unknown))}")
+        try:
+            table = pa.Table.from_pylist([dict(row) for row in rows], schema=ARROW_SCHEMA)
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise SchemaError(f"block {block}: {error}") from error
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd")
+        _write_atomically(self.path / SHARDS / f"{block}.parquet", sink.getvalue().to_pybytes())
+
+    def write_frame(self, block: str, table: pd.DataFrame) -> None:
+        """Write a validated frame as one shard."""
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.Table.from_pandas(table, schema=ARROW_SCHEMA, preserve_index=False), sink, compression="zstd")
+        _write_atomically(self.path / SHARDS / f"{block}.parquet", sink.getvalue().to_pybytes())
+
+    def read(self) -> pd.DataFrame:
+        """All outcomes, validated.
+
+        Raises:
+            StoreError: no outcomes yet, or a damaged shard.
+            SchemaError: outcomes that do not pass validation.
+        """
+        shards = self.shards()
+        if not shards:
+            raise StoreError(f"{self.path}: the run holds no outcomes yet. Run collect (again) to fill it.")
+        tables = [_read(shard) for shard in shards]
+        broken = [shard.name for shard, table in zip(shards, tables, strict=True) if table is None]
+        if broken:
+            raise StoreError(
+                f"{self.path}: shard {broken[0]} cannot be read ({len(broken)} such). Run collect again: damaged "
+                "shards are set aside and their items answered anew."
+            )
+        whole = pa.concat_tables([table for table in tables if table is not None])
+        return validate(whole.to_pandas(types_mapper=_PANDAS.get), source=str(self.path))
+
+
+def read_run(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """The validated outcomes of a run folder.
+
+    Raises:
+        StoreError: no run, no outcomes yet, or a damaged shard.
+        SchemaError: outcomes that do not pass validation.
+    """
+    return RunFolder.open(Path(path)).read()
+
+
+_PANDAS = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+
+
+def _read(shard: Path) -> pa.Table | None:
+    try:
+        return pq.read_table(shard, schema=ARROW_SCHEMA)
+    except (pa.ArrowException, OSError):
+        return None
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    """Beside, flushed, renamed; then the folder is flushed, so that the rename survives a power cut."""
+    beside = path.with_name(f".{path.name}.tmp")
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise StoreError(f"{path}: cannot be written ({error.strerror}). What was finished before is safe.") from error
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _same_plan(path: Path, there: Manifest, wanted: Manifest) -> None:
+    if there.run_id == wanted.run_id and there.origin == wanted.origin:
+        return
+    keys = sorted(set(there.plan) | set(wanted.plan))
+    differing = [key for key in keys if there.plan.get(key) != wanted.plan.get(key)] or ["origin"]
+    seen = ", ".join(f"{key}: {there.plan.get(key)!r} there, {wanted.plan.get(key)!r} now" for key in differing)
+    raise StoreError(f"{path}: holds a run of another plan ({seen}). Use another folder; nothing was written.")
