@@ -23,13 +23,8 @@ if TYPE_CHECKING:
 NAME = "tolerance"
 # What models pass that changes nothing here: windows are in the mask, positions are in the rotated queries and keys.
 HARMLESS = {
-    "sliding_window",
-    "position_ids",
-    "cache_position",
-    "use_cache",
-    "is_causal",
-    "output_attentions",
-    "dropout",
+    *("sliding_window", "position_ids", "cache_position", "use_cache", "is_causal", "dropout"),
+    *("output_attentions", "output_hidden_states", "output_router_logits", "return_dict"),
 }
 # float32 scores of one chunk of queries: what a CPU's cache holds, what keeps a GPU busy
 CHUNK_BYTES = {"cpu": 4 * 2**20, "cuda": 256 * 2**20}

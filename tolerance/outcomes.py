@@ -206,7 +206,7 @@ def _schema() -> "pa.DataFrameSchema":
     import pandera.pandas as pa
 
     def checks(column: Column) -> Iterable["pa.Check"]:
-        if column.kind == "text":
+        if column.kind == "text" and column.required:
             yield pa.Check.str_length(min_value=1)
         if column.among:
             yield pa.Check.isin(column.among)
@@ -228,7 +228,7 @@ def _in_words(errors: "SchemaErrors") -> list[str]:
     for (name, row), group in cases.groupby(["column", "index"], sort=False, dropna=False):
         column = BY_NAME[str(name)]
         value = group["failure_case"].iloc[0]
-        seen = "empty" if pd.isna(value) or value == "" else repr(value)
+        seen = "empty" if pd.isna(value) or value == "" else repr(value) if isinstance(value, str) else str(value)
         words.append(f"row {int(row)}, column {name}: {seen}, expected {_expected(column)}. {column.mend}".rstrip())
     return words
 

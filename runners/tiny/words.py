@@ -4,6 +4,7 @@ The model reads a compact dialect: facts are slots of four words, ``; key value 
 a question is ``; ? key``. Word-level tokens make the length of a context exact and an answer one token long.
 """
 
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -16,22 +17,25 @@ N_WORDS = 1024
 SLOT_WIDTH = 4
 
 
-def vocabulary() -> list[str]:
+@cache
+def vocabulary() -> tuple[str, ...]:
     """All words in the order of their token ids: marks, unused places, entities (``bada``), fillers (``bad``)."""
     consonants, vowels = "bdfgklmnprstvz", "aeiou"
     syllables = ["".join(pair) for pair in product(consonants, vowels)]
     entities = [first + second for first, second in product(syllables, syllables) if first != second]
     fillers = [syllable + end for syllable, end in product(syllables, consonants)]
     unused = [f"<unused{i}>" for i in range(FIRST_ENTITY - len(MARKS))]
-    return [*MARKS, *unused, *entities[::9][:N_ENTITIES], *fillers[:N_FILLERS]]
+    return (*MARKS, *unused, *entities[::9][:N_ENTITIES], *fillers[:N_FILLERS])
 
 
-def entities() -> list[str]:
+@cache
+def entities() -> tuple[str, ...]:
     """The words that can be keys and answers."""
     return vocabulary()[FIRST_ENTITY : FIRST_ENTITY + N_ENTITIES]
 
 
-def fillers() -> list[str]:
+@cache
+def fillers() -> tuple[str, ...]:
     """The words that only take up room."""
     return vocabulary()[FIRST_FILLER : FIRST_FILLER + N_FILLERS]
 

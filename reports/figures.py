@@ -1,0 +1,262 @@
+"""Curves -> geometry of one panel per task type, in the units of its viewBox; the template draws what stands here.
+
+The horizontal axis is the number of halvings of the density, -log2(1 - sparsity), so that 90%, 95% and 98% are not
+squeezed together. Below the axis each method has a row with its threshold and the interval of that threshold.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import batched, pairwise
+from math import log2
+
+from tolerance.findings import Band, Curve, Level, Observed, Report, Threshold
+from tolerance.reports import numbers, phrases, wording
+
+# As many methods as dash, marker shape and colour tell apart; more methods go to a further panel.
+STYLES = 6
+WIDTH, LEFT, RIGHT, TOP, BOTTOM = 324.0, 32.0, 316.0, 10.0, 170.0
+# 0% stands a little off the axis, so that its marks do not cover the labels.
+START = LEFT + 8
+ROW, FIRST_ROW = 15.0, 204.0
+# What lies beyond the last measured level is drawn this wide, in halvings.
+MARGIN = 0.45
+TICKS = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998)
+TICK_SPACE = 30.0
+# Points of several methods at one level stand beside each other, not on each other.
+DODGE = 3.0
+
+# Outlines of about seven units around the origin, in the order of the styles.
+MARKERS = (
+    "M-3.2 0a3.2 3.2 0 1 0 6.4 0a3.2 3.2 0 1 0-6.4 0Z",
+    "M-2.9-2.9H2.9V2.9H-2.9Z",
+    "M0-3.9L3.6 2.7H-3.6Z",
+    "M0-4.1L4.1 0L0 4.1L-4.1 0Z",
+    "M0 3.9L3.6-2.7H-3.6Z",
+    "M-1.3-3.6H1.3V-1.3H3.6V1.3H1.3V3.6H-1.3V1.3H-3.6V-1.3H-1.3Z",
+)
+
+type Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A position on an axis with its label."""
+
+    at: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """An observed accuracy: centre, and the ends of its interval."""
+
+    x: float
+    y: float
+    low: float
+    high: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Strip:
+    """The row of a threshold: its interval as a line, its median as a marker, and an arrow where an end is outside."""
+
+    y: float
+    low: float
+    high: float
+    open_low: bool
+    open_high: bool
+    median: float | None
+    drop: float | None
+
+
+@dataclass(frozen=True)
+class Series:
+    """One method in a panel. ``style`` is the number of its colour, dash and marker; ``word`` replaces a threshold."""
+
+    id: str
+    style: int
+    marker: str
+    method: str
+    said: str
+    line: str
+    inner: str
+    outer: str
+    marks: list[Mark]
+    strip: Strip | None
+    row: float
+    word: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture: a task type under up to `STYLES` methods, with a title and a description in words."""
+
+    id: str
+    title: str
+    description: str
+    height: float
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
+    hatched: list[Point]
+    series: list[Series]
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """Sparsity to x. All panels of a report share it, so that they can be compared."""
+
+    last: float
+
+    def x(self, sparsity: float) -> float:
+        """Horizontal position of a sparsity."""
+        unit = (RIGHT - START) / (-log2(1 - self.last) + MARGIN)
+        return START - log2(1 - sparsity) * unit
+
+    def ticks(self) -> list[Tick]:
+        """Labels with room between them, up to the highest measured level."""
+        chosen: list[Tick] = []
+        for sparsity in (s for s in TICKS if s <= self.last + 1e-9):
+            at = round(self.x(sparsity), 1)
+            if not chosen or at - chosen[-1].at >= TICK_SPACE:
+                chosen.append(Tick(at, numbers.level(sparsity)))
+        end = round(self.x(self.last), 1)
+        if end - chosen[-1].at >= TICK_SPACE:
+            chosen.append(Tick(end, numbers.level(self.last)))
+        return chosen
+
+
+def panels(report: Report) -> list[Panel]:
+    """The panels of a report, by task type, on one scale."""
+    measured = [point.sparsity for curve in report.curves for point in curve.observed]
+    scale = _Scale(max(measured, default=0.5) or 0.5)
+    groups = [(t, group) for t in wording.task_types(report) for group in _groups(report, t)]
+    return [_panel(f"F{i}", task_type, group, report, scale) for i, (task_type, group) in enumerate(groups, 1)]
+
+
+def style(report: Report, method: str) -> int:
+    """The number of a method's colour, dash and marker, the same in every panel."""
+    return wording.methods(report).index(method) % STYLES + 1
+
+
+def _groups(report: Report, task_type: str) -> Iterator[list[Curve]]:
+    """The curves of a task type, in groups whose styles differ."""
+    for names in batched(wording.methods(report), STYLES):
+        group = [c for c in report.curves if c.task_type == task_type and c.sparsifier in names]
+        if group:
+            yield group
+
+
+def _panel(name: str, task_type: str, curves: Sequence[Curve], report: Report, scale: _Scale) -> Panel:
+    found = {(t.task_type, t.sparsifier): t for t in report.thresholds}
+    series = [
+        _series(curve, found.get((task_type, curve.sparsifier)), report, scale, row=i, rows=len(curves))
+        for i, curve in enumerate(curves)
+    ]
+    return Panel(
+        id=name,
+        title=task_type,
+        description=_describe(curves, series),
+        height=FIRST_ROW + ROW * len(series),
+        x_ticks=scale.ticks(),
+        y_ticks=[Tick(_y(share), f"{share:g}") for share in (0.0, 0.25, 0.5, 0.75, 1.0)],
+        hatched=_hatched(curves, scale),
+        series=series,
+    )
+
+
+def _series(curve: Curve, threshold: Threshold | None, report: Report, scale: _Scale, *, row: int, rows: int) -> Series:
+    """One method; ``row`` of ``rows`` says where its strip stands and how its points step aside."""
+    number = style(report, curve.sparsifier)
+    band = curve.band if curve.status == "ok" else None
+    level = threshold.level if threshold is not None and threshold.status == "ok" else None
+    row_y = FIRST_ROW + ROW * row
+    return Series(
+        id=curve.id,
+        style=number,
+        marker=MARKERS[number - 1],
+        method=curve.sparsifier,
+        said=_said(threshold, level),
+        line=_path(band.sparsity, band.median, scale) if band else "",
+        inner=_area(band.sparsity, band.lower_50, band.upper_50, scale) if band else "",
+        outer=_area(band.sparsity, band.lower_90, band.upper_90, scale) if band else "",
+        marks=[_mark(point, scale, DODGE * (row - (rows - 1) / 2)) for point in curve.observed],
+        strip=_strip(level, band, scale, row_y) if level else None,
+        row=row_y,
+        word="" if level or threshold is None else wording.absent(threshold)[0],
+    )
+
+
+def _said(threshold: Threshold | None, level: Level | None) -> str:
+    if level is not None:
+        return phrases.median(level)
+    return wording.absent(threshold)[0] if threshold is not None else "no threshold"
+
+
+def _strip(level: Level, band: Band | None, scale: _Scale, y: float) -> Strip:
+    """An end outside the measured range is drawn to the edge, with an arrow; a median outside has no marker."""
+    beyond = scale.x(level.last) if phrases.wholly_outside(level) == "right" else LEFT
+    below = scale.x(level.first) if phrases.wholly_outside(level) == "left" else RIGHT
+    low = beyond if level.lower is None else scale.x(level.lower)
+    high = below if level.upper is None else scale.x(level.upper)
+    median = level.median
+    return Strip(
+        y=y,
+        low=round(low, 1),
+        high=round(high, 1),
+        open_low=level.lower is None and low == LEFT,
+        open_high=level.upper is None and high == RIGHT,
+        median=None if median is None else round(scale.x(median), 1),
+        drop=None if median is None or band is None else _y(_interpolate(band, median)),
+    )
+
+
+def _mark(point: Observed, scale: _Scale, shift: float) -> Mark:
+    return Mark(
+        x=round(scale.x(point.sparsity) + shift, 1),
+        y=_y(point.accuracy),
+        low=_y(point.interval.lower),
+        high=_y(point.interval.upper),
+        label=f"{numbers.level(point.sparsity)}: {phrases.observed(point)}, n = {numbers.count(point.n_items)}",
+    )
+
+
+def _hatched(curves: Sequence[Curve], scale: _Scale) -> list[Point]:
+    """Stretches of the axis ``(x, width)`` where no method of the panel was measured."""
+    measured = sorted(point.sparsity for curve in curves for point in curve.observed)
+    if not measured:
+        return [(LEFT, RIGHT - LEFT)]
+    first, last = scale.x(measured[0]), scale.x(measured[-1])
+    return [(round(a, 1), round(b - a, 1)) for a, b in ((START, first), (last, RIGHT)) if b - a > 0.5]
+
+
+def _describe(curves: Sequence[Curve], series: Sequence[Series]) -> str:
+    """The picture in words, for who does not see it."""
+    said = ["Accuracy against sparsity."]
+    for curve, one in zip(curves, series, strict=True):
+        points = [f"{numbers.accuracy(p.accuracy)} at {numbers.level(p.sparsity)}" for p in curve.observed]
+        said.append(f"{one.method}: threshold {one.said}; observed accuracy {', '.join(points)}.")
+    return " ".join(said)
+
+
+def _interpolate(band: Band, sparsity: float) -> float:
+    """Height of the median line at a sparsity, linear in halvings."""
+    at = -log2(1 - sparsity)
+    grid = [-log2(1 - s) for s in band.sparsity]
+    for (x0, x1), (y0, y1) in zip(pairwise(grid), pairwise(band.median), strict=True):
+        if x0 <= at <= x1 and x1 > x0:
+            return y0 + (y1 - y0) * (at - x0) / (x1 - x0)
+    return band.median[-1]
+
+
+def _path(sparsity: Sequence[float], shares: Sequence[float], scale: _Scale) -> str:
+    return "M" + "L".join(f"{scale.x(s):.1f} {_y(a):.1f}" for s, a in zip(sparsity, shares, strict=True))
+
+
+def _area(sparsity: Sequence[float], low: Sequence[float], high: Sequence[float], scale: _Scale) -> str:
+    back = _path(sparsity[::-1], low[::-1], scale)
+    return f"{_path(sparsity, high, scale)}L{back[1:]}Z"
+
+
+def _y(share: float) -> float:
+    return round(BOTTOM - (BOTTOM - TOP) * share, 1)

@@ -1,0 +1,206 @@
+"""Findings -> rows of words: what each cell of the page says, decided here so that the template only places it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tolerance.findings import Check, Comparison, Report, Threshold
+from tolerance.reports import figures, numbers, phrases, wording
+
+GLYPHS = {
+    "held": "●",
+    "varies": "↔",
+    "not recorded": "○",
+    "decided": "●",
+    "undecided": "◐",
+    "out of range": "→",
+    "withheld": "✕",
+    "unanswerable": "✕",
+    "passed": "✓",
+    "failed": "✕",
+}
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A short fact or warning in the header; a warning leads to its place."""
+
+    text: str
+    target: str = ""
+
+
+@dataclass(frozen=True)
+class State:
+    """A word with its glyph, and a name for its colours."""
+
+    word: str
+    glyph: str
+    name: str
+
+
+@dataclass(frozen=True)
+class ThresholdRow:
+    """Cells of a threshold; ``kept`` pairs each measured level with a probability."""
+
+    id: str
+    task_type: str
+    method: str
+    unit: str
+    style: int
+    panel: str
+    items: str
+    levels: int
+    dense: tuple[str, str] | None
+    threshold: tuple[str, str] | None
+    absent: State | None
+    reason: str
+    kept: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class ComparisonRow:
+    """Cells of a comparison; ``probabilities``, each with its name, is empty where there is no answer."""
+
+    id: str
+    state: State
+    sentence: str
+    probabilities: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class CheckRow:
+    """Cells of a check of the fit."""
+
+    name: str
+    worst: str
+    limit: str
+    state: State
+    meaning: str
+
+
+@dataclass(frozen=True)
+class DataRow:
+    """Items of one task under one method, level by level."""
+
+    task: str
+    task_type: str
+    method: str
+    levels: list[tuple[str, str, str]]
+
+
+def state(word: str) -> State:
+    """The glyph and colours of a word."""
+    return State(word, GLYPHS[word], word.replace(" ", "-"))
+
+
+def facts(report: Report) -> list[Chip]:
+    """What the report rests on, in a few chips."""
+    data = report.data
+    levels = {numbers.level(cell.sparsity) for cell in data.cells if cell.sparsity > 0}
+    params = f", {numbers.quantity(data.params[0])} parameters" if len(data.params) == 1 else ""
+    models = data.models[0] if len(data.models) == 1 else f"{len(data.models)} models"
+    return [
+        Chip(f"{models}{params}"),
+        Chip(f"{numbers.count(data.n_rows)} answers to {numbers.count(data.n_items)} items"),
+        Chip(_counted(len(wording.task_types(report)), "task type")),
+        Chip(_counted(len(data.sparsifiers), "method")),
+        Chip(f"{_counted(len(levels), 'sparsity level')} above 0"),
+    ]
+
+
+def warnings(report: Report) -> list[Chip]:
+    """What a reader must know before quoting a number, each with the place that explains it."""
+    failed = sum(not check.passed for check in report.checks)
+    outside = sum(found.level is not None and found.level.median is None for found in _answered(report))
+    at_floor = sum(found.reason == "dense accuracy is at the guessing floor" for found in report.thresholds)
+    unreadable = sum(task.unreadable for task in report.data.tasks)
+    mixed = wording.different_units(report)
+    said = [
+        (failed, f"{failed} of {len(report.checks)} checks failed: conclusions withheld", "checks"),
+        (not report.data.has_dense, "No dense baseline: no thresholds", "limits"),
+        (outside, f"{_counted(outside, 'threshold')} outside the measured range", "thresholds"),
+        (at_floor, f"{_counted(at_floor, 'threshold')} unanswerable: dense accuracy at the floor", "thresholds"),
+        (len(mixed), "Methods remove fractions of different things", "comparisons"),
+        (unreadable, f"{_counted(unreadable, 'answer')} could not be read", "data"),
+    ]
+    return [Chip(text, target) for told, text, target in said if told]
+
+
+def thresholds(report: Report, panels: dict[str, str]) -> list[ThresholdRow]:
+    """One row per task type and method; ``panels`` has the figure of each threshold."""
+    return [_threshold(found, figures.style(report, found.sparsifier), panels[found.id]) for found in report.thresholds]
+
+
+def comparisons(report: Report, of: str) -> list[ComparisonRow]:
+    """The comparisons of task types, or of methods."""
+    return [_comparison(found) for found in report.comparisons if found.of == of]
+
+
+def checks(report: Report) -> list[CheckRow]:
+    """Every check, passed or not."""
+    return [_check(found) for found in report.checks]
+
+
+def data(report: Report) -> list[DataRow]:
+    """Items by task and method, level by level with the realised sparsity where it differs from the one asked for."""
+    types = {task.task: task.task_type for task in report.data.tasks}
+    rows: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
+    for cell in report.data.cells:
+        asked = numbers.level(cell.sparsity)
+        got = "" if cell.realised is None else numbers.level(cell.realised)
+        level = (asked, numbers.count(cell.n_items), "" if got == asked else got)
+        rows.setdefault((cell.task, cell.sparsifier), []).append(level)
+    return [DataRow(task, types.get(task, ""), method, levels) for (task, method), levels in rows.items()]
+
+
+def _answered(report: Report) -> Iterator[Threshold]:
+    return (found for found in report.thresholds if found.status == "ok")
+
+
+def _threshold(found: Threshold, style: int, panel: str) -> ThresholdRow:
+    level = found.level if found.status == "ok" else None
+    dense = found.dense if found.status != "withheld" else None
+    word, reason = wording.absent(found)
+    return ThresholdRow(
+        id=found.id,
+        task_type=found.task_type,
+        method=found.sparsifier,
+        unit=found.unit,
+        style=style,
+        panel=panel,
+        items=numbers.count(found.n_items),
+        levels=found.n_levels,
+        dense=phrases.accuracy(dense.value, dense.interval) if dense else None,
+        threshold=(phrases.median(level), phrases.ends(level)) if level else None,
+        absent=None if level else state(word),
+        reason="" if level else reason,
+        kept=[(numbers.level(k.sparsity), numbers.probability(k.probability)) for k in found.kept] if level else [],
+    )
+
+
+def _comparison(found: Comparison) -> ComparisonRow:
+    answered = found.status == "ok" and found.verdict is not None
+    word = wording.absent(found)[0]
+    if answered:
+        word = "decided" if found.verdict in ("first", "second") else str(found.verdict)
+    shares = ((found.first, found.prob_first), (found.second, found.prob_second), ("neither", found.prob_neither))
+    return ComparisonRow(
+        id=found.id,
+        state=state(word),
+        sentence=wording.comparison(found),
+        probabilities=[(of, numbers.probability(p)) for of, p in shares if answered and p is not None],
+    )
+
+
+def _check(found: Check) -> CheckRow:
+    worst, limit = numbers.against(found.worst, found.limit)
+    return CheckRow(
+        name=phrases.capitalised(found.name),
+        worst=worst,
+        limit=f"{found.sense} {limit}",
+        state=state("passed" if found.passed else "failed"),
+        meaning=found.meaning,
+    )
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{numbers.count(n)} {noun}" if n == 1 else f"{numbers.count(n)} {noun}s"

@@ -1,0 +1,335 @@
+"""Example reports built by hand, one per state that a page must show. The numbers are invented."""
+
+from math import log2
+from typing import Any
+
+from tolerance import findings as say
+from tolerance.intervals import Estimate, Interval
+
+LEVELS = (0.0, 0.5, 0.67, 0.8, 0.9, 0.95)
+GRID = 41
+ITEMS = 192
+# task type -> (task, dense accuracy, chance); method -> half-life in halvings, per task type
+TASKS = {
+    "retrieval": ("kv-lookup", 0.97, 0.0),
+    "multi-hop": ("two-hop", 0.88, 0.25),
+    "aggregation": ("common-word", 0.92, 0.0),
+}
+DEPTH = {
+    "top-k": {"retrieval": 3.9, "multi-hop": 2.1, "aggregation": 3.0},
+    "streaming": {"retrieval": 1.9, "multi-hop": 1.5, "aggregation": 3.1},
+}
+FAILED: say.Reason = "fit failed its checks"
+NO_DENSE: say.Reason = "no dense baseline"
+AT_FLOOR: say.Reason = "dense accuracy is at the guessing floor"
+
+
+def normal() -> say.Report:
+    """Three task types under two methods, everything answered, one method comparison undecided."""
+    thresholds = [
+        threshold("retrieval", "top-k", level(0.912, 0.901, 0.923)),
+        threshold("multi-hop", "top-k", level(0.664, 0.601, 0.712)),
+        threshold("aggregation", "top-k", level(0.818, 0.784, 0.846)),
+        threshold("retrieval", "streaming", level(0.622, 0.571, 0.668)),
+        threshold("multi-hop", "streaming", level(0.531, None, 0.598, below=0.12)),
+        threshold("aggregation", "streaming", level(0.826, 0.795, 0.853)),
+    ]
+    return report(thresholds=thresholds, comparisons=comparisons())
+
+
+def censored() -> say.Report:
+    """One threshold beyond the measured range, one below it, and an order that lies outside it."""
+    thresholds = [
+        threshold("retrieval", "top-k", level(None, 0.933, None, beyond=0.83)),
+        threshold("multi-hop", "top-k", level(None, None, 0.572, below=0.91)),
+        threshold("retrieval", "streaming", level(None, None, None, beyond=0.99)),
+        threshold("multi-hop", "streaming", level(None, None, None, below=0.99)),
+    ]
+    found = [
+        compared("task types", "top-k", "retrieval", "multi-hop", 1.0, 0.0, "first"),
+        compared("task types", "streaming", "retrieval", "multi-hop", 1.0, 0.0, "first"),
+        compared("methods", "retrieval", "top-k", "streaming", 0.0, 0.18, "undecided"),
+        compared("methods", "multi-hop", "top-k", "streaming", 0.03, 0.01, "out of range"),
+    ]
+    return report(thresholds=thresholds, comparisons=found)
+
+
+def failed() -> say.Report:
+    """The fit failed two checks: nothing is concluded."""
+    thresholds = [threshold(t, m, None, status="withheld", reason=FAILED) for m in DEPTH for t in TASKS]
+    found = [c.model_copy(update=_no_answer("withheld", FAILED)) for c in comparisons()]
+    return report(
+        thresholds=thresholds, comparisons=found, checks=checks(rhat=1.0873, divergent=0.0312), fit_passed=False
+    )
+
+
+def without_dense() -> say.Report:
+    """No dense baseline: accuracy by level alone."""
+    thresholds = [threshold(t, m, None, status="unanswerable", reason=NO_DENSE) for m in DEPTH for t in TASKS]
+    found = [c.model_copy(update=_no_answer("unanswerable", NO_DENSE)) for c in comparisons()]
+    return report(thresholds=thresholds, comparisons=found, has_dense=False)
+
+
+def at_floor() -> say.Report:
+    """One task type answered, one whose dense accuracy is at the guessing floor."""
+    thresholds = [
+        threshold("retrieval", "top-k", level(0.912, 0.901, 0.923)),
+        threshold("multi-hop", "top-k", None, status="unanswerable", reason=AT_FLOOR),
+    ]
+    one = compared("task types", "top-k", "retrieval", "multi-hop", 0.5, 0.5, "undecided")
+    return report(thresholds=thresholds, comparisons=[one.model_copy(update=_no_answer("unanswerable", AT_FLOOR))])
+
+
+def hostile() -> say.Report:
+    """Names that are markup, in every place where a name can stand."""
+    text = normal().model_dump_json()
+    for name in ("retrieval", "top-k", "kv-lookup", "tiny-model", "causal-pairs"):
+        text = text.replace(
+            f'"{name}"', f'"</script><script>alert(`{name}`)</script>&amp;\'"'.replace("'\"", "'") + '"'
+        )
+    return say.Report.model_validate_json(text)
+
+
+def many_methods() -> say.Report:
+    """Eight methods on one task type, of two units: more than a panel holds."""
+    names = [f"method-{i}" for i in range(1, 9)]
+    levels = [level(0.5 + 0.05 * i, 0.48 + 0.05 * i, 0.52 + 0.05 * i) for i in range(1, 9)]
+    thresholds = [threshold("retrieval", name, at) for name, at in zip(names, levels, strict=True)]
+    thresholds[0] = thresholds[0].model_copy(update={"unit": "kv-entries"})
+    found = [compared("methods", "retrieval", names[0], other, 0.01, 0.99, "second") for other in names[1:]]
+    return report(thresholds=thresholds, comparisons=found)
+
+
+EXAMPLES = (normal, censored, failed, without_dense, at_floor, hostile, many_methods)
+
+
+def report(
+    *,
+    thresholds: list[say.Threshold],
+    comparisons: list[say.Comparison],
+    checks: list[say.Check] | None = None,
+    fit_passed: bool = True,
+    has_dense: bool = True,
+) -> say.Report:
+    types = list(dict.fromkeys(t.task_type for t in thresholds))
+    methods = list(dict.fromkeys(t.sparsifier for t in thresholds))
+    return say.Report(
+        id="7f3a91c2",
+        fit_passed=fit_passed,
+        retention=0.95,
+        interval_prob=0.90,
+        decision_prob=0.95,
+        data=data(types, methods, has_dense=has_dense),
+        held_constant=held_constant(),
+        curves=[curve(t, fit_passed=fit_passed, has_dense=has_dense) for t in thresholds],
+        thresholds=thresholds,
+        comparisons=comparisons,
+        checks=checks or globals()["checks"](),
+        caveats=["one model", "one context length", *([] if has_dense else ["no dense baseline"]), "items independent"],
+        provenance=provenance(),
+    )
+
+
+def threshold(
+    task_type: str,
+    sparsifier: str,
+    found: say.Level | None,
+    *,
+    status: say.Status = "ok",
+    reason: say.Reason | None = None,
+) -> say.Threshold:
+    _, dense, _ = TASKS[task_type]
+    shown = status == "ok" or reason == AT_FLOOR
+    return say.Threshold(
+        id=f"threshold-{task_type}-{sparsifier}",
+        task_type=task_type,
+        sparsifier=sparsifier,
+        unit="causal-pairs",
+        retention=0.95,
+        status=status,
+        reason=reason,
+        n_items=ITEMS,
+        n_levels=len(LEVELS) - 1,
+        dense=Estimate(value=dense, interval=eti(dense - 0.02, dense + 0.015)) if shown else None,
+        level=found,
+        kept=[say.Kept(sparsity=s, probability=_kept(found, s)) for s in LEVELS[1:]] if found else [],
+    )
+
+
+def level(
+    median: float | None, lower: float | None, upper: float | None, *, below: float = 0.0, beyond: float = 0.0
+) -> say.Level:
+    return say.Level(
+        median=median, lower=lower, upper=upper, prob=0.9, first=0.5, last=0.95, prob_below=below, prob_beyond=beyond
+    )
+
+
+def comparisons() -> list[say.Comparison]:
+    return [
+        compared("task types", "top-k", "retrieval", "multi-hop", 1.0, 0.0, "first"),
+        compared("task types", "top-k", "retrieval", "aggregation", 0.999, 0.001, "first"),
+        compared("task types", "top-k", "multi-hop", "aggregation", 0.0, 1.0, "second"),
+        compared("task types", "streaming", "retrieval", "multi-hop", 0.96, 0.04, "first"),
+        compared("task types", "streaming", "retrieval", "aggregation", 0.0, 1.0, "second"),
+        compared("task types", "streaming", "multi-hop", "aggregation", 0.0, 1.0, "second"),
+        compared("methods", "retrieval", "top-k", "streaming", 1.0, 0.0, "first"),
+        compared("methods", "multi-hop", "top-k", "streaming", 0.97, 0.03, "first"),
+        compared("methods", "aggregation", "top-k", "streaming", 0.38, 0.62, "undecided"),
+    ]
+
+
+def compared(
+    of: say.Compared, within: str, first: str, second: str, p_first: float, p_second: float, verdict: Any
+) -> say.Comparison:
+    return say.Comparison(
+        id=f"comparison-{within}-{first}-{second}",
+        of=of,
+        within=within,
+        first=first,
+        second=second,
+        status="ok",
+        reason=None,
+        prob_first=p_first,
+        prob_second=p_second,
+        prob_neither=1 - p_first - p_second,
+        verdict=verdict,
+    )
+
+
+def curve(found: say.Threshold, *, fit_passed: bool, has_dense: bool) -> say.Curve:
+    task, dense, chance = TASKS[found.task_type]
+    depth = DEPTH.get(found.sparsifier, DEPTH["top-k"])[found.task_type]
+    levels = LEVELS if has_dense else LEVELS[1:]
+    points = [(s, _accuracy(s, dense, chance, depth)) for s in levels]
+    return say.Curve(
+        id=f"curve-{found.task_type}-{found.sparsifier}",
+        task_type=found.task_type,
+        tasks=[task],
+        sparsifier=found.sparsifier,
+        unit=found.unit,
+        status="ok" if fit_passed else "withheld",
+        reason=None if fit_passed else FAILED,
+        observed=[
+            say.Observed(sparsity=s, accuracy=_wobble(a, i), interval=_wilson(_wobble(a, i)), n_items=ITEMS)
+            for i, (s, a) in enumerate(points)
+        ],
+        band=band(levels[0], dense, chance, depth) if fit_passed else None,
+    )
+
+
+def band(start: float, dense: float, chance: float, depth: float) -> say.Band:
+    low, high = -log2(1 - start), -log2(1 - LEVELS[-1])
+    at = [1 - 2 ** -(low + (high - low) * i / (GRID - 1)) for i in range(GRID)]
+    middle = [_accuracy(s, dense, chance, depth) for s in at]
+    wide = {n: [min(1.0, max(0.0, m + w)) for m in middle] for n, w in _WIDTHS.items()}
+    return say.Band(sparsity=at, median=middle, **wide)
+
+
+_WIDTHS = {"lower_50": -0.015, "upper_50": 0.015, "lower_90": -0.035, "upper_90": 0.035}
+
+
+def data(types: list[str], methods: list[str], *, has_dense: bool) -> say.Data:
+    tasks = [(TASKS[t][0], t, TASKS[t][2]) for t in types]
+    conditions = [("dense", 0.0)] * has_dense + [(m, s) for m in methods for s in LEVELS[1:]]
+    return say.Data(
+        n_rows=ITEMS * len(tasks) * len(conditions),
+        n_items=ITEMS * len(tasks),
+        n_paired=ITEMS * len(tasks),
+        models=["tiny-model"],
+        params=[3_214_080],
+        sparsifiers=methods,
+        context_lengths=[256],
+        has_dense=has_dense,
+        tasks=[
+            say.TaskData(
+                task=task,
+                task_type=task_type,
+                n_items=ITEMS,
+                n_rows=ITEMS * len(conditions),
+                chance=chance,
+                unreadable=7 if task_type == "multi-hop" else 0,
+                truncated=0,
+            )
+            for task, task_type, chance in tasks
+        ],
+        cells=[
+            say.CellData(task=task, sparsifier=m, sparsity=s, realised=s, n_items=ITEMS)
+            for task, _, _ in tasks
+            for m, s in conditions
+        ],
+    )
+
+
+def held_constant() -> list[say.HeldConstant]:
+    return [
+        axis("sparsity fraction", "varies", "fraction removed", 0.0, 0.95),
+        axis("compute", "varies", "FLOPs per item", 1.48e9, 1.73e9),
+        axis("parameters", "held", "parameters", 3_214_080, 3_214_080),
+        axis("active parameters", "held", "parameters per token", 3_214_080, 3_214_080),
+        axis("context length", "held", "tokens", 256, 256),
+        axis("KV memory", "not recorded", "bytes per item", None, None),
+        axis("inference budget", "held", "generated tokens per item", 1, 1),
+    ]
+
+
+def axis(name: say.Axis, state: Any, unit: str, low: float | None, high: float | None) -> say.HeldConstant:
+    return say.HeldConstant(axis=name, state=state, unit=unit, low=low, high=high)
+
+
+def checks(*, rhat: float = 1.0031, divergent: float = 0.0) -> list[say.Check]:
+    at_most, at_least = "at most", "at least"
+    return [
+        check("R-hat, largest", rhat, 1.01, at_most, "the chains disagree: the draws are not from one posterior"),
+        check("bulk ESS, smallest", 1873.2, 400, at_least, "too few independent draws for medians"),
+        check("tail ESS, smallest", 1511.9, 400, at_least, "too few independent draws for interval ends"),
+        check("divergent transitions, share", divergent, 0.001, at_most, "part of the posterior may be missing"),
+        check("E-BFMI, smallest", 0.91, 0.3, at_least, "heavy tails were explored too slowly"),
+    ]
+
+
+def check(name: str, worst: float, limit: float, sense: Any, meaning: str) -> say.Check:
+    passed = worst <= limit if sense == "at most" else worst >= limit
+    return say.Check(name=name, worst=worst, limit=limit, sense=sense, passed=passed, meaning=meaning)
+
+
+def provenance() -> say.Provenance:
+    return say.Provenance(
+        command="tolerance fit run --out analysis",
+        created="2026-11-23T21:46:00+00:00",
+        data_hash="0f4c2a9be17d",
+        seed=1_804_289_383,
+        sampler="NUTS (nutpie), 4 chains x (1000 warm-up + 1000 draws)",
+        draws=4000,
+        packages={"nutpie": "0.16.1", "pymc": "5.26.0", "sparsity-tolerance": "0.1.0"},
+        sources=["run"],
+    )
+
+
+def eti(lower: float, upper: float) -> Interval:
+    return Interval(kind="eti", prob=0.9, lower=lower, upper=upper)
+
+
+def _wilson(share: float) -> Interval:
+    half = 1.64 * (share * (1 - share) / ITEMS + 0.0001) ** 0.5
+    return Interval(kind="wilson", prob=0.9, lower=max(0.0, share - half), upper=min(1.0, share + half))
+
+
+def _accuracy(sparsity: float, dense: float, chance: float, depth: float) -> float:
+    halvings = -log2(1 - sparsity)
+    return chance + (dense - chance) / (1 + (halvings / depth) ** 6)
+
+
+def _wobble(share: float, i: int) -> float:
+    """A point off its curve, as observations are."""
+    return min(1.0, max(0.0, share + (0.012, -0.017, 0.009, -0.006, 0.02, -0.013)[i % 6]))
+
+
+def _kept(found: say.Level, sparsity: float) -> float:
+    if found.median is None:
+        return found.prob_beyond if found.censored == "right" else 0.04
+    return 1.0 if sparsity < (found.lower or 0) else 0.0 if sparsity > (found.upper or 1) else 0.42
+
+
+def _no_answer(status: say.Status, reason: say.Reason) -> dict[str, Any]:
+    empty = dict.fromkeys(("prob_first", "prob_second", "prob_neither", "verdict"))
+    return {"status": status, "reason": reason, **empty}
