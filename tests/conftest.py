@@ -1,6 +1,8 @@
 """Fixtures that several test files share, and the seed in the header."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -29,3 +31,13 @@ def table(frame: pd.DataFrame) -> pd.DataFrame:
 def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a random Llama of two layers that speaks the words dialect."""
     return save_llama(tmp_path_factory.mktemp("llama"))
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder in which ``tolerance demo`` was run with few items, and what it printed."""
+    folder = tmp_path_factory.mktemp("demo")
+    command = [sys.executable, "-m", "tolerance.cli", "demo", "--items", "16"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout

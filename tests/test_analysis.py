@@ -131,7 +131,7 @@ def test_the_data_are_counted(report):
 
 def test_without_a_dense_baseline_it_takes_a_word(table):
     sparse = table[table["sparsifier"] != "dense"]
-    with pytest.raises(DesignError, match="no dense baseline: the lowest level is 0.5.*--without-dense"):
+    with pytest.raises(DesignError, match=r"no dense baseline: the lowest level is 0\.5.*--without-dense"):
         analyse(sparse)
 
 

@@ -49,7 +49,7 @@ REPORTS_SEE = {"errors", "intervals", "findings", "reports"}
 
 
 def files():
-    tops = [p for p in (ROOT / "tolerance").glob("*.py")]
+    tops = list((ROOT / "tolerance").glob("*.py"))
     return [*tops, *(ROOT / "runners").rglob("*.py"), *(ROOT / "reports").rglob("*.py")]
 
 

@@ -95,7 +95,7 @@ def test_repeats_are_told_apart_by_replicate(frame):
 
 def test_dense_with_sparsity_is_refused(frame):
     frame.loc[0, ["sparsity_requested", "sparsity_realised"]] = 0.5
-    with pytest.raises(SchemaError, match="sparsifier is 'dense' but sparsity is 0.5"):
+    with pytest.raises(SchemaError, match=r"sparsifier is 'dense' but sparsity is 0\.5"):
         validate(frame)
 
 

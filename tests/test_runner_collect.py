@@ -165,7 +165,10 @@ def test_killed_at_random_moments_it_ends_with_the_same_rows(plan, undisturbed, 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"levels": [0, 1.4]}, "levels: 1.4 is outside [0, 1). A level is the fraction removed; was 1.4 given in percent"),
+        (
+            {"levels": [0, 1.4]},
+            "levels: 1.4 is outside [0, 1). A level is the fraction removed; was 1.4 given in percent",
+        ),
         ({"levels": [0, 50]}, "was 50 given in percent"),
         ({"levels": [0.5, 0.9]}, "levels: no dense baseline in [0.5, 0.9]. Add level 0"),
         ({"levels": [0]}, "has no sparse level"),

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -31,7 +32,7 @@ def test_reading_gives_what_was_written_however_it_was_cut(tmp_path_factory, fra
     folder = RunFolder.create(tmp_path_factory.mktemp("run"), manifest())
     with folder.writing():
         edges = [0, *sorted(cuts), len(frame)]
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in pairwise(edges):
             folder.write(f"{start:04d}", rows(frame.iloc[start:end]))
     pd.testing.assert_frame_equal(folder.read(), table)
 

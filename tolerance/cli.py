@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,7 @@ from tolerance.errors import StoreError, ToleranceError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.console import Console
 
     from tolerance.findings import Report
     from tolerance.runners.plan import Plan
@@ -130,7 +131,7 @@ def show(
     if as_json:
         typer.echo(json.dumps(summary.to_dict(), indent=1))
     else:
-        _show_table(summary.title, summary.table)
+        _show_table(summary.title, summary.to_text())
 
 
 def _collect(plan: "Plan", out: Path, *, device: str = "auto") -> None:
@@ -232,7 +233,7 @@ def _show_table(title: str, table: "pd.DataFrame") -> None:
     _console().print(shown)
 
 
-def _console(*, stderr: bool = False) -> Any:
+def _console(*, stderr: bool = False) -> "Console":
     from rich.console import Console
 
     return Console(stderr=stderr)

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -23,12 +23,15 @@ from tolerance.errors import StoreError
 from tolerance.manifest import digest, versions
 from tolerance.priors import PRIORS, Priors
 
+if TYPE_CHECKING:
+    from nutpie.sample import CompiledModel
+
 DRAWS, FACTS = "draws.zarr", "fit.json"
 PACKAGES = ("sparsity-tolerance", "pymc", "nutpie", "pytensor", "numba", "arviz", "numpy", "scipy", "pandas", "xarray")
 Stage = Callable[[str], None]
 # Helpers of the sampler, of no use afterwards.
 _PILOT_ONLY = ("_away", "_z")
-_LAST: dict[str, Any] = {}
+_LAST: "dict[str, CompiledModel]" = {}
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ def _sample(cells: Cells, settings: Settings, seed: int, stage: Stage) -> xr.Dat
     return _tidy(draws)
 
 
-def _compiled(cells: Cells, priors: Priors) -> Any:
+def _compiled(cells: Cells, priors: Priors) -> "CompiledModel":
     """The compiled model; the last one is kept, so that a second, longer run starts at once."""
     import nutpie
 

@@ -11,18 +11,36 @@ from tolerance.outcomes import level
 from tolerance.store import RunFolder
 
 PROB = 0.90
+CELL = ["task_type", "task", "model", "context_length", "sparsifier", "sparsity_requested"]
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A title and a table with one row for each task, sparsifier and requested level."""
+    """A title, and a table with one row for each cell: counts, accuracy and its Wilson interval."""
 
     title: str
-    table: pd.DataFrame
+    cells: pd.DataFrame
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {"title": self.title, "cells": self.table.to_dict("records")}
+        return {"title": self.title, "interval_prob": PROB, "cells": self.cells.to_dict("records")}
+
+    def to_text(self) -> pd.DataFrame:
+        """The table as short texts; model and context only where there are several."""
+        cells = self.cells
+        shown = pd.DataFrame({"task": cells["task"], "type": cells["task_type"]})
+        for column in ("model", "context_length"):
+            if cells[column].nunique() > 1:
+                shown[column.removesuffix("_length")] = cells[column].astype(str)
+        shown["method"] = cells["sparsifier"]
+        shown["sparsity"] = [f"{level:.3f}" for level in cells["sparsity"]]
+        shown["answers"] = cells["answers"].astype(str)
+        shown["accuracy"] = [f"{accuracy:.2f}" for accuracy in cells["accuracy"]]
+        ends = zip(cells["lower"], cells["upper"], strict=True)
+        shown[f"{PROB:.0%} int."] = [f"{low:.2f}-{high:.2f}" for low, high in ends]
+        if cells["unreadable"].any():
+            shown["unreadable"] = cells["unreadable"].astype(str)
+        return shown
 
 
 def summarise_run(path: Path) -> Summary:
@@ -33,27 +51,23 @@ def summarise_run(path: Path) -> Summary:
     """
     folder = RunFolder.open(path)
     outcomes = folder.read()
-    rows = []
-    groups = outcomes.assign(realised=level(outcomes), context_length=outcomes["context_length"].astype("object")).groupby(
-        ["task_type", "task", "model", "context_length", "sparsifier", "sparsity_requested"], dropna=False
+    table = outcomes.assign(
+        sparsity=level(outcomes),
+        context_length=outcomes["context_length"].fillna(0).astype("int64"),
+        unreadable=~outcomes["parse_ok"].fillna(value=True).astype(bool),
     )
-    for (task_type, task, model, context, sparsifier, requested), group in groups:
-        interval = wilson(float(group["score"].sum()), len(group), PROB)
-        rows.append(
-            {
-                "task type": task_type,
-                "task": task,
-                "model": model,
-                "context": context,
-                "method": sparsifier,
-                "requested": requested,
-                "realised": round(float(group["realised"].mean()), 4),
-                "answers": len(group),
-                "accuracy": round(float(group["score"].mean()), 4),
-                f"{PROB:.0%} low": round(interval.lower, 4),
-                f"{PROB:.0%} high": round(interval.upper, 4),
-                "unreadable": int((~group["parse_ok"].fillna(value=True)).sum()),
-            }
+    cells = (
+        table.groupby(CELL, dropna=False)
+        .agg(
+            sparsity=("sparsity", "mean"),
+            answers=("score", "size"),
+            accuracy=("score", "mean"),
+            unreadable=("unreadable", "sum"),
         )
-    origin = folder.manifest.origin
-    return Summary(f"{path}: {len(outcomes):,} answers, {origin}, run {folder.manifest.run_id}", pd.DataFrame(rows))
+        .reset_index()
+    )
+    ends = [wilson(a * n, n, PROB) for a, n in zip(cells["accuracy"], cells["answers"], strict=True)]
+    cells = cells.assign(lower=[e.lower for e in ends], upper=[e.upper for e in ends])
+    models = ", ".join(sorted(set(outcomes["model"])))
+    origin = f"{folder.manifest.origin}, run {folder.manifest.run_id}"
+    return Summary(f"{path}: {len(outcomes):,} answers of {models} ({origin})", cells)

@@ -22,7 +22,9 @@ CELL = KEY[:-1]
 def main() -> None:
     """Print one line a cell."""
     here = read_run(Path(sys.argv[1]))
-    there = validate(pd.read_parquet(sys.argv[2] if len(sys.argv) > 2 else Path(__file__).with_name("outcomes.parquet")))
+    there = validate(
+        pd.read_parquet(sys.argv[2] if len(sys.argv) > 2 else Path(__file__).with_name("outcomes.parquet"))
+    )
     both = here.merge(there, on=KEY, suffixes=("_here", "_there"), validate="one_to_one")
     assert len(both) == len(here) == len(there), "the two runs hold different items"
     both["differs"] = both["answer_here"] != both["answer_there"]
