@@ -7,12 +7,18 @@ kept one, so it cannot do this.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
+from transformers.cache_utils import DynamicCache, DynamicLayer
+from transformers.pytorch_utils import Conv1D
 
 from tolerance.runners.generate import Answer
 from tolerance.runners.models import LoadedModel
 from tolerance.runners.sparsifiers.base import Sparsifier
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,8 @@ class Shape:
     output_weights: int
     query_key_dim: int
     value_dim: int
-    kv_bytes_per_token: int
+    kv_bytes_per_token: int  # of one layer
+    kv_windows: tuple[int | None, ...]  # tokens that each layer's cache can hold at most
     kv_bytes_per_pair: float
 
 
@@ -39,22 +46,28 @@ class Cost:
 
 
 def shape(loaded: LoadedModel) -> Shape | None:
-    """The shape of a model of plain attention layers; None where the forms do not hold (experts, latent attention)."""
+    """The shape of a model whose layers all are plain attention layers.
+
+    None where the forms do not hold: experts, latent attention, layers that keep something else than keys and values.
+    """
     config = loaded.model.config.get_text_config()
     heads = getattr(config, "num_attention_heads", None)
-    if loaded.params_active is None or heads is None or hasattr(config, "kv_lora_rank"):
+    windows = _windows(config)
+    if loaded.params_active is None or heads is None or hasattr(config, "kv_lora_rank") or windows is None:
         return None
     kv_heads = getattr(config, "num_key_value_heads", None) or heads
     dim = getattr(config, "head_dim", None) or config.hidden_size // heads
     output = loaded.model.get_output_embeddings()
-    linear = [m for m in loaded.model.modules() if isinstance(m, torch.nn.Linear) and m is not output]
+    # GPT-2's linear layers are transformers' own class
+    linear = [m for m in loaded.model.modules() if isinstance(m, torch.nn.Linear | Conv1D) and m is not output]
     element = next(loaded.model.parameters()).element_size()
     return Shape(
         linear_weights=sum(m.weight.numel() for m in linear),
         output_weights=0 if output is None else output.weight.numel(),
         query_key_dim=dim,
         value_dim=dim,
-        kv_bytes_per_token=2 * loaded.n_layers * kv_heads * dim * element,
+        kv_bytes_per_token=2 * kv_heads * dim * element,
+        kv_windows=windows,
         kv_bytes_per_pair=2 * dim * element * kv_heads / heads,
     )
 
@@ -73,6 +86,17 @@ def cost(form: Shape, answer: Answer, sparsifier: Sparsifier | None, phases: fro
         flops_linear=2.0 * tokens * form.linear_weights + 2.0 * form.output_weights * (1 + steps),
         flops_attention=2.0 * (form.query_key_dim + form.value_dim) * kept,
         flops_selection=2.0 * form.query_key_dim * scored,
-        kv_bytes_allocated=float(form.kv_bytes_per_token * tokens),
+        kv_bytes_allocated=float(
+            form.kv_bytes_per_token * sum(tokens if most is None else min(tokens, most) for most in form.kv_windows)
+        ),
         kv_bytes_read=form.kv_bytes_per_pair * answer.decode.kept,
     )
+
+
+def _windows(config: "PretrainedConfig") -> tuple[int | None, ...] | None:
+    """Tokens that each layer's cache holds at most (None: all of them); None if a layer caches something else."""
+    layers = DynamicCache(config=config).layers
+    if not all(isinstance(layer, DynamicLayer) for layer in layers):
+        return None
+    # a window of w keeps w - 1 tokens: the current one makes it full
+    return tuple(layer.sliding_window - 1 if hasattr(layer, "sliding_window") else None for layer in layers)

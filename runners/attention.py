@@ -55,16 +55,15 @@ class Control:
         """The sparsifier that acts in this phase, if any."""
         return self.sparsifier if self.level > 0 and self.phase in self.phases else None
 
-    def count(self, layer: int, keep: torch.Tensor, visible: torch.Tensor, heads: int) -> None:
-        """Add one layer's pairs."""
+    def count(self, layer: int, kept: torch.Tensor, visible: torch.Tensor) -> None:
+        """Add one layer's pairs, given for each query ``(row, query)``."""
         self.calls[layer] += 1
-        kept, seen = (self._pairs(mask, heads) for mask in (keep, visible))
+        kept, seen = (self._of_rows(pairs) for pairs in (kept, visible))
         total = self.pairs.setdefault(self.phase, Pairs(torch.zeros_like(kept), torch.zeros_like(seen)))
         total.kept += kept
         total.visible += seen
 
-    def _pairs(self, mask: torch.Tensor, heads: int) -> torch.Tensor:
-        per_query = mask.sum((1, 3)) * (heads // mask.shape[1])
+    def _of_rows(self, per_query: torch.Tensor) -> torch.Tensor:
         return per_query.sum(1) if self.real is None else (per_query * self.real).sum(1)
 
 
@@ -146,17 +145,18 @@ def attention(
     heads = query.shape[1]
     visible = _visible(attention_mask[..., : key.shape[2]], None if control is None else control.real)
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    chooser = None if control is None else control.active
-    if control is None or chooser is None:
-        keep = visible
+    if control is None:
+        return _attend(query, key, value, visible, scaling, softcap, s_aux).transpose(1, 2).contiguous(), None
+    chooser = control.active
+    seen = kept = _pairs(visible, heads)
+    if chooser is None:
         out = _attend(query, key, value, visible, scaling, softcap, s_aux)
     elif not chooser.needs_scores:
-        keep = chooser.keep(None, visible, control.level)
-        out = _attend(query, key, value, keep, scaling, softcap, s_aux)
+        keep = torch.cat([chooser.keep(None, part, control.level) for part in _parts(visible)], 2)
+        out, kept = _attend(query, key, value, keep, scaling, softcap, s_aux), _pairs(keep, heads)
     else:
-        out, keep = _attend_choosing(query, key, value, visible, scaling, softcap, s_aux, chooser, control.level)
-    if control is not None:
-        control.count(int(getattr(module, "layer_idx", 0) or 0), keep, visible, heads)
+        out, kept = _attend_choosing(query, key, value, visible, scaling, softcap, s_aux, chooser, control.level)
+    control.count(int(getattr(module, "layer_idx", 0) or 0), kept, seen)
     return out.transpose(1, 2).contiguous(), None
 
 
@@ -201,12 +201,14 @@ def _attend_choosing(
     chooser: Sparsifier,
     level: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Attention with pairs chosen by score, in chunks of queries so that memory stays bounded."""
-    rows, heads, queries, _ = query.shape
+    """Attention with pairs chosen by score, and how many each query kept ``(row, query)``.
+
+    In chunks of queries: no mask of every head over all pairs is ever held.
+    """
+    heads, queries = query.shape[1:3]
     keys = key.shape[2]
-    step = max(1, CHUNK_BYTES.get(query.device.type, CHUNK_BYTES["cuda"]) // (4 * rows * heads * keys))
-    outs = []
-    keeps = visible.new_zeros(rows, heads, queries, keys)
+    step = _chunk(visible, heads)
+    outs, kept = [], []
     for start in range(0, queries, step):
         part = slice(start, start + step)
         # Queries are the last of the keys, so no query of this chunk sees past here.
@@ -215,13 +217,35 @@ def _attend_choosing(
         seen = visible[:, :, part, seen_keys]
         keep = chooser.keep(scores.masked_fill(~seen, float("-inf")), seen, level)
         outs.append(_weigh(scores, keep, value[:, :, seen_keys], s_aux))
-        keeps[:, :, part, seen_keys] = keep
-    return torch.cat(outs, 2), keeps
+        kept.append(_pairs(keep, heads))
+    return torch.cat(outs, 2), torch.cat(kept, 1)
+
+
+def _chunk(visible: torch.Tensor, heads: int) -> int:
+    """Queries whose float32 scores of all heads fill one chunk."""
+    rows, _, _, keys = visible.shape
+    return max(1, CHUNK_BYTES.get(visible.device.type, CHUNK_BYTES["cuda"]) // (4 * rows * heads * keys))
+
+
+def _pairs(mask: torch.Tensor, heads: int) -> torch.Tensor:
+    """Pairs of a mask that one or all heads share, for each query ``(row, query)``."""
+    # torch sums booleans on a CPU through a copy of eight bytes each, so in chunks
+    return torch.cat([part.sum((1, 3)) for part in _parts(mask)], 1) * (heads // mask.shape[1])
+
+
+def _parts(mask: torch.Tensor) -> Iterator[torch.Tensor]:
+    """A mask in chunks of queries."""
+    step = _chunk(mask, mask.shape[1])
+    return (mask[:, :, start : start + step] for start in range(0, mask.shape[2], step))
 
 
 def _scores(query: torch.Tensor, key: torch.Tensor, scaling: float, softcap: float | None) -> torch.Tensor:
-    """Scaled scores in float32 ``(row, head, query, key)``."""
-    scores = (query @ _spread(key, query.shape[1]).transpose(2, 3)).float() * scaling
+    """Scaled scores, float32 or finer ``(row, head, query, key)``.
+
+    Multiplied in that precision: bfloat16 products would tie by the dozen, unscaled float16 ones can overflow.
+    """
+    precision = torch.promote_types(query.dtype, torch.float32)
+    scores = query.to(precision) * scaling @ _spread(key, query.shape[1]).to(precision).transpose(2, 3)
     return scores if softcap is None else softcap * torch.tanh(scores / softcap)
 
 

@@ -12,12 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tolerance.errors import ToleranceError
+from tolerance.errors import StoreError, ToleranceError
 from tolerance.manifest import Manifest
 from tolerance.outcomes import DENSE
 from tolerance.runners.plan import Block, Plan, blocks
 from tolerance.store import RunFolder
+
+if TYPE_CHECKING:
+    from tolerance.runners.worker import Worker
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,8 @@ def collect(
 
     Raises:
         RunnerError: a model cannot be loaded or fails its self-check; nothing is written then.
-        StoreError: the folder holds something else, or another process writes there.
+        StoreError: the folder holds something else, another process writes there, or a model's weights are not those
+            that answered before.
     """
     from tolerance.runners.worker import Worker
 
@@ -53,7 +58,8 @@ def collect(
         "collected", plan.to_dict(), created=datetime.now(UTC).isoformat(timespec="seconds"), command=command
     )
     wanted = blocks(plan)
-    done = _finished(out, manifest)
+    there = RunFolder.find(out, manifest)
+    done = set() if there is None else there.blocks() - {shard.stem for shard in there.damaged()}
     todo = [block for block in wanted if block.name not in done]
     worker: Worker | None = None
     if todo:
@@ -68,17 +74,25 @@ def collect(
         for block in todo:
             if worker is None or worker.model != block.model:
                 worker = Worker(plan, block.model, device)
+            folder = _note(folder, worker)
             folder.write(block.name, [{**row, "run_id": manifest.run_id} for row in worker.answer(block)])
             meter.add(block)
     return folder
 
 
-def _finished(out: Path, manifest: Manifest) -> set[str]:
-    """Blocks on disk, if there is a run; refuses another plan's folder before a model is loaded."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return set()
-    folder = RunFolder.create(out, manifest)
-    return folder.blocks() - {shard.stem for shard in folder.damaged()}
+def _note(folder: RunFolder, worker: "Worker") -> RunFolder:
+    """A model's revision and self-check stand in the manifest; a second revision in one run is refused."""
+    loaded, models = worker.loaded, folder.manifest.notes.get("models", {})
+    there = models.get(worker.model)
+    if there is None:
+        entry = {"revision": loaded.revision, "self_check": worker.checked.to_dict()}
+        return folder.noted({"models": {**models, worker.model: entry}})
+    if there["revision"] != loaded.revision:
+        raise StoreError(
+            f"{folder.path}: model {worker.model} has other weights now ({loaded.revision}) than those that answered "
+            f"before ({there['revision']}). Restore them, or collect into a new folder; nothing was written."
+        )
+    return folder
 
 
 class _Meter:

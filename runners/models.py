@@ -114,12 +114,21 @@ def _read(name: str, where: str, dtype: "torch.dtype") -> "tuple[PreTrainedModel
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(where, dtype=dtype, use_safetensors=True, trust_remote_code=False)
+        model, loading = AutoModelForCausalLM.from_pretrained(
+            where, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+        )
     except Exception as error:  # whatever a broken folder makes transformers, safetensors or the hub raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise RunnerError(
             f"model {name}: cannot be loaded ({reason}). Give a readable model folder or hub name."
         ) from error
+    # transformers would fill these in at random, with a warning that we silence
+    missing = sorted(loading["missing_keys"])
+    if missing:
+        raise RunnerError(
+            f"model {name}: weights missing for {missing[0]} ({len(missing)} such). Give a complete checkpoint of a "
+            "causal language model."
+        )
     return model, tokenizer
 
 

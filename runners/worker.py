@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+from tolerance.errors import RunnerError
 from tolerance.outcomes import DENSE
 from tolerance.runners import accounting, selfcheck
 from tolerance.runners import tasks as task_registry
@@ -31,6 +32,28 @@ class Worker:
         self.dialect = dialect(self.loaded.dialect, self.loaded.tokenizer)
         self.form = accounting.shape(self.loaded)
         self.phases: frozenset[Phase] = frozenset(PHASES[plan.phase])  # type: ignore[arg-type]
+        self._require_room()
+
+    def _require_room(self) -> None:
+        """The first item of every task and context can be written, and fits the positions the model was made for."""
+        config = self.loaded.model.config.get_text_config()
+        most = getattr(config, "max_position_embeddings", None)
+        for name in self.plan.tasks:
+            for context in self.plan.context_lengths:
+                prompt = task_registry.get(name).item(self.dialect, context, self.plan.seed, 0).prompt
+                special = self.dialect.adds_special_tokens
+                ids = self.loaded.tokenizer(prompt, add_special_tokens=special, verbose=False).input_ids
+                if most is not None and len(ids) + self.max_new_tokens > most:
+                    raise RunnerError(
+                        f"model {self.model}: {name} at context length {context} takes {len(ids)} tokens and "
+                        f"{self.max_new_tokens} for the answer, more than the model's {most} positions. Ask for a "
+                        "shorter context."
+                    )
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Tokens that an answer may take: the plan's, or else the dialect's."""
+        return self.plan.max_new_tokens or self.dialect.max_new_tokens
 
     def answer(self, block: Block) -> list[Row]:
         """Answer the items of a block in one batch."""
@@ -43,7 +66,7 @@ class Worker:
                 self.loaded,
                 [item.prompt for item in items],
                 control,
-                max_new_tokens=self.plan.max_new_tokens or self.dialect.max_new_tokens,
+                max_new_tokens=self.max_new_tokens,
                 special_tokens=self.dialect.adds_special_tokens,
             )
         seconds = (time.perf_counter() - started) / len(items)

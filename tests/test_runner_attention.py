@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 from transformers import (
     BloomConfig,
     FalconConfig,
@@ -198,6 +199,16 @@ def test_a_broken_model_folder_is_one_clear_line(tmp_path, break_it, said):
     with pytest.raises(RunnerError, match=said) as error:
         load(str(folder), device="cpu")
     assert "\n" not in str(error.value)
+
+
+def test_weights_that_are_missing_are_not_made_up(tmp_path):
+    folder = save_llama(tmp_path)
+    whole = load_file(folder / "model.safetensors")
+    save_file(
+        {k: v for k, v in whole.items() if "layers.1.mlp" not in k}, folder / "model.safetensors", {"format": "pt"}
+    )
+    with pytest.raises(RunnerError, match=r"weights missing for model\.layers\.1\.mlp"):
+        load(str(folder), device="cpu")
 
 
 def test_a_folder_that_is_not_there_and_a_device_that_is_not_there(llama):

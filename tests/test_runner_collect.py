@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import MistralConfig
 
-from tests.tiny_models import save_llama
+from tests.tiny_models import COMMON, load_random, save_llama
 from tolerance import RunnerError, SchemaError, StoreError, read_run
 from tolerance.runners import accounting
 from tolerance.runners.attention import imposing
@@ -176,6 +177,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_rows(plan, undisturbed, 
         ({"levels": [0, 0.5, 0.5]}, "0.5 is given twice"),
         ({"sparsifiers": ["topk"]}, "sparsifiers: sparsifier 'topk' unknown. Known: top-k, streaming"),
         ({"sparsifiers": [{"streaming": {"sink": 4}}]}, "option sink unknown; it has sinks"),
+        ({"sparsifiers": [{"streaming": {"sinks": -1}}]}, "sinks: -1, expected a whole number, at least 0"),
         ({"sparsifiers": [{"top-k": 4}]}, "expected a name or {name: {option: value}}"),
         ({"tasks": ["squad"]}, "tasks: task 'squad' unknown. Known: kv-lookup, two-hop, common-word"),
         ({"items": 0}, "items: 0, expected a whole number, at least 1"),
@@ -259,3 +261,39 @@ def test_english_prompts_run_on_a_model_without_a_dialect(tmp_path):
     table = collect(plan, tmp_path / "run", device="cpu").read()
     assert table["item_id"].str.contains("/english/").all()
     assert table["generated_tokens"].max() <= dialect("english", load(str(folder)).tokenizer).max_new_tokens
+
+
+def test_the_manifest_holds_the_self_check_and_other_weights_are_refused(plan, tmp_path):
+    model = save_llama(tmp_path / "model")
+    mine = replace(plan, models=(str(model),))
+    folder = collect(mine, tmp_path / "run", device="cpu")
+    note = json.loads((folder.path / "manifest.json").read_text())["notes"]["models"][str(model)]
+    assert note["self_check"]["covered_layers"] == 1
+    folder.shards()[0].unlink()
+    before = len(folder.shards())
+    save_llama(model, rms_norm_eps=1e-6, initializer_range=0.05)
+    with pytest.raises(StoreError, match="has other weights now"):
+        collect(mine, folder.path, device="cpu")
+    assert len(folder.shards()) == before
+
+
+def test_half_a_manifest_of_a_killed_run_is_no_obstacle(plan, undisturbed, tmp_path):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / ".manifest.json.tmp").write_text('{"plan": ')
+    same(collect(plan, out, device="cpu").read(), undisturbed.read())
+
+
+def test_a_context_beyond_the_models_positions_is_refused(plan, tmp_path):
+    with pytest.raises(RunnerError, match="more than the model's 512 positions"):
+        collect(replace(plan, context_lengths=(512,)), tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_window_bounds_what_a_layer_caches(tmp_path):
+    windowed = load_random(MistralConfig(**COMMON, num_key_value_heads=4, sliding_window=16), tmp_path)
+    prompt = TASKS["kv-lookup"].item(Words(), 64, 0, 0).prompt
+    with imposing() as control:
+        (got,) = answer(windowed, [prompt], control, max_new_tokens=1, special_tokens=True)
+    cost = accounting.cost(accounting.shape(windowed), got, None, frozenset())
+    assert cost.kv_bytes_allocated == 2 * (2 * 32 * 4) * 15

@@ -8,7 +8,7 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +41,28 @@ class RunFolder:
         Raises:
             StoreError: the folder holds something else, or a run of another plan.
         """
+        there = cls.find(path, manifest)
+        if there is not None:
+            return there
+        path.mkdir(parents=True, exist_ok=True)
+        _write_atomically(path / MANIFEST, manifest.to_json().encode())
+        return cls(path, manifest)
+
+    @classmethod
+    def find(cls, path: Path, manifest: Manifest) -> "RunFolder | None":
+        """The run of this plan that is there; None where one can be started. Writes nothing.
+
+        Raises:
+            StoreError: the folder holds something else, or a run of another plan.
+        """
         if (path / MANIFEST).exists():
             there = cls.open(path)
             _same_plan(path, there.manifest, manifest)
             return there
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        # A writer that was killed before its manifest stood leaves half of one.
+        if path.exists() and (not path.is_dir() or {p.name for p in path.iterdir()} - {f".{MANIFEST}.tmp"}):
             raise StoreError(f"{path}: exists and is no run folder. Give a new or empty folder; nothing was written.")
-        (path / SHARDS).mkdir(parents=True, exist_ok=True)
-        _write_atomically(path / MANIFEST, manifest.to_json().encode())
-        return cls(path, manifest)
+        return None
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
@@ -101,6 +114,12 @@ class RunFolder:
         aside = self.path / QUARANTINE
         aside.mkdir(exist_ok=True)
         return shard.rename(aside / shard.name)
+
+    def noted(self, notes: Mapping[str, Any]) -> "RunFolder":
+        """The run with notes added to its manifest, on disk too. Call inside `writing`."""
+        manifest = replace(self.manifest, notes={**self.manifest.notes, **notes})
+        _write_atomically(self.path / MANIFEST, manifest.to_json().encode())
+        return replace(self, manifest=manifest)
 
     def write(self, block: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write one block of outcomes as one shard, whole or not at all. Call inside `writing`.

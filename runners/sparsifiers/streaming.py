@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from tolerance.errors import SchemaError
 from tolerance.runners.sparsifiers.base import Sparsifier, budget
 
 if TYPE_CHECKING:
@@ -16,6 +17,10 @@ class Streaming(Sparsifier):
     sinks: int = 4
     name: ClassVar[str] = "streaming"
     needs_scores: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.sinks, bool) or not isinstance(self.sinks, int) or self.sinks < 0:
+            raise SchemaError(f"sparsifier 'streaming': sinks: {self.sinks!r}, expected a whole number, at least 0.")
 
     def keep(self, scores: "torch.Tensor | None", visible: "torch.Tensor", level: float) -> "torch.Tensor":
         """See `Sparsifier.keep`. The current token is always kept."""

@@ -96,8 +96,8 @@ class English:
         return max(2, min(context_length // 40, 48))
 
     def n_chains(self, context_length: int) -> int:
-        """One chain in eighty tokens, 1 to 16."""
-        return max(1, min(context_length // 80, 16))
+        """One chain in eighty tokens, 2 to 16: a single chain would leave nothing to choose."""
+        return max(2, min(context_length // 80, 16))
 
     def n_words(self, candidates: list[str], context_length: int) -> int:
         """So many that the list stays just below the context length."""
@@ -128,9 +128,14 @@ class English:
         return _FACT[puzzle.question].format(*puzzle.facts[index])
 
     def _sentences(self, puzzle: Puzzle, context_length: int, rng: random.Random) -> tuple[str, list[float]]:
-        """Facts at random places among filler; filler is dropped until the whole fits."""
+        """Facts at random places among filler; the last filler loses words until the whole fits."""
         facts = [self._fact(puzzle, i) for i in range(len(puzzle.facts))]
         room = context_length - self.count(" ".join(facts))
+        if room < 0:
+            raise SchemaError(
+                f"context_lengths: {context_length}: {len(facts)} facts take {context_length - room} of this model's "
+                f"tokens. Ask for at least {2 * (context_length - room)}."
+            )
         filler: list[str] = []
         while room > 0:
             filler.append(rng.choice(_FILLER))
@@ -139,9 +144,13 @@ class English:
         rng.shuffle(order)
         sentences = [*facts, *filler]
         while filler and self.count(" ".join(sentences[i] for i in order)) > context_length:
-            order.remove(len(sentences) - 1)
-            sentences.pop()
-            filler.pop()
+            shorter = filler[-1].rstrip(".").split()[:-1]
+            if shorter:
+                filler[-1] = sentences[-1] = " ".join(shorter) + "."
+            else:
+                order.remove(len(sentences) - 1)
+                sentences.pop()
+                filler.pop()
         places = [order.index(i) / len(order) for i in range(len(facts))]
         return " ".join(sentences[i] for i in order), places
 

@@ -14,10 +14,12 @@ class KeyValueLookup(Task):
     task_type: ClassVar[str] = "single-qa"
 
     def puzzle(self, dialect: Dialect, context_length: int, rng: random.Random) -> Puzzle:
-        """See `Task.puzzle`. Keys are distinct; values may repeat."""
+        """See `Task.puzzle`. Keys are distinct; values may repeat, but there are two at least to choose from."""
         n = dialect.n_facts(context_length)
         keys = rng.sample(entities(), n)
         values = rng.choices(entities(), k=n)
+        while len(set(values)) < 2:
+            values = rng.choices(entities(), k=n)
         asked = rng.randrange(n)
         return Puzzle(
             "lookup",
