@@ -16,8 +16,9 @@ from tolerance.runners.models import LoadedModel
 from tolerance.runners.sparsifiers.base import Sparsifier
 
 LENGTH, SHORT, ROWS = 48, 29, 2
-# Largest difference of logits, relative to their largest size, that rounding explains.
-TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 6e-2}
+# Largest difference of logits, relative to their largest size, that rounding explains. For float64 that is the
+# rounding of the reference: eager attention takes its softmax in float32.
+TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 6e-2}
 
 
 @dataclass(frozen=True)

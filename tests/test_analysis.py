@@ -1,10 +1,12 @@
 """From outcomes to findings: known truths are found, what cannot be said is not said, and failed fits say nothing."""
 
+import shutil
+
 import numpy as np
 import pytest
 
 from tests.simulated import outcomes, threshold
-from tolerance import DesignError, Settings, analyse, read_report, validate
+from tolerance import DesignError, Settings, StoreError, analyse, read_report, validate
 from tolerance.analysis import Question
 from tolerance.cells import collapse
 from tolerance.estimands import order, type_curves
@@ -153,6 +155,24 @@ def test_a_fit_that_fails_is_withheld_everywhere(table):
     assert all(c.band is None and c.status == "withheld" for c in report.curves)
     assert all(t.level is None and t.dense is None and t.kept == [] for t in report.thresholds)
     assert all(c.prob_first is None and c.verdict is None for c in report.comparisons)
+
+
+def test_a_fit_that_had_to_be_repeated_is_not_repeated_again(table, tmp_path):
+    hasty = Settings(chains=2, tune=300, draws=100, pilot_tune=100, pilot_draws=100)
+    stages = []
+    first = analyse(table, settings=hasty, folder=tmp_path, stage=stages.append)
+    assert stages.count("sampling") > 1
+    stages.clear()
+    again = analyse(table, settings=hasty, folder=tmp_path, stage=stages.append)
+    assert "sampling" not in stages
+    assert [c.worst for c in again.checks] == [c.worst for c in first.checks]
+
+
+def test_draws_that_were_damaged_are_named(table, folder, report, tmp_path):
+    shutil.copytree(folder, tmp_path / "copy")
+    shutil.rmtree(tmp_path / "copy" / "draws.zarr")
+    with pytest.raises(StoreError, match="saved draws cannot be read"):
+        fit(table, folder=tmp_path / "copy")
 
 
 def test_only_dense_answers_are_nothing_to_fit(table):

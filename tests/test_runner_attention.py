@@ -22,7 +22,7 @@ from transformers import (
 from tests.tiny_models import COMMON, load_random, save, save_llama
 from tolerance import RunnerError
 from tolerance.runners import selfcheck
-from tolerance.runners.attention import imposing
+from tolerance.runners.attention import attention, imposing
 from tolerance.runners.models import load
 from tolerance.runners.sparsifiers import SPARSIFIERS, budget, get
 
@@ -217,3 +217,43 @@ def test_a_folder_that_is_not_there_and_a_device_that_is_not_there(llama):
     if not torch.cuda.is_available():
         with pytest.raises(RunnerError, match="no usable CUDA device"):
             load(str(llama), device="cuda")
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda m: m.name)
+def test_no_mask_of_every_head_over_all_pairs_is_ever_held(method, monkeypatch):
+    asked = []
+
+    class Watched(type(method)):
+        def keep(self, scores, visible, level):
+            asked.append(max(visible.numel(), 0 if scores is None else scores.numel()))
+            return super().keep(scores, visible, level)
+
+    monkeypatch.setattr("tolerance.runners.attention.CHUNK_BYTES", {"cpu": 4 * 4 * 64 * 8, "cuda": 1})
+    query, key, value = torch.randn(3, 1, 4, 64, 8)
+    mask = torch.ones(64, 64, dtype=torch.bool).tril()[None, None]
+    with imposing(Watched(), 0.5) as control:
+        attention(torch.nn.Module(), query, key, value, mask)
+    assert max(asked) <= 4 * 64 * 8
+    assert control.pairs["prefill"].kept.tolist() == [4 * sum(-(-n // 2) for n in range(1, 65))]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_chooses_by_scores_of_full_precision(dtype):
+    # Products of 90,000 overflow float16, and 90,000 and 90,301 are one number in bfloat16.
+    key = torch.tensor([300.0, 301.0, 302.0, 299.0], dtype=dtype).reshape(1, 1, 4, 1)
+    value = torch.eye(4, dtype=dtype)[None, None]
+    with imposing(get("top-k"), 0.75):
+        out, _ = attention(
+            torch.nn.Module(), key[:, :, :1], key, value, torch.ones(1, 1, 1, 4, dtype=torch.bool), scaling=1e-3
+        )
+    best = int(key.float().argmax())
+    assert out[0, 0, 0].argmax() == best
+    assert torch.isfinite(out).all()
+
+
+def test_float64_is_a_precision_that_can_be_asked_for(tmp_path):
+    loaded = load(str(save(ARCHITECTURES["gemma2-softcap"], tmp_path)), dtype="float64", device="cpu")
+    differences = dict(selfcheck.check(loaded, METHODS).differences)
+    assert differences.pop("dense against eager") < 1e-6
+    # Among our own paths nothing is rounded to float32, softcapped scores included.
+    assert max(differences.values()) < 1e-9

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import MistralConfig
+from transformers import Gemma3TextConfig, GPT2Config, MistralConfig
 
 from tests.tiny_models import COMMON, load_random, save_llama
 from tolerance import RunnerError, SchemaError, StoreError, read_run
@@ -297,3 +297,35 @@ def test_a_window_bounds_what_a_layer_caches(tmp_path):
         (got,) = answer(windowed, [prompt], control, max_new_tokens=1, special_tokens=True)
     cost = accounting.cost(accounting.shape(windowed), got, None, frozenset())
     assert cost.kv_bytes_allocated == 2 * (2 * 32 * 4) * 15
+
+
+def test_the_manifest_holds_revision_and_self_check_of_every_model(plan, undisturbed, tmp_path):
+    second = save_llama(tmp_path / "second", num_hidden_layers=1)
+    folder = collect(replace(plan, models=(*plan.models, str(second))), tmp_path / "run", device="cpu")
+    noted = json.loads((folder.path / "manifest.json").read_text())["notes"]["models"]
+    assert set(noted) == {*plan.models, str(second)}
+    assert noted[str(second)]["revision"] in set(folder.read()["revision"])
+    assert noted[str(second)]["self_check"]["differences"]["dense against eager"] < 1e-4
+
+
+@pytest.mark.parametrize("name", ["gpt2", "gemma3"])
+def test_costs_hold_for_other_linear_layers_and_for_windows(name, tmp_path):
+    config = {
+        "gpt2": GPT2Config(vocab_size=1024, n_embd=32, n_layer=2, n_head=4, n_positions=512, eos_token_id=2),
+        "gemma3": Gemma3TextConfig(**COMMON, num_key_value_heads=2, head_dim=8, sliding_window=16),
+    }[name]
+    loaded = load_random(config, tmp_path)
+    prompt = TASKS["kv-lookup"].item(Words(), 64, 0, 0).prompt
+    with imposing() as control:
+        (got,) = answer(loaded, [prompt], control, max_new_tokens=1, special_tokens=True)
+    cost = accounting.cost(accounting.shape(loaded), got, None, frozenset())
+    ids = loaded.tokenizer(prompt, return_tensors="pt")
+    loaded.model.set_attn_implementation("eager")
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        out = loaded.model(**ids, logits_to_keep=1, use_cache=True)
+    n, held = ids["input_ids"].shape[1], out.past_key_values.layers
+    square = 2 * 2 * 8 * 4 * 2 * n * n
+    assert counter.get_total_flops() == cost.flops_linear + square
+    assert cost.kv_bytes_allocated == sum(
+        t.numel() * t.element_size() for layer in held for t in (layer.keys, layer.values)
+    )

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from tests.tiny_models import save_llama
+from tolerance import SchemaError
 from tolerance.runners.tasks import TASKS, grade
 from tolerance.runners.tasks.dialects import Words, dialect
 from tolerance.runners.tiny import batches, words
@@ -97,7 +98,7 @@ def test_training_answers_stand_where_they_are_learned():
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=lambda t: t.name)
-@pytest.mark.parametrize("context", [128, 400, 1000])
+@pytest.mark.parametrize("context", [48, 64, 100, 128, 400, 1000])
 def test_english_fills_the_context_and_never_overfills_it(task, context):
     english = dialect("english", Spaces())
     for item in task.items(6, english, context, 0):
@@ -148,3 +149,14 @@ def test_answers_are_judged_by_rule(name, text, k, parse_ok):
     other = next(word for word in words.entities() if word != item.answer)
     judged = grade(item, text.format(answer=item.answer, other=other), spoken)
     assert (judged.k, judged.n, judged.parse_ok) == (k, 1, parse_ok)
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=lambda t: t.name)
+@pytest.mark.parametrize("context", [48, 128])
+def test_there_are_always_two_answers_to_choose_from(task, context):
+    assert all(0 < item.chance <= 0.5 for item in task.items(800, dialect("english", Spaces()), context, 0))
+
+
+def test_facts_that_do_not_fit_a_context_are_refused_with_a_length_that_does():
+    with pytest.raises(SchemaError, match=r"context_lengths: 32: 4 facts take 48 .* at least 96"):
+        TASKS["two-hop"].item(dialect("english", Spaces()), 32, 0, 0)

@@ -14,7 +14,7 @@ from tolerance import findings as say
 from tolerance.cells import sparsity
 from tolerance.errors import DesignError, StoreError
 from tolerance.estimands import TypeCurve, order, type_curves
-from tolerance.inference import Fit, Settings, Stage, fit
+from tolerance.inference import Fit, Settings, Stage, fit, is_saved
 from tolerance.intervals import Estimate, summarise, wilson
 from tolerance.manifest import digest
 from tolerance.outcomes import is_dense, level
@@ -47,15 +47,15 @@ def analyse(
 ) -> say.Report:
     """Fit validated outcomes and state what they show; with ``folder``, keep draws and ``report.json`` there.
 
-    A fit that fails its checks is repeated once, longer and with smaller steps. What still fails is withheld.
+    A fit that fails its checks is repeated, longer and with smaller steps. What still fails is withheld.
 
     Raises:
         DesignError: no dense baseline (and ``without_dense`` is not set), or nothing to fit.
     """
     question, settings = question or Question(), settings or Settings()
     _require_dense(outcomes, without_dense)
-    fitted, checks = _checked_fit(outcomes, settings, seed, folder, stage or (lambda _: None))
-    report = _report(outcomes, fitted, checks, question, command, sources)
+    fitted, curves, checks = _checked_fit(outcomes, settings, seed, folder, stage or (lambda _: None))
+    report = _report(outcomes, fitted, curves, checks, question, command, sources)
     if folder is not None:
         (folder / REPORT).write_text(report.model_dump_json(indent=1) + "\n")
     return report
@@ -89,27 +89,38 @@ def _require_dense(outcomes: pd.DataFrame, without_dense: bool) -> None:
 
 def _checked_fit(
     outcomes: pd.DataFrame, settings: Settings, seed: int | None, folder: Path | None, stage: Stage
-) -> tuple[Fit, list[say.Check]]:
-    fitted = fit(outcomes, settings=settings, seed=seed, folder=folder, stage=stage)
-    stage("checking the fit")
-    checks = checking.check(fitted)
-    if checking.trustworthy(checks) or not checking.longer_may_help(checks):
-        return fitted, checks
-    stage("some checks failed: sampling again, longer and with smaller steps")
-    longer = replace(settings, tune=2 * settings.tune, draws=2 * settings.draws, target_accept=0.97)
-    fitted = fit(outcomes, settings=longer, seed=seed, folder=folder, stage=stage)
-    return fitted, checking.check(fitted)
+) -> tuple[Fit, list[TypeCurve], list[say.Check]]:
+    """Fit and check; while failed checks are of the kind that longer sampling mends, sample longer, twice at most.
+
+    A longer fit that is saved already is where it goes on, so an unchanged analysis samples nothing.
+    """
+    attempts = [settings, *(_longer(settings, times) for times in (2, 4))]
+    first = next((i for i in (2, 1) if is_saved(outcomes, attempts[i], seed, folder)), 0)
+    for attempt in attempts[first:]:
+        if attempt is not attempts[first]:
+            stage("some checks failed: sampling longer, with smaller steps")
+        fitted = fit(outcomes, settings=attempt, seed=seed, folder=folder, stage=stage)
+        stage("checking the fit")
+        curves = type_curves(fitted)
+        checks = checking.check(fitted, curves)
+        if checking.trustworthy(checks) or not checking.longer_may_help(checks):
+            break
+    return fitted, curves, checks
+
+
+def _longer(settings: Settings, times: int) -> Settings:
+    return replace(settings, tune=times * settings.tune, draws=times * settings.draws, target_accept=0.97)
 
 
 def _report(
     outcomes: pd.DataFrame,
     fitted: Fit,
+    curves: list[TypeCurve],
     checks: list[say.Check],
     question: Question,
     command: str,
     sources: tuple[str, ...],
 ) -> say.Report:
-    curves = type_curves(fitted)
     passed = checking.trustworthy(checks)
     data = _data(outcomes)
     return say.Report(

@@ -7,28 +7,32 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from tolerance.cells import halvings
+from tolerance.estimands import TypeCurve
 from tolerance.findings import Check
 from tolerance.inference import Fit
 
-RHAT, ESS, DIVERGENT, BFMI, PREDICTIVE = 1.01, 400.0, 0.001, 0.3, 0.05
+RHAT, RHAT_ANY, ESS, DIVERGENT, BFMI, PREDICTIVE = 1.01, 1.05, 400.0, 0.001, 0.3, 0.05
 REPLICATES = 1000
 
 
-def check(fit: Fit) -> list[Check]:
-    """R-hat, bulk and tail ESS, divergences, E-BFMI (Vehtari et al. 2021; Betancourt 2016), and a predictive check."""
+def check(fit: Fit, curves: list[TypeCurve]) -> list[Check]:
+    """Whether chains agree on what is reported, whether the sampler got everywhere, whether the data look like the fit.
+
+    R-hat and ESS (Vehtari et al. 2021) of every reported curve, at and between the measured levels; R-hat of all
+    parameters, more loosely; divergences; E-BFMI (Betancourt 2016); and one posterior predictive check.
+    """
     import arviz as az
 
-    posterior = fit.draws["posterior"].to_dataset().drop_vars("accuracy")
-    varying = posterior[[name for name, values in posterior.items() if float(values.std()) > 0]]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a floor fixed at 0 has no variance, and so no R-hat
-        rhat = _extreme(az.rhat(varying), np.nanmax)
-        bulk, tail = (_extreme(az.ess(varying, method=m), np.nanmin) for m in ("bulk", "tail"))
+    reported = _reported(fit, curves)
+    rhat = _extreme(az.rhat(reported), np.max)
+    bulk, tail = (_extreme(az.ess(reported, method=m), np.min) for m in ("bulk", "tail"))
     statistics = fit.draws["sample_stats"]
     return [
-        _at_most("R-hat, largest", rhat, RHAT, "the chains disagree: the draws are not from one posterior"),
-        _at_least("bulk ESS, smallest", bulk, ESS, "too few independent draws for medians"),
-        _at_least("tail ESS, smallest", tail, ESS, "too few independent draws for interval ends"),
+        _at_most("R-hat of reported curves, largest", rhat, RHAT, "the chains disagree: not one posterior"),
+        _at_least("bulk ESS of reported curves, smallest", bulk, ESS, "too few independent draws for medians"),
+        _at_least("tail ESS of reported curves, smallest", tail, ESS, "too few independent draws for interval ends"),
+        _at_most("R-hat of any parameter, largest", _any_rhat(fit), RHAT_ANY, "some chains explore another place"),
         _at_most(
             "divergent transitions, share",
             float(statistics["diverging"].mean()),
@@ -45,6 +49,32 @@ def check(fit: Fit) -> list[Check]:
             "answers of some task type, method and level are unlike what the fitted curves predict",
         ),
     ]
+
+
+def _reported(fit: Fit, curves: list[TypeCurve]) -> xr.Dataset:
+    """Accuracy and, with a dense baseline, retention of every curve at its levels and half-way between them."""
+    n_chains = fit.draws["posterior"].sizes["chain"]
+    found = {}
+    for i, curve in enumerate(curves):
+        measured = halvings(np.concatenate([[0.0], curve.levels] if curve.has_dense else [curve.levels]))
+        points = np.union1d(measured, (measured[1:] + measured[:-1]) / 2)
+        nearest = np.unique(np.searchsorted(curve.grid, points).clip(max=len(curve.grid) - 1))
+        for name, draws in (("accuracy", curve.accuracy), ("retention", curve.retention)):
+            values = draws[:, nearest].reshape(n_chains, -1, len(nearest))
+            # retention at sparsity 0 is 1 by definition
+            varying = values[:, :, values.std(axis=(0, 1)) > 0]
+            if name == "accuracy" or curve.has_dense:
+                found[f"{name}_{i}"] = (("chain", "draw", f"point_{name}_{i}"), varying)
+    return xr.Dataset(found)
+
+
+def _any_rhat(fit: Fit) -> float:
+    import arviz as az
+
+    posterior = fit.draws["posterior"].to_dataset().drop_vars("accuracy")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a floor fixed at 0 has no variance, and so no R-hat
+        return _extreme(az.rhat(posterior), np.nanmax)
 
 
 def predictive(fit: Fit) -> float:

@@ -64,13 +64,12 @@ class Fit:
     packages: dict[str, str]
 
     def variable(self, name: str, *, at_most: int | None = None) -> NDArray[np.float64]:
-        """Draws of one variable with chains joined ``(draw, ...)``, thinned to ``at_most``."""
+        """Draws of one variable, chain after chain ``(draw, ...)``, each chain thinned so that ``at_most`` are left."""
         values: NDArray[np.float64] = np.asarray(self.draws["posterior"][name], dtype=np.float64)
-        joined: NDArray[np.float64] = values.reshape(-1, *values.shape[2:])
-        if at_most is None or len(joined) <= at_most:
-            return joined
-        thinned: NDArray[np.float64] = joined[np.linspace(0, len(joined) - 1, at_most).astype(int)]
-        return thinned
+        n_chains, n_draws = values.shape[:2]
+        step = 1 if at_most is None else max(1, -(-n_chains * n_draws // at_most))
+        thinned = values[:, ::step]
+        return thinned.reshape(-1, *values.shape[2:])
 
     def save(self, folder: Path) -> None:
         """Write draws and facts into an analysis folder, whole or not at all."""
@@ -105,9 +104,8 @@ def fit(
     """
     settings = settings or Settings()
     cells = collapse(outcomes)
-    content = content_hash(cells)
-    seed = int(content[:8], 16) % 2**31 if seed is None else seed
-    key = digest([content, asdict(settings), seed, _model_hash()])
+    seed = _seed(cells) if seed is None else seed
+    key = _key(cells, settings, seed)
     if folder is not None and (kept := _kept(folder, key, cells, settings, seed)) is not None:
         return kept
     draws = _sample(cells, settings, seed, stage or (lambda _: None))
@@ -115,6 +113,23 @@ def fit(
     if folder is not None:
         done.save(folder)
     return done
+
+
+def is_saved(outcomes: pd.DataFrame, settings: Settings, seed: int | None, folder: Path | None) -> bool:
+    """Whether a folder holds this very fit."""
+    if folder is None or not (folder / FACTS).is_file():
+        return False
+    cells = collapse(outcomes)
+    return _facts(folder).get("key") == _key(cells, settings, _seed(cells) if seed is None else seed)
+
+
+def _seed(cells: Cells) -> int:
+    return int(content_hash(cells)[:8], 16) % 2**31
+
+
+def _key(cells: Cells, settings: Settings, seed: int) -> str:
+    """Hash of data, settings, seed and model."""
+    return digest([content_hash(cells), asdict(settings), seed, _model_hash()])
 
 
 def content_hash(cells: Cells) -> str:
@@ -194,18 +209,26 @@ def _tidy(draws: xr.DataTree) -> xr.DataTree:
 
 def _kept(folder: Path, key: str, cells: Cells, settings: Settings, seed: int) -> Fit | None:
     """The fit saved in this folder, if it is of the same data, model and settings."""
+    if not (folder / FACTS).is_file():
+        return None
+    facts = _facts(folder)
+    if facts.get("key") != key:
+        return None
     try:
-        facts = json.loads((folder / FACTS).read_text())
-        if facts["key"] != key:
-            return None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             draws = xr.open_datatree(folder / DRAWS, engine="zarr", consolidated=False).load()
-    except FileNotFoundError:
-        return None
     except (ValueError, KeyError, OSError) as error:
         raise StoreError(f"{folder}: saved draws cannot be read ({error}). Remove the folder and fit again.") from error
     return Fit(cells, draws, settings, seed, key, facts["packages"])
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    try:
+        facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
+    except ValueError as error:
+        raise StoreError(f"{folder / FACTS}: cannot be read ({error}). Remove the folder and fit again.") from error
+    return facts
 
 
 def _model_hash() -> str:
