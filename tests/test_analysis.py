@@ -39,8 +39,13 @@ def report(table, folder):
 
 
 @pytest.fixture(scope="module")
-def fitted(table, folder, report):
-    return fit(table, folder=folder)
+def fit_folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("fit")
+
+
+@pytest.fixture(scope="module")
+def fitted(table, fit_folder):
+    return fit(table, folder=fit_folder)
 
 
 def found(report, task_type, sparsifier):
@@ -99,9 +104,9 @@ def test_asking_for_less_retention_never_lowers_the_tolerated_level(fitted):
         assert np.all(curve.tolerated(0.9) >= curve.tolerated(0.95))
 
 
-def test_an_unchanged_fit_is_read_and_not_repeated(table, folder, fitted):
+def test_an_unchanged_fit_is_read_and_not_repeated(table, fit_folder, fitted):
     stages = []
-    again = fit(table, folder=folder, stage=stages.append)
+    again = fit(table, folder=fit_folder, stage=stages.append)
     assert stages == []
     np.testing.assert_array_equal(again.variable("loc"), fitted.variable("loc"))
 
@@ -168,8 +173,8 @@ def test_a_fit_that_had_to_be_repeated_is_not_repeated_again(table, tmp_path):
     assert [c.worst for c in again.checks] == [c.worst for c in first.checks]
 
 
-def test_draws_that_were_damaged_are_named(table, folder, report, tmp_path):
-    shutil.copytree(folder, tmp_path / "copy")
+def test_draws_that_were_damaged_are_named(table, fit_folder, fitted, tmp_path):
+    shutil.copytree(fit_folder, tmp_path / "copy")
     shutil.rmtree(tmp_path / "copy" / "draws.zarr")
     with pytest.raises(StoreError, match="saved draws cannot be read"):
         fit(table, folder=tmp_path / "copy")

@@ -25,6 +25,7 @@ RING = {
     "inference": 2,
     "estimands": 3,
     "checks": 3,
+    "design": 3,
     "analysis": 4,
     "runners": 5,
     "reports": 5,

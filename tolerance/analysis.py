@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from tolerance import checks as checking
+from tolerance import design
 from tolerance import findings as say
 from tolerance.cells import sparsity
 from tolerance.errors import DesignError, StoreError
@@ -109,7 +110,7 @@ def _checked_fit(
 
 
 def _longer(settings: Settings, times: int) -> Settings:
-    return replace(settings, tune=times * settings.tune, draws=times * settings.draws, target_accept=0.97)
+    return replace(settings, tune=times * settings.tune, draws=times * settings.draws, target_accept=0.99)
 
 
 def _report(
@@ -122,7 +123,7 @@ def _report(
     sources: tuple[str, ...],
 ) -> say.Report:
     passed = checking.trustworthy(checks)
-    data = _data(outcomes)
+    data = design.data(outcomes)
     return say.Report(
         id=digest([fitted.key, asdict(question)])[:8],
         fit_passed=passed,
@@ -130,12 +131,12 @@ def _report(
         interval_prob=question.interval_prob,
         decision_prob=question.decision_prob,
         data=data,
-        held_constant=list(_held_constant(outcomes)),
+        held_constant=list(design.held_constant(outcomes)),
         curves=[_curve(curve, fitted, passed, question) for curve in curves],
         thresholds=[_threshold(curve, fitted, passed, question) for curve in curves],
         comparisons=list(_comparisons(curves, passed, question)),
         checks=checks,
-        caveats=list(_caveats(outcomes, data)),
+        caveats=list(design.caveats(outcomes, data)),
         provenance=_provenance(fitted, command, sources),
     )
 
@@ -280,93 +281,6 @@ def _comparison(
     )
 
 
-def _held_constant(outcomes: pd.DataFrame) -> Iterator[say.HeldConstant]:
-    """Each axis with its range over the conditions (sparsifier x level) that are compared."""
-    flops = outcomes[["flops_linear", "flops_attention", "flops_selection"]].sum(axis=1, min_count=3)
-    table = outcomes.assign(flops=flops, sparsity=level(outcomes))
-    condition = ["sparsifier", "sparsity_requested"]
-    axes: tuple[tuple[say.Axis, str, str], ...] = (
-        ("sparsity fraction", "sparsity", "fraction removed"),
-        ("compute", "flops", "FLOPs per item"),
-        ("parameters", "params", "parameters"),
-        ("active parameters", "params_active", "parameters per token"),
-        ("context length", "context_length", "tokens"),
-        ("KV memory", "kv_bytes_allocated", "bytes per item"),
-        ("inference budget", "generated_tokens", "generated tokens per item"),
-    )
-    for axis, column, unit in axes:
-        values = table[column].astype("float64")
-        # what belongs to the item or model is compared as it is, what a condition costs as its mean
-        spread = (
-            values
-            if column in ("params", "params_active", "context_length")
-            else values.groupby([table[name] for name in condition]).mean()
-        )
-        yield _axis(axis, unit, spread)
-
-
-def _axis(axis: "say.Axis", unit: str, values: pd.Series) -> say.HeldConstant:
-    if values.isna().any():
-        return say.HeldConstant(axis=axis, state="not recorded", unit=unit, low=None, high=None)
-    low, high = float(values.min()), float(values.max())
-    held = high - low <= 0.01 * max(abs(high), 1e-12)
-    return say.HeldConstant(axis=axis, state="held" if held else "varies", unit=unit, low=low, high=high)
-
-
-def _data(outcomes: pd.DataFrame) -> say.Data:
-    conditions = outcomes[["sparsifier", "sparsity_requested"]].drop_duplicates()
-    items = outcomes.groupby(["model", "task", "context_length", "item_id"], dropna=False)
-    seen = items[["sparsifier", "sparsity_requested"]].apply(lambda g: len(g.drop_duplicates()))
-    cells = outcomes.groupby(["task", "sparsifier", "sparsity_requested"], sort=True)
-    return say.Data(
-        n_rows=len(outcomes),
-        n_items=len(seen),
-        n_paired=int((seen == len(conditions)).sum()),
-        models=sorted(set(outcomes["model"])),
-        params=sorted({int(p) for p in outcomes["params"].dropna()}),
-        sparsifiers=sorted(set(outcomes["sparsifier"][~is_dense(outcomes)])),
-        context_lengths=sorted({int(c) for c in outcomes["context_length"].dropna()}),
-        has_dense=bool((level(outcomes) == 0).any()),
-        tasks=[_task(str(name), group) for name, group in outcomes.groupby("task", sort=True)],
-        cells=[
-            say.CellData(
-                task=str(task),
-                sparsifier=str(sparsifier),
-                sparsity=float(str(at)),
-                realised=_or_none(group["sparsity_realised"].mean()),
-                n_items=len(group),
-            )
-            for (task, sparsifier, at), group in cells
-        ],
-    )
-
-
-def _task(name: str, group: pd.DataFrame) -> say.TaskData:
-    return say.TaskData(
-        task=name,
-        task_type=str(group["task_type"].iloc[0]),
-        n_items=int(group["item_id"].nunique()),
-        n_rows=len(group),
-        chance=_or_none(group["chance"].mean()),
-        unreadable=int((group["parse_ok"] == False).sum()),  # noqa: E712 - null is not unreadable
-        truncated=int((group["truncated"] == True).sum()),  # noqa: E712 - null is not truncated
-    )
-
-
-def _caveats(outcomes: pd.DataFrame, data: say.Data) -> Iterator[say.Caveat]:
-    if len(data.models) == 1:
-        yield "one model"
-    if len(data.context_lengths) < 2:
-        yield "one context length"
-    if not data.has_dense:
-        yield "no dense baseline"
-    if outcomes["sparsity_realised"].isna().any():
-        yield "requested sparsity only"
-    if outcomes["chance"].isna().any():
-        yield "chance unknown"
-    yield "items independent"
-
-
 def _provenance(fitted: Fit, command: str, sources: tuple[str, ...]) -> say.Provenance:
     settings = fitted.settings
     return say.Provenance(
@@ -395,7 +309,3 @@ def _unit(mine: pd.DataFrame) -> str:
 
 def _id(kind: str, curve: TypeCurve) -> str:
     return f"{kind}-{digest([curve.task_type, curve.sparsifier])[:8]}"
-
-
-def _or_none(value: float) -> float | None:
-    return None if pd.isna(value) else float(value)

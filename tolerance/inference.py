@@ -1,7 +1,7 @@
 """Sampling: cells -> posterior draws. A short pilot sets the centring, then four chains; remembered by content.
 
 `fit` does no more than its inputs ask for: an unchanged fit is read back from the analysis folder, and the seed follows
-from the data unless it is given, so the same outcomes give the same draws.
+from the data unless it is given, so the same outcomes give the same draws (to the bit on one machine with one build).
 """
 
 import hashlib
@@ -43,7 +43,7 @@ class Settings:
     draws: int = 1000
     pilot_tune: int = 400
     pilot_draws: int = 200
-    target_accept: float = 0.9
+    target_accept: float = 0.95
     cores: int = 2
     priors: Priors = field(default_factory=lambda: PRIORS)
 
