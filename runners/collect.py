@@ -85,7 +85,11 @@ def _note(folder: RunFolder, worker: "Worker") -> RunFolder:
     loaded, models = worker.loaded, folder.manifest.notes.get("models", {})
     there = models.get(worker.model)
     if there is None:
-        entry = {"revision": loaded.revision, "self_check": worker.checked.to_dict()}
+        entry = {
+            "revision": loaded.revision,
+            "device": loaded.device_name,
+            "self_check": worker.checked.to_dict(),
+        }
         return folder.noted({"models": {**models, worker.model: entry}})
     if there["revision"] != loaded.revision:
         raise StoreError(

@@ -41,6 +41,13 @@ class LoadedModel:
         device: torch.device = self.model.device
         return device
 
+    @property
+    def device_name(self) -> str:
+        """What the device is, for the manifest."""
+        import torch
+
+        return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type
+
 
 def locate(name: str) -> str:
     """The folder behind a name: the shipped model's for 'tiny', otherwise the name itself."""

@@ -253,6 +253,7 @@ def test_the_manifest_holds_the_self_check_and_other_weights_are_refused(plan, t
     folder = collect(mine, tmp_path / "run", device="cpu")
     note = json.loads((folder.path / "manifest.json").read_text())["notes"]["models"][str(model)]
     assert note["self_check"]["covered_layers"] == 1
+    assert note["device"] == "cpu"
     folder.shards()[0].unlink()
     before = len(folder.shards())
     save_llama(model, rms_norm_eps=1e-6, initializer_range=0.05)
