@@ -20,7 +20,7 @@ class Priors:
     sd_dense_task: LogNormal = (0.7, 0.5)
     sd_dense_config: LogNormal = (0.3, 0.6)
     slope_dense: float = 0.5
-    # Location: log halvings at which 80% is left. 90% of curves between sparsity 0.24 and 0.99.
+    # Location: log halvings at which 80% is left. The grand mean lies in 0.18 to 0.995, prob 0.9.
     loc: Normal = (0.4, 1.0)
     sd_loc_type: float = 0.5
     sd_loc_sparsifier: LogNormal = (0.5, 0.5)
@@ -29,7 +29,7 @@ class Priors:
     sd_loc_curve: LogNormal = (0.2, 0.6)
     sd_loc_config: LogNormal = (0.15, 0.6)
     slope_loc: float = 0.25
-    # Log shape: 0.8 loses from 90% to 50% kept within a factor 2.2 of halvings (Weibull); cliffs lie three sds up.
+    # Log shape: 0.8 loses from 90% to 50% kept within a factor 2.3 of halvings (Weibull); cliffs lie three sds up.
     shape: Normal = (0.8, 0.5)
     sd_shape_type: float = 0.3
     sd_shape_sparsifier: LogNormal = (0.25, 0.5)
