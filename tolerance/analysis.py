@@ -15,10 +15,11 @@ from tolerance import findings as say
 from tolerance.cells import sparsity
 from tolerance.errors import DesignError, StoreError
 from tolerance.estimands import TypeCurve, order, type_curves
-from tolerance.inference import Fit, Settings, Stage, fit, is_saved
+from tolerance.inference import Fit, Settings, Stage, fit, saved_among
 from tolerance.intervals import Estimate, summarise, wilson
 from tolerance.manifest import digest
 from tolerance.outcomes import is_dense, level
+from tolerance.store import write_atomically
 
 REPORT = "report.json"
 # Below this much dense accuracy above the floor there is nothing whose retention could be measured.
@@ -58,7 +59,7 @@ def analyse(
     fitted, curves, checks = _checked_fit(outcomes, settings, seed, folder, stage or (lambda _: None))
     report = _report(outcomes, fitted, curves, checks, question, command, sources)
     if folder is not None:
-        (folder / REPORT).write_text(report.model_dump_json(indent=1) + "\n")
+        write_atomically(folder / REPORT, (report.model_dump_json(indent=1) + "\n").encode())
     return report
 
 
@@ -96,7 +97,7 @@ def _checked_fit(
     A longer fit that is saved already is where it goes on, so an unchanged analysis samples nothing.
     """
     attempts = [settings, *(_longer(settings, times) for times in (2, 4))]
-    first = next((i for i in (2, 1) if is_saved(outcomes, attempts[i], seed, folder)), 0)
+    first = 0 if folder is None else saved_among(outcomes, attempts, seed, folder) or 0
     for attempt in attempts[first:]:
         if attempt is not attempts[first]:
             stage("some checks failed: sampling longer, with smaller steps")

@@ -8,7 +8,7 @@ import hashlib
 import json
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from tolerance.cells import Cells, collapse
 from tolerance.errors import StoreError
 from tolerance.manifest import digest, versions
 from tolerance.priors import PRIORS, Priors
+from tolerance.store import write_atomically
 
 if TYPE_CHECKING:
     from nutpie.sample import CompiledModel
@@ -79,10 +80,12 @@ class Fit:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # zarr's notes on its own format versions
             self.draws.to_zarr(beside, mode="w", consolidated=False)
+        # Without facts draws are nobody's: a save that is cut short can't leave old facts beside new draws.
+        (folder / FACTS).unlink(missing_ok=True)
         shutil.rmtree(folder / DRAWS, ignore_errors=True)
         beside.rename(folder / DRAWS)
         facts = {"key": self.key, "seed": self.seed, "settings": asdict(self.settings), "packages": self.packages}
-        (folder / FACTS).write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")
+        write_atomically(folder / FACTS, (json.dumps(facts, indent=2, sort_keys=True) + "\n").encode())
 
 
 def fit(
@@ -115,12 +118,14 @@ def fit(
     return done
 
 
-def is_saved(outcomes: pd.DataFrame, settings: Settings, seed: int | None, folder: Path | None) -> bool:
-    """Whether a folder holds this very fit."""
-    if folder is None or not (folder / FACTS).is_file():
-        return False
+def saved_among(outcomes: pd.DataFrame, settings: Sequence[Settings], seed: int | None, folder: Path) -> int | None:
+    """Which of several settings the fit saved in a folder was made with, if it is of these outcomes."""
+    if (saved := _saved_facts(folder)) is None:
+        return None
     cells = collapse(outcomes)
-    return _facts(folder).get("key") == _key(cells, settings, _seed(cells) if seed is None else seed)
+    seed = _seed(cells) if seed is None else seed
+    keys = [_key(cells, one, seed) for one in settings]
+    return keys.index(saved["key"]) if saved.get("key") in keys else None
 
 
 def _seed(cells: Cells) -> int:
@@ -209,10 +214,8 @@ def _tidy(draws: xr.DataTree) -> xr.DataTree:
 
 def _kept(folder: Path, key: str, cells: Cells, settings: Settings, seed: int) -> Fit | None:
     """The fit saved in this folder, if it is of the same data, model and settings."""
-    if not (folder / FACTS).is_file():
-        return None
-    facts = _facts(folder)
-    if facts.get("key") != key:
+    facts = _saved_facts(folder)
+    if facts is None or facts.get("key") != key:
         return None
     try:
         with warnings.catch_warnings():
@@ -223,7 +226,10 @@ def _kept(folder: Path, key: str, cells: Cells, settings: Settings, seed: int) -
     return Fit(cells, draws, settings, seed, key, facts["packages"])
 
 
-def _facts(folder: Path) -> dict[str, Any]:
+def _saved_facts(folder: Path) -> dict[str, Any] | None:
+    """What is said of the draws in a folder; None where nothing is saved."""
+    if not (folder / FACTS).is_file():
+        return None
     try:
         facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
     except ValueError as error:

@@ -45,7 +45,7 @@ class RunFolder:
         if there is not None:
             return there
         path.mkdir(parents=True, exist_ok=True)
-        _write_atomically(path / MANIFEST, manifest.to_json().encode())
+        write_atomically(path / MANIFEST, manifest.to_json().encode())
         return cls(path, manifest)
 
     @classmethod
@@ -118,7 +118,7 @@ class RunFolder:
     def noted(self, notes: Mapping[str, Any]) -> "RunFolder":
         """The run with notes added to its manifest, on disk too. Call inside `writing`."""
         manifest = replace(self.manifest, notes={**self.manifest.notes, **notes})
-        _write_atomically(self.path / MANIFEST, manifest.to_json().encode())
+        write_atomically(self.path / MANIFEST, manifest.to_json().encode())
         return replace(self, manifest=manifest)
 
     def write(self, block: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -134,15 +134,16 @@ class RunFolder:
             table = pa.Table.from_pylist([dict(row) for row in rows], schema=ARROW_SCHEMA)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise SchemaError(f"block {block}: {error}") from error
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
-        _write_atomically(self.path / SHARDS / f"{block}.parquet", sink.getvalue().to_pybytes())
+        self._write_shard(block, table)
 
     def write_frame(self, block: str, table: pd.DataFrame) -> None:
         """Write a validated frame as one shard."""
+        self._write_shard(block, pa.Table.from_pandas(table, schema=ARROW_SCHEMA, preserve_index=False))
+
+    def _write_shard(self, block: str, table: pa.Table) -> None:
         sink = pa.BufferOutputStream()
-        pq.write_table(pa.Table.from_pandas(table, schema=ARROW_SCHEMA, preserve_index=False), sink, compression="zstd")
-        _write_atomically(self.path / SHARDS / f"{block}.parquet", sink.getvalue().to_pybytes())
+        pq.write_table(table, sink, compression="zstd")
+        write_atomically(self.path / SHARDS / f"{block}.parquet", sink.getvalue().to_pybytes())
 
     def read(self) -> pd.DataFrame:
         """All outcomes, validated.
@@ -185,7 +186,7 @@ def _read(shard: Path) -> pa.Table | None:
         return None
 
 
-def _write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes) -> None:
     """Beside, flushed, renamed; then the folder is flushed, so that the rename survives a power cut."""
     beside = path.with_name(f".{path.name}.tmp")
     try:

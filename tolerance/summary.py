@@ -6,12 +6,12 @@ from typing import Any
 
 import pandas as pd
 
+from tolerance.cells import CELL
 from tolerance.intervals import wilson
 from tolerance.outcomes import level
 from tolerance.store import RunFolder
 
 PROB = 0.90
-CELL = ["task_type", "task", "model", "context_length", "sparsifier", "sparsity_requested"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def summarise_run(path: Path) -> Summary:
         unreadable=~outcomes["parse_ok"].fillna(value=True).astype(bool),
     )
     cells = (
-        table.groupby(CELL, dropna=False)
+        table.groupby(["task_type", *CELL], dropna=False)
         .agg(
             sparsity=("sparsity", "mean"),
             answers=("score", "size"),
