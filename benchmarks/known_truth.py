@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
 
-from tolerance import Settings, fit, validate
-from tolerance.cells import halvings, sparsity
-from tolerance.checks import check
-from tolerance.curves import crossing, survival
-from tolerance.estimands import type_curves
+from tolerance import Settings, validate
+from tolerance.analysis import checked_fit
+from tolerance.cells import sparsity
+from tolerance.curves import crossing
+from tolerance.estimands import curve
+from tolerance.inference import Fit
 
 PROB = 0.95
 
@@ -39,22 +39,10 @@ def outcomes(answers: pd.DataFrame, truth: dict) -> pd.DataFrame:
     return validate(frame)
 
 
-def thresholds(fitted, method: int, task: int, last: float) -> np.ndarray:
+def thresholds(fitted: Fit, method: str, task: str, last: float) -> np.ndarray:
     """Draws of the raw 95% threshold of one curve, averaged over configurations first; capped at the last level."""
-    draws = {name: fitted.variable(name, at_most=2000) for name in ("dense", "loc", "shape", "tail", "floor")}
-    grid = np.linspace(0, halvings(np.array(last)), 241)
-    floor = draws["floor"][:, task, None]
-    accuracy = np.zeros((len(floor), len(grid)))
-    configs = np.unique(fitted.cells.config[fitted.cells.task == task])
-    for config in configs:
-        left = survival(
-            grid[None],
-            draws["loc"][:, method, task, config, None],
-            draws["shape"][:, method, task, None],
-            draws["tail"][:, method, None],
-        )
-        accuracy += (floor + (1 - floor) * expit(draws["dense"][:, task, config, None]) * left) / len(configs)
-    return np.minimum(sparsity(crossing(accuracy / accuracy[:, :1], grid, 0.95)), last)
+    one = curve(fitted, method, [task])
+    return np.minimum(sparsity(crossing(one.accuracy / one.dense[:, None], one.grid, 0.95)), last)
 
 
 def main() -> None:
@@ -62,14 +50,13 @@ def main() -> None:
     answers, truth = pd.read_parquet(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text())
     wall, cpu = time.perf_counter(), time.process_time()
     table = outcomes(answers, truth)
-    fitted = fit(table, settings=Settings())
+    fitted, _, checks = checked_fit(table, Settings())
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    failed = [one.name for one in check(fitted, type_curves(fitted)) if not one.passed]
+    failed = [one.name for one in checks if not one.passed]
     errors, widths, inside = [], [], []
     for m, method in enumerate(truth["methods"]):
         for t, task in enumerate(truth["task_names"]):
-            where = fitted.cells.sparsifiers.index(method), fitted.cells.tasks.index(task)
-            draws = thresholds(fitted, *where, last=answers["sparsity"].max())
+            draws = thresholds(fitted, method, task, last=answers["sparsity"].max())
             low, middle, high = np.quantile(draws, [(1 - PROB) / 2, 0.5, (1 + PROB) / 2])
             real = truth["s95_marginal"][m][t]
             errors.append(middle - real)

@@ -12,7 +12,7 @@ import pandas as pd
 from tolerance import checks as checking
 from tolerance import design
 from tolerance import findings as say
-from tolerance.cells import sparsity
+from tolerance.cells import halvings, sparsity
 from tolerance.errors import DesignError, StoreError
 from tolerance.estimands import TypeCurve, order, type_curves
 from tolerance.inference import Fit, Settings, Stage, fit, saved_among
@@ -56,7 +56,7 @@ def analyse(
     """
     question, settings = question or Question(), settings or Settings()
     _require_dense(outcomes, without_dense)
-    fitted, curves, checks = _checked_fit(outcomes, settings, seed, folder, stage or (lambda _: None))
+    fitted, curves, checks = checked_fit(outcomes, settings, seed, folder, stage or (lambda _: None))
     report = _report(outcomes, fitted, curves, checks, question, command, sources)
     if folder is not None:
         write_atomically(folder / REPORT, (report.model_dump_json(indent=1) + "\n").encode())
@@ -89,8 +89,12 @@ def _require_dense(outcomes: pd.DataFrame, without_dense: bool) -> None:
     )
 
 
-def _checked_fit(
-    outcomes: pd.DataFrame, settings: Settings, seed: int | None, folder: Path | None, stage: Stage
+def checked_fit(
+    outcomes: pd.DataFrame,
+    settings: Settings,
+    seed: int | None = None,
+    folder: Path | None = None,
+    stage: Stage = lambda _: None,
 ) -> tuple[Fit, list[TypeCurve], list[say.Check]]:
     """Fit and check; while failed checks are of the kind that longer sampling mends, sample longer, twice at most.
 
@@ -211,7 +215,8 @@ def _dense(curve: TypeCurve, question: Question) -> Estimate:
 
 
 def _kept(curve: TypeCurve, at: float, question: Question) -> say.Kept:
-    return say.Kept(sparsity=at, probability=float(np.mean(curve.retained_at(at) >= question.retention)))
+    tolerated = curve.tolerated(question.retention)
+    return say.Kept(sparsity=at, probability=float(np.mean(tolerated >= halvings(np.array(at)) - 1e-9)))
 
 
 def _level(curve: TypeCurve, question: Question) -> say.Level:

@@ -1,11 +1,14 @@
 """Outcomes collapsed to cells: one per task, configuration, sparsifier and level. A fit costs by the cell, not the row.
 
-A configuration is a model at a context length. Graded and k-of-n scores enter as the sum of scores over items: their
-variance is at most that of 0/1 answers with the same mean, so intervals are, if anything, too wide.
+A configuration is a model at a context length. A block is a task under one configuration: the same items in all its
+cells. Of the items themselves a block keeps the cross-products of their scores between cells, which is all that the
+likelihood needs of them. Scores that vary less than 0/1 answers with the same mean do (k of n, graded, several answers
+to one item) enter with the number of 0/1 answers that would vary as much.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,7 +19,16 @@ from tolerance.outcomes import is_dense, level
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+# Scores of a task are never taken to vary less than a fiftieth of 0/1 answers.
+LEAST_VARIANCE = 0.02
 CELL = ["task", "model", "context_length", "sparsifier", "sparsity_requested"]
+
+
+class Pairs(NamedTuple):
+    """Items of one block: how many two cells share, and sums of products of their centred scores ``(cell, cell)``."""
+
+    common: Floats
+    products: Floats
 
 
 @dataclass(frozen=True)
@@ -24,7 +36,9 @@ class Cells:
     """Cell arrays ``(cell,)`` and the names behind their indices; cells of the dense baseline come first.
 
     ``frame`` has one row a cell: the columns of `CELL`, ``task_type``, ``unit``, ``sparsity`` (mean over the cell's
-    items), ``realised`` (null where it was not measured), ``right`` (sum of scores) and ``n`` (answers).
+    items), ``realised`` (null where it was not measured), ``right`` (sum of scores), ``n`` (answers) and ``weight``
+    (the number of 0/1 answers that would vary as much). ``pairs`` holds cross-products of items by block, in the order
+    of ``blocks``; it is empty where only means are known.
     """
 
     frame: pd.DataFrame
@@ -35,6 +49,7 @@ class Cells:
     configs: tuple[tuple[str, int], ...]
     chance: tuple[float, ...]
     covariates: pd.DataFrame
+    pairs: tuple[Pairs, ...] = ()
 
     @cached_property
     def right(self) -> Floats:
@@ -45,6 +60,16 @@ class Cells:
     def n(self) -> Floats:
         """Number of answers."""
         return self.frame["n"].to_numpy(dtype=np.float64)
+
+    @cached_property
+    def weight(self) -> Floats:
+        """Number of 0/1 answers that would vary as much."""
+        return self.frame["weight"].to_numpy(dtype=np.float64)
+
+    @cached_property
+    def blocks(self) -> list[Ints]:
+        """Cells of each task and configuration."""
+        return _grouped(self.task * len(self.configs) + self.config)
 
     @cached_property
     def halvings(self) -> Floats:
@@ -118,8 +143,8 @@ def collapse(outcomes: pd.DataFrame) -> Cells:
     pairs = frame[["model", "context_length"]].drop_duplicates().sort_values(["model", "context_length"])
     configs = tuple((str(m), int(c)) for m, c in pairs.itertuples(index=False))
     sparse = frame["sparsity"] > 0
-    return Cells(
-        frame=frame,
+    counted = Cells(
+        frame=frame.assign(weight=frame["n"].astype("float64")),
         tasks=tuple(tasks.index),
         task_types=task_types,
         type_of_task=tuple(task_types.index(t) for t in tasks),
@@ -128,6 +153,9 @@ def collapse(outcomes: pd.DataFrame) -> Cells:
         chance=tuple(table.groupby("task", sort=True)["chance"].mean().fillna(0.0)),
         covariates=_covariates(table, configs),
     )
+    products = _pairs(table, counted)
+    weighted = frame.assign(weight=_weights(counted, products))
+    return replace(counted, frame=weighted, pairs=products)
 
 
 def _refuse_useless(table: pd.DataFrame) -> None:
@@ -160,6 +188,63 @@ def _covariates(table: pd.DataFrame, configs: tuple[tuple[str, int], ...]) -> pd
     known = [name for name in frame if frame[name].notna().all() and frame[name].nunique() > 1]
     chosen = frame[known]
     return (chosen - chosen.mean()) / chosen.std(ddof=0)
+
+
+def _pairs(table: pd.DataFrame, cells: Cells) -> tuple[Pairs, ...]:
+    """Cross-products of every block, in one pass over the answers; several answers to an item count as their mean."""
+    places = {key: i for i, key in enumerate(cells.frame[CELL].itertuples(index=False, name=None))}
+    groups = table.groupby(CELL, sort=False, observed=True)
+    codes = groups.ngroup().to_numpy()
+    names = groups.size().index
+    cell_of = np.array([places[key] for key in names.to_flat_index()], dtype=np.int64)
+    cell = cell_of[codes]
+    item = pd.factorize(table["item_id"])[0].astype(np.int64)
+    score = table["score"].to_numpy(dtype=np.float64)
+    block_of = np.empty(len(cells.frame), dtype=np.int64)
+    for b, group in enumerate(cells.blocks):
+        block_of[group] = b
+    rows = np.argsort(block_of[cell], kind="stable")
+    ends = np.cumsum(np.bincount(block_of[cell], minlength=len(cells.blocks)))
+    return tuple(
+        _products(group, cell[mine], item[mine], score[mine])
+        for group, mine in zip(cells.blocks, np.split(rows, ends[:-1]), strict=True)
+    )
+
+
+def _products(group: Ints, cell: Ints, item: Ints, score: Floats) -> Pairs:
+    items, row = np.unique(item, return_inverse=True)
+    flat, size = row * len(group) + np.searchsorted(group, cell), len(items) * len(group)
+    asked = np.bincount(flat, minlength=size).reshape(len(items), -1)
+    scores = np.bincount(flat, score, minlength=size).reshape(len(items), -1)
+    there = (asked > 0).astype(np.float64)
+    mean = np.where(asked > 0, scores / np.maximum(asked, 1), 0.0)
+    centred = (mean - mean.sum(0) / np.maximum(there.sum(0), 1)) * there
+    return Pairs(there.T @ there, centred.T @ centred)
+
+
+def _weights(cells: Cells, pairs: tuple[Pairs, ...]) -> Floats:
+    """0/1 answers that would vary as much: items times binomial variance over theirs, pooled over a task's cells."""
+    items, squares = np.empty(len(cells.frame)), np.empty(len(cells.frame))
+    for group, pair in zip(cells.blocks, pairs, strict=True):
+        items[group], squares[group] = np.diag(pair.common), np.diag(pair.products)
+    share = np.clip(cells.right / cells.n, 0.0, 1.0)
+    binomial = items * share * (1 - share)
+    # items asked once and items asked several times vary differently
+    often = np.round(cells.n / items).astype(np.int64)
+    keys = pd.Series(cells.task * (often.max() + 1) + often)
+    ratio = _sums(squares, keys) / np.maximum(_sums(binomial, keys), 1e-12)
+    # 0/1 answers have exactly the binomial variance; their ratio is 1 up to rounding
+    known = _sums(binomial, keys) > 0
+    return np.where(known, items / np.clip(ratio, LEAST_VARIANCE, 1.0), items)
+
+
+def _sums(values: Floats, keys: "pd.Series[int]") -> Floats:
+    return pd.Series(values).groupby(keys).transform("sum").to_numpy(dtype=np.float64)
+
+
+def _grouped(keys: Ints) -> list[Ints]:
+    order = np.argsort(keys, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(keys[order])) + 1)
 
 
 def _index(values: pd.Series, names: tuple[str, ...]) -> Ints:

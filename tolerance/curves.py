@@ -7,16 +7,39 @@ with a = 0.8 (Burr 1942; nu -> 0 is Weibull, nu = 1 log-logistic). ``loc`` is th
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import xlogy
 
-ANCHOR = 0.8
+ANCHOR = 0.6
+STEEPEST = 3.0
 Floats = NDArray[np.float64]
 
 
 def survival(halvings: Floats, loc: Floats, shape: Floats, tail: Floats) -> Floats:
     """Share of above-floor accuracy that is left; arguments broadcast. ``shape`` is log, ``tail`` is nu > 0."""
     with np.errstate(divide="ignore"):
-        log_hazard = np.exp(shape) * (np.log(halvings) - loc) + log_anchor_hazard(tail)
+        log_hazard = steepness(shape, tail) * (np.log(halvings) - loc) + log_anchor_hazard(tail)
     return np.asarray(np.exp(-np.logaddexp(0.0, np.clip(log_hazard + np.log(tail), -700, 700)) / tail))
+
+
+def steepness(shape: Floats, tail: Floats) -> Floats:
+    """Exponent of the halvings: that of the Weibull which is as steep at the anchor, corrected for the tail.
+
+    It saturates at e^`STEEPEST`: between levels that one measures, a steeper cliff looks the same.
+    """
+    exponent = np.exp(shape) / np.sqrt(1 + np.exp(2 * (shape - STEEPEST)))
+    return np.asarray(exponent * np.log(ANCHOR) * tail / np.expm1(tail * np.log(ANCHOR)))
+
+
+def departed(accuracy: Floats, departure: Floats) -> Floats:
+    """Accuracy moved by departures in units of arcsin(sqrt(accuracy)); arguments broadcast."""
+    return np.asarray(np.sin(np.clip(np.arcsin(np.sqrt(accuracy)) + departure, 0.0, np.pi / 2)) ** 2)
+
+
+def signed_root(share: Floats, n: Floats, accuracy: Floats) -> Floats:
+    """Signed-root binomial deviance residuals of shares; arguments broadcast (McCullagh & Nelder 1989, 2.4)."""
+    inside = np.clip(accuracy, 1e-12, 1 - 1e-12)
+    deviance = 2 * n * (xlogy(share, share / inside) + xlogy(1 - share, (1 - share) / (1 - inside)))
+    return np.asarray(np.sign(share - inside) * np.sqrt(np.maximum(deviance, 0.0)))
 
 
 def log_anchor_hazard(tail: Floats) -> Floats:

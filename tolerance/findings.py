@@ -89,7 +89,7 @@ class Level(Finding):
 
 
 class Kept(Finding):
-    """Probability that at least ``retention`` of dense accuracy is kept at a measured sparsity."""
+    """Probability that at least ``retention`` of dense accuracy is kept at every sparsity up to a measured one."""
 
     sparsity: Number
     probability: Number

@@ -10,29 +10,31 @@ import shutil
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from tolerance import blocks as blocking
+from tolerance import curves, density
+from tolerance.blocks import Blocks
 from tolerance.cells import Cells, collapse
 from tolerance.errors import StoreError
 from tolerance.manifest import digest, versions
+from tolerance.parameters import DEPARTURE, SCALED, Parameters
 from tolerance.priors import PRIORS, Priors
 from tolerance.store import write_atomically
-
-if TYPE_CHECKING:
-    from nutpie.sample import CompiledModel
 
 DRAWS, FACTS = "draws.zarr", "fit.json"
 PACKAGES = ("sparsity-tolerance", "pymc", "nutpie", "pytensor", "numba", "arviz", "numpy", "scipy", "pandas", "xarray")
 Stage = Callable[[str], None]
-# Helpers of the sampler, of no use afterwards.
-_PILOT_ONLY = ("_away", "_z")
-_LAST: "dict[str, CompiledModel]" = {}
+Floats = NDArray[np.float64]
+# Whether cells that asked the same items are correlated, and whether cells may depart from the curve.
+Likelihood = Literal["paired", "over-dispersed", "independent"]
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,13 @@ class Settings:
     """How to sample. The pilot runs half as many warm-up steps on half the chains."""
 
     chains: int = 4
-    tune: int = 800
-    draws: int = 1000
-    pilot_tune: int = 400
-    pilot_draws: int = 200
-    target_accept: float = 0.95
+    tune: int = 400
+    draws: int = 400
+    pilot_tune: int = 200
+    pilot_draws: int = 100
+    target_accept: float = 0.9
     cores: int = 2
+    likelihood: Likelihood = "paired"
     priors: Priors = field(default_factory=lambda: PRIORS)
 
 
@@ -71,6 +74,12 @@ class Fit:
         step = 1 if at_most is None else max(1, -(-n_chains * n_draws // at_most))
         thinned = values[:, ::step]
         return thinned.reshape(-1, *values.shape[2:])
+
+    @cached_property
+    def blocks(self) -> Blocks:
+        """Covariance of the cells that the draws rest on."""
+        held = self.draws["constant_data"]
+        return Blocks(**{name: np.asarray(held[name]) for name in Blocks.__dataclass_fields__})
 
     def save(self, folder: Path) -> None:
         """Write draws and facts into an analysis folder, whole or not at all."""
@@ -140,76 +149,171 @@ def _key(cells: Cells, settings: Settings, seed: int) -> str:
 def content_hash(cells: Cells) -> str:
     """SHA-256 of what enters the likelihood."""
     rows = pd.util.hash_pandas_object(cells.frame, index=False).to_numpy()
-    return hashlib.sha256(rows.tobytes() + json.dumps(cells.chance).encode()).hexdigest()
+    pairs = b"".join(pair.products.tobytes() + pair.common.tobytes() for pair in cells.pairs)
+    return hashlib.sha256(rows.tobytes() + json.dumps(cells.chance).encode() + pairs).hexdigest()
 
 
 def _sample(cells: Cells, settings: Settings, seed: int, stage: Stage) -> xr.DataTree:
-    import nutpie
-
-    stage("compiling the model")
-    compiled = _compiled(cells, settings.priors)
-    common: dict[str, Any] = {"progress_bar": False, "save_warmup": False, "cores": settings.cores}
+    """A pilot with independent items sets the centring and the blocks' covariance; then the chains."""
+    parameters = Parameters(cells, settings.priors)
+    observed = (cells.right + 0.5) / (cells.n + 1)
+    start = blocking.blocks(cells, blocking.independent(cells), blocking.departures(cells, observed))
     stage("pilot run")
-    pilot = nutpie.sample(
-        compiled, draws=settings.pilot_draws, tune=settings.pilot_tune, chains=2, seed=seed + 1, **common
-    )
+    design = density.design(parameters, start)
+    pilot, _ = _chains(design, settings.pilot_draws, settings.pilot_tune, 2, settings.cores, seed + 1, 0.9)
+    final = _final_blocks(cells, settings.likelihood, *plug_in(design, pilot))
+    design = density.design(parameters, final, centring(parameters, design, pilot))
     stage("sampling")
-    draws = nutpie.sample(
-        compiled.with_data(**centring(pilot)),
-        draws=settings.draws,
-        tune=settings.tune,
-        chains=settings.chains,
-        seed=seed,
-        target_accept=settings.target_accept,
-        **common,
+    positions, statistics = _chains(
+        design, settings.draws, settings.tune, settings.chains, settings.cores, seed, settings.target_accept
     )
-    return _tidy(draws)
+    return _tree(parameters, design, final, positions, statistics, seed)
 
 
-def _compiled(cells: Cells, priors: Priors) -> "CompiledModel":
-    """The compiled model; the last one is kept, so that a second, longer run starts at once."""
+def _final_blocks(cells: Cells, likelihood: Likelihood, accuracy: Floats, slope: Floats) -> Blocks:
+    noise = blocking.paired(cells, accuracy) if likelihood == "paired" else blocking.independent(cells)
+    departures = blocking.departures(cells, accuracy, _shifting(cells, slope))
+    if likelihood == "independent":
+        departures = [np.zeros_like(one) for one in departures]
+    return blocking.blocks(cells, noise, departures)
+
+
+def _chains(
+    design: density.Design, draws: int, tune: int, chains: int, cores: int, seed: int, target_accept: float
+) -> tuple[Floats, xr.Dataset]:
+    """Positions ``(chain, draw, size)`` and the sampler's statistics."""
     import nutpie
+    from nutpie.compiled_pyfunc import from_pyfunc
 
-    from tolerance.model import build
+    size = len(design.lambdas)
 
-    key = digest([content_hash(cells), asdict(priors)])
-    if key not in _LAST:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # numba and pytensor warn about their own internals
-            model = nutpie.compile_pymc_model(build(cells, priors), backend="numba", freeze_model=False)
-        _LAST.clear()
-        _LAST[key] = model
-    return _LAST[key]
+    def log_density(position: Floats) -> tuple[float, Floats]:
+        # the sampler's own array is read-only, which would be compiled a second time
+        value, gradient = density.log_density(position.copy(), design)
+        return value, gradient
+
+    def expand(position: Floats) -> dict[str, Floats]:
+        return {"position": position}
+
+    model = from_pyfunc(
+        size,
+        lambda: log_density,
+        lambda *_: expand,
+        [np.dtype("float64")],
+        [(size,)],
+        ["position"],
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tree = nutpie.sample(
+            model,
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            cores=cores,
+            seed=seed,
+            target_accept=target_accept,
+            progress_bar=False,
+            save_warmup=False,
+        )
+    return np.asarray(tree["posterior"]["position"], dtype=np.float64), tree["sample_stats"].to_dataset()
 
 
-def centring(pilot: xr.DataTree) -> dict[str, NDArray[np.float64]]:
+def plug_in(design: density.Design, positions: Floats) -> tuple[Floats, Floats]:
+    """Posterior means, over a pilot, of each cell's accuracy and of its slope in the log location ``(cell,)``."""
+    each = [density.values(position, design) for position in positions.reshape(-1, positions.shape[-1])]
+    accuracy = np.mean([density.accuracies(value, design) for value in each], axis=0)
+    return accuracy, np.mean([density.location_slopes(value, design) for value in each], axis=0)
+
+
+def _shifting(cells: Cells, slope: Floats) -> Floats:
+    """Slopes of cells whose curve is measured under several configurations: elsewhere a shift is the curve's own."""
+    frame = cells.frame.assign(config=cells.config)
+    several = frame.groupby(["sparsifier", "task"])["config"].transform("nunique").to_numpy() > 1
+    return np.where(several, slope, 0.0)
+
+
+def centring(parameters: Parameters, design: density.Design, positions: Floats) -> dict[str, Floats]:
     """The share of centring of each effect, from its information in a pilot run.
 
     lambda = 1 - min(Var(non-centred coordinate), Var(effect) / sd^2): 0 where the data say nothing, towards 1 where
     they say everything.
     """
-    from tolerance.model import PARTIAL
+    flat = positions.reshape(-1, positions.shape[-1])
+    each = [density.values(position, design) for position in flat]
+    log_scales = dict(zip(SCALED, np.array([value.log_scales for value in each]).T[: len(SCALED)], strict=True))
+    leaves = {
+        "dense_task": np.array([(value.by_task, value.means[0]) for value in each]),
+        "dense_config": np.array([(value.dense, value.means[1]) for value in each]),
+        "loc_curve": np.array([(value.loc, value.means[2]) for value in each]),
+        "shape_curve": np.array([(value.shape, value.means[3]) for value in each]),
+        "loc_config": np.array([(value.loc_config @ design.contrasts_config, value.means[4]) for value in each]),
+    }
+    shares = {}
+    for name in parameters.scaled:
+        sd = np.exp(log_scales[name])[:, None]
+        place = parameters.where[f"{name}_z"]
+        if name in leaves:
+            effect, mean = leaves[name][:, 0], leaves[name][:, 1]
+        else:
+            effect = flat[:, place] * sd ** (1 - design.lambdas[place])
+            mean = np.zeros_like(effect)
+        away = (effect - mean) / sd
+        variance = np.exp(2 * log_scales[name].mean())
+        share = 1 - np.minimum(away.var(axis=0), effect.var(axis=0) / variance)
+        shares[name] = np.clip(share, 0.0, 1.0).reshape(parameters.shapes[f"{name}_z"])
+    return shares
 
-    posterior = pilot["posterior"]
-    weights = {}
-    for name in PARTIAL:
-        if name not in posterior:
-            continue
-        away, effect = (np.asarray(posterior[v]) for v in (f"{name}_away", name))
-        variance = np.exp(2 * np.asarray(posterior[f"log_sd_{name}"]).mean())
-        spread = np.minimum(away.var(axis=(0, 1)), effect.var(axis=(0, 1)) / variance)
-        weights[f"lambda_{name}"] = np.clip(1 - spread, 0.0, 1.0)
-    return weights
 
-
-def _tidy(draws: xr.DataTree) -> xr.DataTree:
-    """Keep what has a meaning: helpers go, the cells get their coordinate."""
-    posterior = draws["posterior"].to_dataset()
-    posterior = posterior.drop_vars([v for v in posterior.data_vars if str(v).endswith(_PILOT_ONLY)])
-    posterior = posterior.rename({posterior["accuracy"].dims[-1]: "cell"})
-    statistics = draws["sample_stats"].to_dataset()
+def _tree(
+    parameters: Parameters,
+    design: density.Design,
+    blocks: Blocks,
+    positions: Floats,
+    statistics: xr.Dataset,
+    seed: int,
+) -> xr.DataTree:
+    """Draws with names and dimensions."""
+    cells = parameters.cells
+    chains, draws, size = positions.shape
+    flat = positions.reshape(-1, size)
+    normals = np.random.default_rng(seed).standard_normal((len(flat), len(cells.frame)))
+    fitted, departure = density.explained(flat, design, blocks.unwhitening, normals)
+    each = [density.values(position, design) for position in flat]
+    tasks, methods, configs = len(cells.tasks), len(cells.sparsifiers), len(cells.configs)
+    log_scales = np.array([value.log_scales for value in each])
+    found: dict[str, tuple[tuple[str, ...], Floats]] = {
+        "dense": (("task", "config"), np.array([v.dense for v in each]).reshape(-1, tasks, configs)),
+        "loc": (("sparsifier", "task"), np.array([v.loc for v in each]).reshape(-1, methods, tasks)),
+        "loc_config": (("config",), np.array([v.loc_config for v in each])),
+        "shape": (("sparsifier", "task"), np.array([v.shape for v in each]).reshape(-1, methods, tasks)),
+        "departure_type": (("knot",), np.array([v.increments for v in each])),
+        "tail": ((), np.array([v.tail for v in each])),
+        "floor": (("task",), np.array([v.floor for v in each])),
+        "fitted": (("cell",), fitted.astype(np.float32)),
+        "departure": (("cell",), departure.astype(np.float32)),
+        "accuracy": (("cell",), curves.departed(fitted, departure).astype(np.float32)),
+    }
+    for name in ("dense_mean", "loc_mean", "shape_mean"):
+        found[name] = ((), flat[:, parameters.where[name].start])
+    for g, name in enumerate((*(f"sd_{n}" for n in SCALED), DEPARTURE)):
+        if f"{name}_z" in parameters.where:
+            found[name] = ((), np.exp(log_scales[:, g]))
+    posterior = xr.Dataset(
+        {n: (("chain", "draw", *dims), v.reshape(chains, draws, *v.shape[1:])) for n, (dims, v) in found.items()},
+        coords={
+            "chain": np.arange(chains),
+            "draw": np.arange(draws),
+            "task": list(cells.tasks),
+            "sparsifier": list(cells.sparsifiers),
+            "config": [f"{model} @ {context}" for model, context in cells.configs],
+        },
+    )
     kept = [v for v in ("diverging", "energy", "depth", "n_steps", "step_size", "logp") if v in statistics]
-    return xr.DataTree.from_dict({"posterior": posterior, "sample_stats": statistics[kept]})
+    held = xr.Dataset(
+        {name: ((f"{name}_place",), np.asarray(getattr(blocks, name))) for name in Blocks.__dataclass_fields__}
+    )
+    return xr.DataTree.from_dict({"posterior": posterior, "sample_stats": statistics[kept], "constant_data": held})
 
 
 def _kept(folder: Path, key: str, cells: Cells, settings: Settings, seed: int) -> Fit | None:
@@ -240,4 +344,8 @@ def _saved_facts(folder: Path) -> dict[str, Any] | None:
 def _model_hash() -> str:
     """Changes whenever the text of the model or of the curve does."""
     here = Path(__file__).parent
-    return hashlib.sha256(b"".join((here / name).read_bytes() for name in ("model.py", "curves.py"))).hexdigest()
+    return hashlib.sha256(
+        b"".join(
+            (here / name).read_bytes() for name in ("model.py", "parameters.py", "density.py", "blocks.py", "curves.py")
+        )
+    ).hexdigest()

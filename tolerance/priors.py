@@ -20,8 +20,8 @@ class Priors:
     sd_dense_task: LogNormal = (0.7, 0.5)
     sd_dense_config: LogNormal = (0.3, 0.6)
     slope_dense: float = 0.5
-    # Location: log halvings at which 80% is left. The grand mean lies in 0.18 to 0.995, prob 0.9.
-    loc: Normal = (0.4, 1.0)
+    # Location: log halvings at which 60% is left. The grand mean is a sparsity of 0.25 to 0.9995, prob 0.9.
+    loc: Normal = (0.75, 1.0)
     sd_loc_type: float = 0.5
     sd_loc_sparsifier: LogNormal = (0.5, 0.5)
     sd_loc_task: LogNormal = (0.3, 0.6)
@@ -37,11 +37,12 @@ class Priors:
     sd_shape_curve: LogNormal = (0.2, 0.5)
     # Tail nu, log: between nearly Weibull (0.1) and beyond log-logistic (2).
     log_tail: Normal = (-0.92, 0.8)
-    sd_log_tail_sparsifier: float = 0.4
     # Floor: the rule's guessing rate moved by half a logit. A broken model often does worse or better than guessing.
     sd_floor: float = 0.5
-    # Root of the extra-binomial variance of a cell off the family, on the scale of one answer.
-    sd_departure: LogNormal = (0.08, 0.7)
+    # Departure of one curve from the family after one halving, in logits of accuracy (and in logs of its location).
+    sd_departure: LogNormal = (0.2, 0.7)
+    # The same, shared by the tasks of a type under one sparsifier: what a wrong family would look like.
+    sd_departure_type: LogNormal = (0.15, 0.7)
 
 
 PRIORS = Priors()

@@ -1,0 +1,90 @@
+"""Items that are asked again under another condition count once; scores that vary less than 0/1 answers count more."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import multivariate_normal, norm
+
+from tests.simulated import outcomes
+from tolerance import blocks, validate
+from tolerance.blocks import _covariance
+from tolerance.cells import collapse
+
+
+def correlated(rho, n=2000, seed=0):
+    """Two conditions whose answers come from normals with correlation rho."""
+    table = outcomes(n_items=n, tasks={"a": "retrieval"}, sparsifiers=("p",), levels=(0.5,))
+    rng = np.random.default_rng(seed)
+    shared = rng.normal(size=n)
+    for condition, accuracy in (("dense", 0.9), ("p", 0.6)):
+        latent = np.sqrt(rho) * shared + np.sqrt(1 - rho) * rng.normal(size=n)
+        table.loc[table["sparsifier"] == condition, "score"] = (latent < norm.ppf(accuracy)).astype(float)
+    return validate(table)
+
+
+@given(st.floats(0, 0.98), st.floats(0.02, 0.98), st.floats(0.02, 0.98))
+def test_the_covariance_of_answers_is_that_of_thresholded_normals(rho, p, q):
+    both = multivariate_normal.cdf([norm.ppf(p), norm.ppf(q)], cov=[[1, rho], [rho, 1]])
+    assert _covariance(np.array([rho]), np.array([p]), np.array([q]))[0] == pytest.approx(both - p * q, abs=2e-4)
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5, 0.9])
+def test_correlation_between_conditions_is_found(rho):
+    table = correlated(rho)
+    cells = collapse(table)
+    found = blocks.paired(cells, cells.right / cells.n)[0][0, 1]
+    wide = table.pivot_table(index="item_id", columns="sparsifier", values="score")
+    assert found == pytest.approx(wide.corr().iloc[0, 1], abs=0.05)
+
+
+def test_cells_without_a_common_item_are_uncorrelated():
+    table = correlated(0.9)
+    apart = table.copy()
+    apart.loc[apart["sparsifier"] == "p", "item_id"] += "-other"
+    cells = collapse(apart)
+    assert blocks.paired(cells, cells.right / cells.n)[0][0, 1] == 0
+
+
+def test_order_and_names_of_items_do_not_matter():
+    table = correlated(0.5, n=200)
+    shuffled = table.sample(frac=1, random_state=1).reset_index(drop=True)
+    shuffled["item_id"] = "x" + shuffled["item_id"]
+    for one, other in zip(collapse(table).pairs, collapse(shuffled).pairs, strict=True):
+        np.testing.assert_allclose(one.products, other.products, atol=1e-9)
+        np.testing.assert_array_equal(one.common, other.common)
+
+
+def test_whitening_makes_noise_and_departures_independent():
+    cells = collapse(validate(outcomes(n_items=50)))
+    accuracy = np.clip(cells.right / cells.n, 0.05, 0.95)
+    noise, departures = blocks.paired(cells, accuracy), blocks.departures(cells, accuracy)
+    built = blocks.blocks(cells, noise, departures)
+    for (_, matrix, spread), one, other in zip(built.matrices, noise, departures, strict=True):
+        np.testing.assert_allclose(matrix @ one @ matrix.T, np.eye(len(one)), atol=1e-8)
+        np.testing.assert_allclose(matrix @ other @ matrix.T, np.diag(spread), atol=1e-6)
+    variance = np.concatenate([np.diag(one) for one in departures])
+    np.testing.assert_allclose(built.departure[np.concatenate(cells.blocks)], variance, atol=1e-6)
+
+
+def test_right_or_wrong_answers_weigh_one_each():
+    cells = collapse(validate(outcomes(n_items=50)))
+    np.testing.assert_allclose(cells.weight, cells.n)
+
+
+def test_graded_scores_weigh_as_much_as_their_variance_says():
+    table = outcomes(n_items=400)
+    # the mean of four answers varies a quarter as much as one
+    rng = np.random.default_rng(0)
+    table["score"] = rng.binomial(4, 0.6, len(table)) / 4
+    cells = collapse(validate(table))
+    assert np.mean(cells.weight / cells.n) == pytest.approx(4, rel=0.1)
+
+
+def test_an_item_that_is_answered_four_times_alike_weighs_once():
+    table = validate(outcomes(n_items=50))
+    repeated = table.loc[table.index.repeat(4)].reset_index(drop=True)
+    repeated["replicate"] = np.tile(range(4), len(table))
+    cells = collapse(validate(repeated))
+    np.testing.assert_allclose(cells.n, 200)
+    np.testing.assert_allclose(cells.weight, 50)

@@ -1,0 +1,99 @@
+"""The sampled density is the PyMC model's, and its gradient is its own."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.simulated import outcomes
+from tolerance import blocks, density, validate
+from tolerance.cells import collapse
+from tolerance.parameters import Parameters
+from tolerance.priors import PRIORS
+
+TASKS = {"a": "retrieval", "b": "retrieval", "c": "multi-hop", "d": "multi-hop"}
+
+
+def crossed():
+    """Three sparsifiers, four tasks of two types, one floor above 0, and three configurations."""
+    one = outcomes(n_items=30, tasks=TASKS, sparsifiers=("p", "q", "r"))
+    one["chance"] = one["task"].map({"a": 0.25, "b": 0.0, "c": 0.1, "d": 0.0})
+    other, longer = one.copy(), one.copy()
+    other[["model", "params"]] = "other", 4000
+    longer["context_length"] = 512
+    return pd.concat([one, other, longer])
+
+
+TABLES = {
+    "plain": lambda: outcomes(n_items=40),
+    "crossed": crossed,
+    "one curve": lambda: outcomes(n_items=30, tasks={"a": "retrieval"}, sparsifiers=("p",), levels=(0.5, 0.8, 0.9)),
+    "no dense": lambda: outcomes(n_items=30, with_dense=False),
+}
+
+
+def parts(table):
+    cells = collapse(validate(table))
+    parameters = Parameters(cells, PRIORS)
+    accuracy = np.clip(cells.right / cells.n, 0.02, 0.98)
+    built = blocks.blocks(cells, blocks.paired(cells, accuracy), blocks.departures(cells, accuracy))
+    return parameters, built, density.design(parameters, built)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_gradient_is_the_slope_of_the_density(name):
+    parameters, _, design = parts(TABLES[name]())
+    x = 0.5 * np.random.default_rng(0).normal(size=parameters.size)
+    gradient = density.log_density(x, design)[1]
+    steps = 1e-6 * np.eye(parameters.size)
+    slopes = [(density.log_density(x + e, design)[0] - density.log_density(x - e, design)[0]) / 2e-6 for e in steps]
+    np.testing.assert_allclose(gradient, slopes, atol=1e-6 * (1 + np.abs(gradient).max()))
+
+
+@pytest.mark.slow
+def test_the_density_is_that_of_the_pymc_model():
+    from tolerance.model import build
+
+    parameters, built, design = parts(crossed())
+    shares = {name: np.full(parameters.shapes[f"{name}_z"], 0.3) for name in parameters.scaled}
+    design = density.design(parameters, built, shares)
+    model = build(parameters, built, shares)
+    rng = np.random.default_rng(1)
+    one, other = (0.5 * rng.normal(size=parameters.size) for _ in range(2))
+
+    def points(x):
+        return {name: np.asarray(value) for name, value in parameters.named(x).items()}
+
+    assert {variable.name for variable in model.free_RVs} == set(parameters.shapes)
+    log_density = model.compile_logp()
+    difference = density.log_density(one, design)[0] - density.log_density(other, design)[0]
+    assert difference == pytest.approx(float(log_density(points(one)) - log_density(points(other))), abs=1e-8)
+    ours = parameters.named(density.log_density(one, design)[1])
+    gradient = np.concatenate([np.ravel(ours[variable.name]) for variable in model.free_RVs])
+    np.testing.assert_allclose(gradient, model.compile_dlogp()(points(one)), atol=1e-8)
+
+
+def test_without_correlation_and_departures_the_likelihood_is_binomial():
+    cells = collapse(validate(outcomes(n_items=40)))
+    parameters = Parameters(cells, PRIORS)
+    nothing = [np.zeros((len(group), len(group))) for group in cells.blocks]
+    design = density.design(parameters, blocks.blocks(cells, blocks.independent(cells), nothing))
+    rng = np.random.default_rng(2)
+    centre = np.zeros(parameters.size)
+    # moving the dense mean alone changes the prior by its own square only
+    moved = centre.copy()
+    place = parameters.where["dense_mean"]
+    centre[place], moved[place] = 1.0, 1.0 + rng.uniform(0.1, 0.5)
+
+    def binomial(x):
+        p = density.accuracies(density.values(x, design), design)
+        return float(np.sum(cells.right * np.log(p) + (cells.n - cells.right) * np.log1p(-p)))
+
+    def prior(x):
+        task = density.values(x, design)
+        away = x[parameters.where["dense_task_z"]] - 0.5 * task.means[0]
+        scale = np.exp(0.5 * task.log_scales[0])
+        return -0.5 * ((x[place][0] - PRIORS.dense[0]) / PRIORS.dense[1]) ** 2 - 0.5 * np.sum((away / scale) ** 2)
+
+    found = density.log_density(moved, design)[0] - density.log_density(centre, design)[0]
+    expected = binomial(moved) + prior(moved) - binomial(centre) - prior(centre)
+    assert found == pytest.approx(expected, abs=1e-6)
