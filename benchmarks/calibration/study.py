@@ -1,7 +1,7 @@
 """The calibration study: simulated data sets with a known truth, fitted, gated and scored.
 
     python -m benchmarks.calibration.study run --replicates 200 --jobs 2 --out rows.parquet
-    python -m benchmarks.calibration.study table rows.parquet [more.parquet ...]
+    python -m benchmarks.calibration.study table rows.parquet [more.parquet ...] --out table.csv
 
 `run` writes one row for each quantity of each data set by each estimator: truth, estimate and 90% interval, and for our
 fits which checks failed. `table` prints coverage, error and the share withheld, with standard errors over data sets.
@@ -102,8 +102,9 @@ def run(scenarios: list[str], estimators: list[str], replicates: int, jobs: int,
 
 def table(rows: pd.DataFrame) -> pd.DataFrame:
     """Coverage and error by scenario, estimator and quantity, each with its standard error over data sets."""
-    rows = rows.assign(square=rows["error"] ** 2, passed=rows["failed"] == "")
+    rows = rows.assign(square=rows["error"] ** 2, passed=rows["failed"].astype(str) == "")
     by = ["scenario", "estimator", "quantity"]
+    rows = rows.astype(dict.fromkeys([*by, "failed", "key"], "str"))
     shown = rows[rows["passed"]].groupby([*by, "seed"])[["hit", "square"]].mean().groupby(by)
     out = shown.agg(["mean", "sem"])
     sets = rows.groupby([*by, "seed"])["passed"].first().groupby(by)
@@ -111,6 +112,7 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
         {
             "data sets": sets.size(),
             "withheld": 1 - sets.mean(),
+            "no answer": rows["hit"].isna().groupby([rows[b] for b in by]).mean(),
             "coverage": out["hit", "mean"],
             "se": out["hit", "sem"],
             "RMSE": np.sqrt(out["square", "mean"]),
@@ -134,7 +136,10 @@ def main() -> None:
     given = parser.parse_args()
     if given.what == "table":
         rows = pd.concat([pd.read_parquet(path) for path in given.rows], ignore_index=True)
-        print(table(rows).to_markdown(index=False, floatfmt=".3f"))
+        found = table(rows)
+        print(found.to_string(index=False, float_format="%.3f"))
+        if given.out:
+            found.to_csv(given.out, index=False, float_format="%.4f")
         return
     started, collected = time.monotonic(), []
     arguments = given.scenarios.split(","), given.estimators.split(","), given.replicates, given.jobs, given.first
