@@ -13,6 +13,7 @@ from tolerance import checks as checking
 from tolerance import design
 from tolerance import findings as say
 from tolerance.cells import halvings, sparsity
+from tolerance.curves import LEAST_ABOVE_FLOOR
 from tolerance.errors import DesignError, StoreError
 from tolerance.estimands import TypeCurve, order, type_curves
 from tolerance.inference import Fit, Settings, Stage, fit, saved_among
@@ -22,8 +23,6 @@ from tolerance.outcomes import is_dense, level
 from tolerance.store import write_atomically
 
 REPORT = "report.json"
-# Below this much dense accuracy above the floor there is nothing whose retention could be measured.
-LEAST_ABOVE_FLOOR = 0.05
 
 
 @dataclass(frozen=True)
