@@ -275,7 +275,7 @@ class Trend(Finding):
         Literal[
             "every answer is right",
             "every answer is wrong",
-            "answers do not vary",
+            "no answer changes",
             "one level",
             "one item",
             "no convergence",
@@ -285,21 +285,17 @@ class Trend(Finding):
 
 
 class ObservedLevel(Finding):
-    """The tolerated level between measured levels, straight in halvings; ends outside the measured range are null.
+    """The tolerated level that the answers show, straight in halvings between measured levels.
 
-    ``side`` says where the observed crossing lies. Without an interval nothing is given, and ``reason`` says why.
+    Of ``level`` the median is the observed crossing, the ends are those of a bootstrap interval, and the probabilities
+    are shares of resamples. Without an interval nothing is given, and ``reason`` says why.
     """
 
     id: str
     task_type: str
     sparsifier: str
     reason: Reason | Literal["a task with a single item"] | None
-    side: Literal["inside", "below", "beyond"] | None
-    value: Number | None
-    lower: Number | None
-    upper: Number | None
-    first: Number
-    last: Number
+    level: Level | None
 
 
 class Instant(Finding):

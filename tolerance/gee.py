@@ -15,8 +15,9 @@ from scipy.special import expit, logit
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-NoTrend = Literal["every answer is right", "every answer is wrong", "answers do not vary", "one level", "one item"]
-Failure = Literal[NoTrend, "no convergence"]
+Failure = Literal[
+    "every answer is right", "every answer is wrong", "no answer changes", "one level", "one item", "no convergence"
+]
 MOST_STEPS = 100
 STILL = 1e-9
 # Beyond this many logits a fitted share is 0 or 1: the answers are separated and the slope has no finite estimate.
@@ -41,11 +42,11 @@ class Slope:
 
 
 def slope(score: Floats, covariate: Floats, block: Ints, item: Ints) -> Slope | Failure:
-    """The trend of scores in [0, 1] ``(answer,)``, or why there is none."""
+    """The trend of scores in [0, 1] ``(answer,)``, or why there is none; items are coded by block or across blocks."""
+    if np.ptp(score) == 0 or (not (_spread(score, item) > 0).any() and np.bincount(item)[item].min() > 1):
+        return _unchanging(score)
     varies = np.flatnonzero(_spread(score, block) > 0)
     keep = np.isin(block, varies)
-    if not keep.any():
-        return _constant(score)
     left_out = len(np.unique(block)) - len(varies)
     score, covariate = score[keep], covariate[keep]
     block, item = (np.unique(codes[keep], return_inverse=True)[1] for codes in (block, item))
@@ -63,13 +64,13 @@ def _spread(score: Floats, block: Ints) -> Floats:
     high, low = np.full(block.max() + 1, -np.inf), np.full(block.max() + 1, np.inf)
     np.maximum.at(high, block, score)
     np.minimum.at(low, block, score)
-    return high - low
+    return np.asarray(high - low)
 
 
-def _constant(score: Floats) -> NoTrend:
+def _unchanging(score: Floats) -> Failure:
     if np.all(score == 1):
         return "every answer is right"
-    return "every answer is wrong" if np.all(score == 0) else "answers do not vary"
+    return "every answer is wrong" if np.all(score == 0) else "no answer changes"
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class _Equations:
         if n <= len(beta) or n_pairs <= len(beta):
             return 0.0
         found = products / (n_pairs - len(beta)) / (squares / (n - len(beta)))
-        return float(np.clip(found, -0.9 / max(sizes.max() - 1, 1), MOST_CORRELATED))
+        return float(np.clip(found, -0.9 / max(int(sizes.max()) - 1, 1), MOST_CORRELATED))
 
     def _terms(self, beta: Floats, rho: float) -> tuple[Floats, Floats, Floats]:
         """Expected information, score, and each item's part of the score ``(item, parameter)``, all times 1 - rho.

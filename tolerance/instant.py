@@ -3,7 +3,7 @@
 Cells with Wilson and cluster-robust intervals, contrasts on the same items (exact McNemar, paired bootstrap), a trend
 by estimating equations, and the tolerated level between measured levels. The estimand is that of the posterior: the
 mean over the tasks (by model and context) of a type, with the rule's guessing floor subtracted where a share of dense
-accuracy is meant. Every item counts once, however often it was asked. docs/instant.md says where each number comes from.
+accuracy is meant. Every item counts once, however often it was asked. docs/instant.md has the formulas' sources.
 """
 
 from collections.abc import Iterator
@@ -178,7 +178,7 @@ def _robust(cell: _Cell, asked: _Asked) -> Interval | None:
 
 @dataclass
 class _Pair:
-    """Two conditions of a task type: sums over blocks of the paired means ``(resample,)``, the items as they came first.
+    """Two conditions of a task type: sums over blocks of their paired means ``(side, resample)``, first undrawn.
 
     ``table`` counts 0/1 items right under both, the first alone, the second alone, neither.
     """
@@ -236,7 +236,7 @@ def _contrasts(answers: Answers, asked: _Asked) -> list[_Pair]:
     streams = np.random.default_rng(asked.seed).spawn(len(answers.tasks))
     for task, rng in zip(answers.tasks, streams, strict=True):
         blocks = [(items, _columns(task, columns, answers)) for columns, items in task.blocks()]
-        _count(found, task, [columns for _, columns in blocks], asked)
+        _count(found, task, blocks, asked)
         start = 0
         for drawn in resample(task, asked.resamples, len(answers.conditions), MADE_UP / n_tasks[task.task_type], rng):
             rows = slice(start, start + len(drawn.weights))
@@ -269,27 +269,38 @@ def _columns(task: Task, block: Ints, answers: Answers) -> _Columns:
     )
 
 
-def _count(found: dict[_Key, _Pair], task: Task, blocks: list[_Columns], asked: _Asked) -> None:
+def _count(found: dict[_Key, _Pair], task: Task, blocks: list[tuple[Ints, _Columns]], asked: _Asked) -> None:
     """Add the pairs of a task's blocks to the contrasts that they belong to."""
-    there = task.asked
-    seen: dict[_Key, NDArray[np.bool_]] = {}
-    for columns in blocks:
-        for key, a, b in zip(columns.keys, columns.first, columns.second, strict=True):
+    local = {key: i for i, key in enumerate(dict.fromkeys(key for _, columns in blocks for key in columns.keys))}
+    seen = np.zeros((len(local), len(task.mean)), dtype=bool)
+    for items, columns in blocks:
+        first, second = (task.asked[items][:, side] for side in (columns.first, columns.second))
+        common = first & second
+        rows = np.ix_([local[key] for key in columns.keys], items)
+        repeated = (seen[rows] & common.T).any(axis=1)
+        seen[rows] |= common.T
+        pairs, only_first, only_second = (x.sum(axis=0) for x in (common, first & ~common, second & ~common))
+        tables = _tables(task, items, columns, common)
+        for i, key in enumerate(columns.keys):
             pair = found.setdefault(key, _Pair(*key, means=np.zeros((2, 1 + asked.resamples))))
-            common = there[:, a] & there[:, b]
             pair.blocks += 1
             pair.floor += task.chance
-            pair.sparsity += float(task.sparsity[a])
-            pair.pairs += int(common.sum())
-            pair.lonely |= bool(common.sum() < 2)
-            only = int((there[:, a] & ~common).sum()), int((there[:, b] & ~common).sum())
-            pair.unpaired = pair.unpaired[0] + only[0], pair.unpaired[1] + only[1]
-            pair.repeated |= bool((seen.get(key, np.zeros_like(common)) & common).any())
-            seen[key] = seen.get(key, np.zeros_like(common)) | common
-            if task.binary:
-                single = common & (task.count[:, a] == 1) & (task.count[:, b] == 1)
-                x, y = task.mean[single, a] == 1, task.mean[single, b] == 1
-                pair.table = pair.table + np.array([(x & y).sum(), (x & ~y).sum(), (~x & y).sum(), (~x & ~y).sum()])
+            pair.sparsity += float(task.sparsity[columns.first[i]])
+            pair.pairs += int(pairs[i])
+            pair.lonely |= bool(pairs[i] < 2)
+            pair.unpaired = pair.unpaired[0] + int(only_first[i]), pair.unpaired[1] + int(only_second[i])
+            pair.repeated |= bool(repeated[i])
+            pair.table = pair.table + tables[i]
+
+
+def _tables(task: Task, items: Ints, columns: _Columns, common: NDArray[np.bool_]) -> Ints:
+    """0/1 items with one answer under each of two conditions, by which of them was right ``(pair, 4)``."""
+    if not task.binary:
+        return np.zeros((len(columns.keys), 4), dtype=np.int64)
+    count, right = task.count[items], task.mean[items] == 1
+    single = common & (count[:, columns.first] == 1) & (count[:, columns.second] == 1)
+    x, y = right[:, columns.first], right[:, columns.second]
+    return np.stack([(single & at).sum(axis=0) for at in (x & y, x & ~y, ~x & y, ~x & ~y)], axis=1)
 
 
 def _paired(pairs: list[_Pair], asked: _Asked) -> list[say.Paired]:
@@ -416,40 +427,40 @@ def _trend(task_type: str, sparsifier: str, parts: list[Floats], asked: _Asked) 
 
 def _tolerated(answers: Answers, against_dense: list[_Pair], asked: _Asked) -> Iterator[say.ObservedLevel]:
     """One for each task type and sparsifier, in the order of their names."""
-    levels: dict[tuple[str, str], list[float]] = {}
-    for task in answers.tasks:
-        for column in np.flatnonzero(task.sparsity > 0):
-            sparsifier = answers.conditions[task.condition[column]].sparsifier
-            levels.setdefault((task.task_type, sparsifier), []).append(float(task.sparsity[column]))
-    for (task_type, sparsifier), measured in sorted(levels.items()):
-        mine = [pair for pair in against_dense if (pair.task_type, pair.first) == (task_type, sparsifier)]
-        yield _observed_level(task_type, sparsifier, measured, mine, asked)
-
-
-def _observed_level(
-    task_type: str, sparsifier: str, measured: list[float], mine: list[_Pair], asked: _Asked
-) -> say.ObservedLevel:
-    """Where retention first falls below what is asked, straight in halvings from 1 at dense to each measured level."""
-    mine = sorted(mine, key=lambda pair: pair.sparsity / pair.blocks)
-    at = np.array([pair.sparsity / pair.blocks for pair in mine] or measured)
-    common = {
-        "id": f"observed-{digest([task_type, sparsifier])[:8]}",
-        "task_type": task_type,
-        "sparsifier": sparsifier,
-        "first": float(at.min()),
-        "last": float(at.max()),
+    measured = {
+        (task.task_type, answers.conditions[condition].sparsifier)
+        for task in answers.tasks
+        for condition in task.condition[task.sparsity > 0]
     }
+    for task_type, sparsifier in sorted(measured):
+        mine = [pair for pair in against_dense if (pair.task_type, pair.first) == (task_type, sparsifier)]
+        yield _observed_level(task_type, sparsifier, mine, asked)
+
+
+def _observed_level(task_type: str, sparsifier: str, mine: list[_Pair], asked: _Asked) -> say.ObservedLevel:
+    """Where retention first falls below what is asked, straight in halvings from 1 at dense to each measured level."""
     reason = _unanswerable(mine)
+    named = {"id": f"observed-{digest([task_type, sparsifier])[:8]}", "task_type": task_type, "sparsifier": sparsifier}
     if reason is not None:
-        return say.ObservedLevel(**common, reason=reason, side=None, value=None, lower=None, upper=None)
+        return say.ObservedLevel(**named, reason=reason, level=None)
+    mine = sorted(mine, key=lambda pair: pair.sparsity / pair.blocks)
+    at = np.array([pair.sparsity / pair.blocks for pair in mine])
     kept = np.stack([np.ones(1 + asked.resamples), *(pair.kept for pair in mine)], axis=1)
     crossed = crossing(kept, np.append(0.0, halvings(at)), asked.retention)
     # infinite crossings have no interpolated quantile: take an order statistic
     low, high = np.quantile(crossed[1:], asked.tails, method="inverted_cdf")
     value, lower, upper = (_inside(float(sparsity(end)), at) for end in (crossed[0], low, high))
-    below = value is None and sparsity(crossed[0]) < at[0]
-    side = "inside" if value is not None else "below" if below else "beyond"
-    return say.ObservedLevel(**common, reason=None, side=side, value=value, lower=lower, upper=upper)
+    level = say.Level(
+        median=value,
+        lower=lower,
+        upper=upper,
+        prob=asked.prob,
+        first=float(at[0]),
+        last=float(at[-1]),
+        prob_below=float(np.mean(sparsity(crossed[1:]) < at[0])),
+        prob_beyond=float(np.mean(~np.isfinite(crossed[1:]))),
+    )
+    return say.ObservedLevel(**named, reason=None, level=level)
 
 
 def _unanswerable(mine: list[_Pair]) -> "say.Reason | Literal['a task with a single item'] | None":

@@ -6,7 +6,8 @@ with all their answers under every condition, model and context, are what is res
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,8 @@ from tolerance.outcomes import DENSE, level
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+# The items as they came are averaged in double precision, resamples in single.
+Weights = NDArray[Any]
 # Weights of resamples are made for about this many items at a time.
 CHUNK = 4_000_000
 NOWHERE = -1
@@ -49,7 +52,7 @@ class Task:
     mean: Floats
     count: Ints
 
-    @property
+    @cached_property
     def asked(self) -> Flags:
         """Whether an item was answered ``(item, column)``."""
         return np.asarray(self.count > 0)
@@ -159,9 +162,9 @@ class Resamples:
     from having an interval of no width, as Jeffreys' prior would.
     """
 
-    weights: NDArray[np.float32]
-    made_up: NDArray[np.float32]
-    coins: NDArray[np.float32]
+    weights: Weights
+    made_up: Weights
+    coins: Weights
 
 
 def resample(task: Task, n: int, n_conditions: int, made_up: float, rng: np.random.Generator) -> Iterator[Resamples]:
@@ -170,11 +173,7 @@ def resample(task: Task, n: int, n_conditions: int, made_up: float, rng: np.rand
     The weight is gamma with that shape, so that over the tasks of a type the weights add up to an exponential one.
     """
     n_items = len(task.mean)
-    yield Resamples(
-        np.ones((1, n_items), dtype=np.float32),
-        np.zeros(1, dtype=np.float32),
-        np.zeros((1, n_conditions), dtype=np.float32),
-    )
+    yield Resamples(np.ones((1, n_items)), np.zeros(1), np.zeros((1, n_conditions)))
     step = max(1, CHUNK // n_items)
     for start in range(0, n, step):
         size = min(step, n - start)
@@ -191,7 +190,7 @@ def resample(task: Task, n: int, n_conditions: int, made_up: float, rng: np.rand
 def paired_means(task: Task, items: Ints, first: Ints, second: Ints, drawn: Resamples) -> tuple[Floats, Floats]:
     """Mean of the first and of the second column of each pair over the items that have both ``(pair, resample)``."""
     weights = drawn.weights if len(items) == len(task.mean) else drawn.weights[:, items]
-    asked, mean = task.asked[items].astype(np.float32), task.mean[items].astype(np.float32)
+    asked, mean = (values[items].astype(weights.dtype) for values in (task.asked, task.mean))
     columns, place = np.unique(np.concatenate([first, second]), return_inverse=True)
     extra = drawn.made_up * drawn.coins[:, task.condition[columns]].T
     at_first, at_second = place[: len(first)], place[len(first) :]
