@@ -50,7 +50,7 @@ HOMES = {
     "nutpie": {"inference"},
     "numba": {"density"},
     "arviz": {"checks"},
-    "statsmodels": {"intervals", "pairs", "instant"},
+    "statsmodels": {"intervals"},
     "typer": {"cli"},
     "rich": {"cli"},
 }

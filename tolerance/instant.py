@@ -24,7 +24,7 @@ from tolerance.intervals import Interval
 from tolerance.items import NOWHERE, Answers, Task, by_item, paired_means, resample
 from tolerance.manifest import digest
 from tolerance.outcomes import DENSE
-from tolerance.pairs import mcnemar, newcombe
+from tolerance.pairs import mcnemar, newcombe, wilson_limits
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -114,9 +114,11 @@ def _cells(answers: Answers, asked: _Asked) -> Iterator[say.ObservedCell]:
             found.setdefault((task.task_type, None, int(condition)), _Cell()).add(cell)
     keys = sorted(found, key=lambda key: (key[1] is not None, key[0], key[1] or "", key[2]))
     cells = [found[key] for key in keys]
-    shares, sizes = [c.means / c.blocks for c in cells], [c.blocks**2 / c.inverse for c in cells]
-    wilson = _wilson(shares, sizes, asked.prob)
-    for (task_type, name, condition), cell, (low, high) in zip(keys, cells, wilson, strict=True):
+    shares = np.array([cell.means / cell.blocks for cell in cells])
+    # the number of answers that would give the variance of a mean over blocks (Kish 1965): all, where blocks are equal
+    sizes = np.array([cell.blocks**2 / cell.inverse for cell in cells])
+    lows, highs = (ends.tolist() for ends in wilson_limits(shares, sizes, asked.prob))
+    for (task_type, name, condition), cell, low, high in zip(keys, cells, lows, highs, strict=True):
         sparsifier, level = answers.conditions[condition]
         yield say.ObservedCell(
             task_type=task_type,
@@ -152,15 +154,6 @@ def _cell(task: Task, columns: Ints) -> _Cell:
         freedom=items - 1,
         lonely=items < 2,
     )
-
-
-def _wilson(shares: list[float], sizes: list[float], prob: float) -> list[tuple[float, float]]:
-    """Wilson limits of means over blocks; a size is the number of answers that would vary as much (Kish 1965)."""
-    from statsmodels.stats.proportion import proportion_confint
-
-    n = np.array(sizes)
-    low, high = proportion_confint(np.array(shares) * n, n, alpha=1 - prob, method="wilson")
-    return list(zip(low.tolist(), high.tolist(), strict=True))
 
 
 def _robust(cell: _Cell, asked: _Asked) -> Interval | None:
