@@ -7,7 +7,13 @@ from tolerance.findings import Level, Observed
 from tolerance.intervals import Interval
 from tolerance.reports import numbers
 
-KINDS = {"eti": "credible", "wilson": "Wilson"}
+KINDS = {
+    "eti": "credible",
+    "wilson": "Wilson",
+    "robust": "cluster-robust",
+    "bootstrap": "paired bootstrap",
+    "newcombe": "paired",
+}
 
 
 def listed(items: Sequence[str]) -> str:

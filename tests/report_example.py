@@ -127,6 +127,91 @@ def report(
         checks=checks or globals()["checks"](),
         caveats=["one model", "one context length", *([] if has_dense else ["no dense baseline"]), "items independent"],
         provenance=provenance(),
+        instant=instant(types, methods, has_dense=has_dense),
+        disagreements=[disagreement(types[0], methods[0])] if fit_passed and has_dense else [],
+    )
+
+
+def instant(types: list[str], methods: list[str], *, has_dense: bool) -> say.Instant:
+    """The instant answer of the same invented data: every level keeps a bit less than the one before."""
+    pairs = [(t, m, i, s) for t in types for m in methods for i, s in enumerate(LEVELS[1:])] if has_dense else []
+    return say.Instant(
+        retention=0.95,
+        interval_prob=0.9,
+        resamples=2000,
+        seed=0,
+        n_answers=ITEMS * len(types) * (1 + len(methods) * (len(LEVELS) - 1)),
+        n_unpaired=0 if has_dense else ITEMS * len(types) * len(methods) * (len(LEVELS) - 1),
+        cells=[],
+        contrasts=[paired(t, m, "dense", s, -0.03 * i) for t, m, i, s in pairs]
+        + [paired(t, methods[0], methods[-1], LEVELS[1], 0.05) for t in types[: len(methods) - 1]],
+        trends=[trend(t, m) for t in types for m in methods],
+        tolerated=[
+            say.ObservedLevel(
+                id=f"observed-{t}-{m}",
+                task_type=t,
+                sparsifier=m,
+                reason=None if has_dense else NO_DENSE,
+                level=level(0.713, 0.655, 0.741) if has_dense else None,
+            )
+            for t in types
+            for m in methods
+        ],
+    )
+
+
+def paired(task_type: str, first: str, second: str, at: float, difference: float) -> say.Paired:
+    bounds = Interval(kind="bootstrap", prob=0.9, lower=difference - 0.03, upper=difference + 0.03)
+    kept = Interval(kind="bootstrap", prob=0.9, lower=0.94 + difference, upper=1.02 + difference)
+    return say.Paired(
+        id=f"paired-{task_type}-{first}-{second}-{at}",
+        task_type=task_type,
+        first=first,
+        second=second,
+        level=at,
+        sparsity=at,
+        n_pairs=ITEMS,
+        unpaired_first=0,
+        unpaired_second=0,
+        n_blocks=1,
+        accuracy_first=0.9 + difference,
+        accuracy_second=0.9,
+        difference=say.Measured(value=difference, interval=bounds),
+        retention=say.Measured(value=0.98 + difference, interval=kept) if second == "dense" else None,
+        reason=None,
+        mcnemar=say.Discordance(
+            n_pairs=ITEMS, only_first=4, only_second=9, p=0.267, difference=-5 / ITEMS, interval=bounds, repeated=False
+        ),
+    )
+
+
+def trend(task_type: str, sparsifier: str) -> say.Trend:
+    slope = say.Measured(value=-1.42, interval=Interval(kind="robust", prob=0.9, lower=-1.66, upper=-1.18))
+    return say.Trend(
+        task_type=task_type,
+        sparsifier=sparsifier,
+        slope=slope,
+        p=1e-9,
+        correlation=0.2,
+        n_items=ITEMS,
+        n_answers=ITEMS * len(LEVELS),
+        left_out=0,
+        reason=None,
+    )
+
+
+def disagreement(task_type: str, sparsifier: str) -> say.Disagreement:
+    return say.Disagreement(
+        id=f"disagreement-{task_type}-{sparsifier}",
+        about="accuracy",
+        within=sparsifier,
+        subject=task_type,
+        other=None,
+        sparsity=0.8,
+        posterior=eti(0.84, 0.88),
+        posterior_probability=None,
+        instant=Interval(kind="robust", prob=0.9, lower=0.74, upper=0.79),
+        instant_other=None,
     )
 
 

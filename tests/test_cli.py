@@ -81,6 +81,22 @@ def test_each_step_of_the_demo_can_be_repeated_alone(demo):
     assert (folder / "page" / "report.html").is_file()
 
 
+def test_the_instant_answer_comes_alone_and_before_the_fit(demo):
+    folder, said = demo
+    assert said.index("The instant answer") < said.index("90% credible interval")
+    shown = tolerance("quick", "tolerance-demo/run", cwd=folder).stdout
+    assert "528 answers" in shown
+    assert "Against dense, on the same items" in shown
+    found = json.loads(tolerance("quick", "tolerance-demo/run", "--json", cwd=folder).stdout)
+    report = json.loads((folder / "tolerance-demo" / "report.json").read_text())
+    assert found == report["instant"]
+    assert len([c for c in found["contrasts"] if c["second"] == "dense"]) == 30
+
+
+def test_the_instant_answer_of_no_run_is_one_line(tmp_path):
+    assert "nowhere: no run folder" in refused("quick", "nowhere", cwd=tmp_path)
+
+
 def test_logs_of_others_go_from_file_to_refusal_or_report_without_a_dense_baseline(tmp_path):
     frame = outcomes(n_items=30, with_dense=False, sparsifiers=("snapkv",))
     frame.rename(columns={"sparsifier": "press"}).to_csv(tmp_path / "log.csv", index=False)
@@ -92,7 +108,7 @@ def test_logs_of_others_go_from_file_to_refusal_or_report_without_a_dense_baseli
     assert "--without-dense" in line
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["collect"], ["import"], ["fit"], ["report"], ["show"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["collect"], ["import"], ["fit"], ["quick"], ["report"], ["show"]])
 def test_every_command_has_help_with_an_example(command, tmp_path):
     done = tolerance(*command, "--help", cwd=tmp_path)
     assert done.returncode == 0

@@ -148,8 +148,42 @@ def test_without_dense_no_threshold_is_drawn_and_the_start_is_hatched():
 
 def test_every_section_stands_in_order(report):
     ids = Page(page.render(report)).ids
-    order = ["held", "curves", "thresholds", "comparisons", "data", "checks", "limits", "provenance", "glossary"]
+    order = [
+        "held",
+        "curves",
+        "thresholds",
+        "comparisons",
+        "instant",
+        "data",
+        "checks",
+        "limits",
+        "provenance",
+        "glossary",
+    ]
     assert [name for name in ids if name in order] == order
+
+
+def test_the_instant_answer_stands_beside_the_posterior_with_its_disagreements():
+    text = " ".join(Page(page.render(normal())).text.split())
+    assert (
+        "At 80% under top-k, accuracy on retrieval is 0.84 to 0.88 (90% credible interval) by the posterior, 0.74"
+        in text
+    )
+    assert "9 lost, 4 gained; p 0.267" in text
+    assert "significan" not in text.lower()
+
+
+def test_a_withheld_fit_leaves_the_instant_answer_and_no_threshold_beside_it():
+    html = _without_data(page.render(failed()))
+    section = html[html.index('id="instant"') : html.index('id="data"')]
+    assert "stand although it is withheld" in section
+    assert "there is no posterior to set beside these numbers" in section
+    assert section.count('<span class="why">withheld</span>') == len(failed().thresholds)
+    assert "71%" in section
+
+
+def test_a_report_without_an_instant_answer_has_no_such_section():
+    assert 'id="instant"' not in page.render(normal().model_copy(update={"instant": None, "disagreements": []}))
 
 
 def test_warnings_lead_to_their_place():

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tolerance.findings import Report
     from tolerance.importers import import_table
     from tolerance.inference import Fit, Settings, fit
+    from tolerance.instant import instant_answer
     from tolerance.outcomes import validate
     from tolerance.store import read_run
 
@@ -24,6 +25,7 @@ _HOMES = {
     "errors": ("DesignError", "RunnerError", "SchemaError", "StoreError", "ToleranceError"),
     "findings": ("Report",),
     "inference": ("Fit", "Settings", "fit"),
+    "instant": ("instant_answer",),
     "importers": ("import_table",),
     "outcomes": ("validate",),
     "store": ("read_run",),
@@ -42,6 +44,7 @@ __all__ = [
     "analyse",
     "fit",
     "import_table",
+    "instant_answer",
     "read_report",
     "read_run",
     "validate",

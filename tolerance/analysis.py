@@ -1,6 +1,6 @@
 """Outcomes -> fit -> checks -> findings. The one orchestrator, read from top to bottom in `analyse`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import combinations
@@ -12,18 +12,19 @@ import pandas as pd
 from tolerance import checks as checking
 from tolerance import design
 from tolerance import findings as say
+from tolerance.agreement import disagreements
 from tolerance.cells import halvings, sparsity
+from tolerance.curves import LEAST_ABOVE_FLOOR
 from tolerance.errors import DesignError, StoreError
 from tolerance.estimands import TypeCurve, order, type_curves
 from tolerance.inference import Fit, Settings, Stage, fit, saved_among
+from tolerance.instant import instant_answer
 from tolerance.intervals import Estimate, summarise, wilson
 from tolerance.manifest import digest
 from tolerance.outcomes import is_dense, level
 from tolerance.store import write_atomically
 
 REPORT = "report.json"
-# Below this much dense accuracy above the floor there is nothing whose retention could be measured.
-LEAST_ABOVE_FLOOR = 0.05
 
 
 @dataclass(frozen=True)
@@ -46,18 +47,23 @@ def analyse(
     command: str = "",
     sources: tuple[str, ...] = (),
     stage: Stage | None = None,
+    at_once: Callable[[say.Instant], None] | None = None,
 ) -> say.Report:
     """Fit validated outcomes and state what they show; with ``folder``, keep draws and ``report.json`` there.
 
-    A fit that fails its checks is repeated, longer and with smaller steps. What still fails is withheld.
+    ``at_once`` is told the instant answer, which needs no fit, before sampling starts. A fit that fails its checks is
+    repeated, longer and with smaller steps. What still fails is withheld.
 
     Raises:
         DesignError: no dense baseline (and ``without_dense`` is not set), or nothing to fit.
     """
     question, settings = question or Question(), settings or Settings()
     _require_dense(outcomes, without_dense)
+    instant = instant_answer(outcomes, retention=question.retention, prob=question.interval_prob)
+    (at_once or (lambda _: None))(instant)
     fitted, curves, checks = checked_fit(outcomes, settings, seed, folder, stage or (lambda _: None))
     report = _report(outcomes, fitted, curves, checks, question, command, sources)
+    report = report.model_copy(update={"instant": instant, "disagreements": disagreements(report, instant)})
     if folder is not None:
         write_atomically(folder / REPORT, (report.model_dump_json(indent=1) + "\n").encode())
     return report

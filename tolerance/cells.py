@@ -126,7 +126,7 @@ def collapse(outcomes: pd.DataFrame) -> Cells:
     """
     table = outcomes.assign(sparsity=level(outcomes))
     table["context_length"] = table["context_length"].fillna(0).astype("int64")
-    _refuse_useless(table)
+    refuse_useless(table)
     groups = table.groupby(CELL, sort=True, observed=True)
     frame = groups.agg(
         task_type=("task_type", "first"),
@@ -158,7 +158,12 @@ def collapse(outcomes: pd.DataFrame) -> Cells:
     return replace(counted, frame=weighted, pairs=products)
 
 
-def _refuse_useless(table: pd.DataFrame) -> None:
+def refuse_useless(table: pd.DataFrame) -> None:
+    """Refuse outcomes with a column ``sparsity`` that nothing can be estimated from.
+
+    Raises:
+        DesignError: nothing but dense answers, one task under two task types, or a sparsifier with two units.
+    """
     if is_dense(table).all() or not (table["sparsity"] > 0).any():
         raise DesignError(
             "every answer is dense, so there is no tolerance to estimate. Collect at least one sparse level."

@@ -3,8 +3,9 @@
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,8 +16,9 @@ from tolerance.errors import StoreError, ToleranceError
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
+    from rich.progress import Progress, TaskID
 
-    from tolerance.findings import Report
+    from tolerance.findings import Instant, Report
     from tolerance.runners.plan import Plan
 
 app = typer.Typer(
@@ -100,12 +102,32 @@ def fit(
     cores: Cores = 2,
     as_json: AsJson = False,
 ) -> None:
-    """Fit tolerance curves to a run; an unchanged fit is not repeated."""
-    report = _fit(run, out, retention=retention, without_dense=without_dense, seed=seed, cores=cores)
+    """Fit tolerance curves to a run, the instant answer first; an unchanged fit is not repeated."""
+    report = _fit(run, out, retention=retention, without_dense=without_dense, seed=seed, cores=cores, aloud=not as_json)
     if as_json:
         typer.echo(report.model_dump_json(indent=1))
     else:
         _headlines(report)
+
+
+@app.command(epilog="Example: tolerance quick run")
+def quick(
+    run: Annotated[Path, typer.Argument(help="Run folder of collect or import.")],
+    retention: Retention = 0.95,
+    as_json: AsJson = False,
+) -> None:
+    """The instant answer alone: what the answers show without a model, on the same items, in about a second."""
+    from tolerance.instant import instant_answer
+    from tolerance.store import read_run
+
+    with _stages() as stage:
+        stage("reading outcomes")
+        found = instant_answer(read_run(run), retention=retention)
+    if as_json:
+        typer.echo(found.model_dump_json(indent=1))
+    else:
+        _instant(found)
+        _instant_by_level(found)
 
 
 @app.command(epilog="Example: tolerance report analysis --out report")
@@ -168,7 +190,9 @@ def _fit(
     without_dense: bool = False,
     seed: int | None = None,
     cores: int = 2,
+    aloud: bool = True,
 ) -> "Report":
+    """Fit; ``aloud``, the instant answer is printed before sampling starts."""
     from tolerance.analysis import Question, analyse
     from tolerance.inference import Settings
     from tolerance.store import read_run
@@ -176,6 +200,11 @@ def _fit(
     _refuse_strangers(out)
     with _stages() as stage:
         stage("reading outcomes")
+
+        def at_once(found: "Instant") -> None:
+            with stage.aside():
+                _instant(found)
+
         return analyse(
             read_run(run),
             question=Question(retention=retention),
@@ -186,6 +215,7 @@ def _fit(
             command=_command(),
             sources=(str(run),),
             stage=stage,
+            at_once=at_once if aloud else None,
         )
 
 
@@ -200,11 +230,56 @@ def _report(analysis: Path, out: Path) -> None:
 
 
 def _headlines(report: "Report") -> None:
+    """The headlines, then where the instant answer disagrees materially."""
+    from tolerance.reports.instantly import disagreements
     from tolerance.reports.wording import headlines
 
     console = _console()
     for sentence in headlines(report):
         console.print(_plain(sentence), highlight=False)
+    for sentence in disagreements(report):
+        console.print(_plain(f"Beside the instant answer: {sentence}"), highlight=False)
+
+
+def _instant(found: "Instant") -> None:
+    """The instant answer, one row for each task type and method."""
+    from tolerance.reports import instantly, numbers
+
+    heads = ["task type", "method", "tolerated level, observed", "log odds per halving"]
+    rows = [
+        [row.task_type, row.method, _with_ends(row.observed), _with_ends(row.trend)] for row in instantly.curves(found)
+    ]
+    _table(f"The instant answer: at least {numbers.level(found.retention)} of dense accuracy kept", heads, rows)
+    for sentence in instantly.sentences(found):
+        _console().print(_plain(sentence), highlight=False)
+
+
+def _instant_by_level(found: "Instant") -> None:
+    """Contrasts with dense and between methods, level by level."""
+    from tolerance.reports import instantly
+
+    against_dense = [
+        [row.task_type, row.method, kept.level, _with_ends((kept.value, kept.ends)), changed.more]
+        for row in instantly.curves(found)
+        for kept, changed in zip(row.kept, row.changed, strict=True)
+    ]
+    if against_dense:
+        heads = ["task type", "method", "level", "share of dense kept", "items changed"]
+        _table("Against dense, on the same items", heads, against_dense)
+    of_methods = [
+        [row.task_type, f"{row.first} - {row.second}", at.level, _with_ends((at.value, at.ends)), at.more]
+        for row in instantly.methods(found)
+        for at in row.levels
+    ]
+    if of_methods:
+        heads = ["task type", "methods", "level", "difference of accuracy", "right by one alone"]
+        _table("Between methods, on the same items", heads, of_methods)
+
+
+def _with_ends(said: tuple[str, str]) -> str:
+    """A number with its interval, or the reason alone."""
+    value, ends = said
+    return ends if value == "-" else f"{value} ({ends})" if ends else value
 
 
 def _refuse_strangers(out: Path) -> None:
@@ -213,23 +288,44 @@ def _refuse_strangers(out: Path) -> None:
         raise StoreError(f"{out}: exists and is no analysis folder. Give a new or empty folder; nothing was written.")
 
 
+@dataclass(frozen=True)
+class _Stages:
+    """Says what is being done; `aside` clears the line while something else is printed."""
+
+    bar: "Progress"
+    task: "TaskID"
+
+    def __call__(self, text: str) -> None:
+        self.bar.update(self.task, description=_plain(text))
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        self.bar.stop()
+        yield
+        self.bar.start()
+
+
 @contextmanager
-def _stages() -> Iterator[Callable[[str], None]]:
+def _stages() -> Iterator[_Stages]:
     """A spinner with what is being done and for how long, on stderr."""
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     console = _console(stderr=True)
     with Progress(SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}"), console=console) as bar:
-        task = bar.add_task("starting", total=None)
-        yield lambda text: bar.update(task, description=_plain(text))
+        yield _Stages(bar, bar.add_task("starting", total=None))
 
 
 def _show_table(title: str, table: "pd.DataFrame") -> None:
+    rows = [[str(value) for value in row] for row in table.itertuples(index=False)]
+    _table(title, [str(column) for column in table.columns], rows)
+
+
+def _table(title: str, heads: list[str], rows: list[list[str]]) -> None:
     from rich.table import Table
 
-    shown = Table(*[str(column) for column in table.columns], title=_plain(title))
-    for row in table.itertuples(index=False):
-        shown.add_row(*[_plain(str(value)) for value in row])
+    shown = Table(*heads, title=_plain(title))
+    for row in rows:
+        shown.add_row(*[_plain(value) for value in row])
     _console().print(shown)
 
 

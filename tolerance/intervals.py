@@ -11,10 +11,15 @@ Number = Annotated[float, PlainSerializer(lambda v: float(f"{v:.6g}"), return_ty
 
 
 class Interval(BaseModel):
-    """``prob`` of the probability lies between the ends. ``eti``: equal tails; ``wilson``: score interval."""
+    """``prob`` of the probability lies between the ends.
+
+    ``eti``: equal posterior tails. The others are confidence intervals: ``wilson``, score interval of a share;
+    ``robust``, from the spread between items; ``bootstrap``, percentiles over resampled items; ``newcombe``, of the
+    difference of two shares of the same items.
+    """
 
     model_config = ConfigDict(frozen=True)
-    kind: Literal["eti", "wilson"]
+    kind: Literal["eti", "wilson", "robust", "bootstrap", "newcombe"]
     prob: float
     lower: Number
     upper: Number
