@@ -43,3 +43,10 @@ def wilson(successes: float, trials: int, prob: float) -> Interval:
 
     lower, upper = proportion_confint(successes, trials, alpha=1 - prob, method="wilson")
     return Interval(kind="wilson", prob=prob, lower=float(lower), upper=float(upper))
+
+
+def quantiles(draws: NDArray[np.float64], prob: float) -> tuple[float, float, float]:
+    """Lower end, median and upper end of draws that may be infinite ``(draw,)``: order statistics, not interpolated."""
+    tail = (1 - prob) / 2
+    lower, middle, upper = np.quantile(draws, [tail, 0.5, 1 - tail], method="inverted_cdf")
+    return float(lower), float(middle), float(upper)
