@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tolerance import findings as say
 from tolerance.cells import sparsity
 from tolerance.estimands import Place, Source, TypeCurve
-from tolerance.intervals import summarise
+from tolerance.intervals import summarise_each
 from tolerance.manifest import digest
 from tolerance.question import Question
 
@@ -50,6 +50,8 @@ class Contrasted:
     states: Sequence[State]
     question: Question
     _made: dict[tuple[str, tuple[Place, ...]], TypeCurve] = field(default_factory=dict)
+    _areas: dict[tuple[int, float], Floats] = field(default_factory=dict)
+    _levels_of: dict[tuple[str, tuple[Place, ...]], Floats] = field(default_factory=dict)
 
     def pairs(self) -> Iterator[tuple[int, int, say.Compared]]:
         """Which curves are compared: task types under one method, then methods on one task type, by index."""
@@ -139,8 +141,14 @@ class Contrasted:
         if status == "ok" and pair.curves is not None:
             a, b = pair.curves
             upto = min(a.last, b.last)
-            whole = difference(a.area(upto) - b.area(upto), self.question)
-            levels = [self._at(a, b, at) for at in self._levels(a, b)]
+            at = list(self._levels(a, b))
+            accuracy = [c.accuracies_at(at) for c in (a, b)]
+            kept = [(p - c.floor[:, None]) / c.above[:, None] for p, c in zip(accuracy, (a, b), strict=True)]
+            areas = self._area(a, upto) - self._area(b, upto)
+            gaps = np.column_stack([areas, accuracy[0] - accuracy[1], kept[0] - kept[1]])
+            whole, *others = differences(gaps, self.question)
+            pairs = zip(at, others[: len(at)], others[len(at) :], strict=True)
+            levels = [say.LevelContrast(sparsity=s, accuracy=p, retention=r) for s, p, r in pairs]
             n_tasks = len({*a.tasks, *b.tasks})
         return say.Contrast(
             id=f"contrast-{digest([pair.of, pair.within, pair.first, pair.second])[:8]}",
@@ -161,20 +169,22 @@ class Contrasted:
 
     def _measured(self, curve: TypeCurve) -> Floats:
         """Halvings of each level that was asked for, as realised on average."""
-        cells, source = self.source.fit.cells, self.source
-        method = cells.sparsifiers.index(curve.sparsifier)
-        mine = np.concatenate([source.measured[method, task, config] for task, config in curve.places])
-        asked = source.asked[mine]
-        return np.array([cells.halvings[mine[asked == level]].mean() for level in np.unique(asked)])
+        key = curve.sparsifier, curve.places
+        if key not in self._levels_of:
+            cells, source = self.source.fit.cells, self.source
+            method = cells.sparsifiers.index(curve.sparsifier)
+            mine = np.concatenate([source.measured[method, task, config] for task, config in curve.places])
+            asked = source.asked[mine]
+            means = [cells.halvings[mine[asked == level]].mean() for level in np.unique(asked)]
+            self._levels_of[key] = np.array(means)
+        return self._levels_of[key]
 
-    def _at(self, a: TypeCurve, b: TypeCurve, at: float) -> say.LevelContrast:
-        accuracies = a.accuracy_at(at), b.accuracy_at(at)
-        kept = [(accuracy - c.floor) / c.above for accuracy, c in zip(accuracies, (a, b), strict=True)]
-        return say.LevelContrast(
-            sparsity=at,
-            accuracy=difference(accuracies[0] - accuracies[1], self.question),
-            retention=difference(np.asarray(kept[0] - kept[1]), self.question),
-        )
+    def _area(self, curve: TypeCurve, upto: float) -> Floats:
+        """Mean retention, made once: one curve is part of many contrasts, and lives as long as they do."""
+        key = id(curve), upto
+        if key not in self._areas:
+            self._areas[key] = curve.area(upto)
+        return self._areas[key]
 
 
 def common_levels(a: Floats, b: Floats, last: float) -> list[float]:
@@ -189,14 +199,24 @@ def common_levels(a: Floats, b: Floats, last: float) -> list[float]:
 
 def difference(draws: Floats, question: Question) -> say.Difference:
     """First minus second, from draws ``(draw,)``, with its verdict."""
-    positive = float(np.mean(draws > 0) + np.mean(draws == 0) / 2)
-    equivalent = float(np.mean(np.abs(draws) < question.equivalence))
-    return say.Difference(
-        estimate=summarise(draws, question.interval_prob),
-        prob_positive=positive,
-        prob_equivalent=equivalent,
-        verdict=_verdict(positive, equivalent, question.decision_prob),
-    )
+    return differences(draws[:, None], question)[0]
+
+
+def differences(draws: Floats, question: Question) -> list[say.Difference]:
+    """First minus second of several quantities, from draws ``(draw, quantity)``, each with its verdict."""
+    positive = (np.mean(draws > 0, axis=0) + np.mean(draws == 0, axis=0) / 2).tolist()
+    equivalent = np.mean(np.abs(draws) < question.equivalence, axis=0).tolist()
+    return [
+        say.Difference(
+            estimate=estimate,
+            prob_positive=above,
+            prob_equivalent=near,
+            verdict=_verdict(above, near, question.decision_prob),
+        )
+        for estimate, above, near in zip(
+            summarise_each(draws, question.interval_prob), positive, equivalent, strict=True
+        )
+    ]
 
 
 def _verdict(

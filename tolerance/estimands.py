@@ -85,10 +85,14 @@ class TypeCurve:
 
     def accuracy_at(self, sparsity: float) -> Floats:
         """Accuracy at one sparsity ``(draw,)``."""
-        at = float(halvings(np.array(sparsity)))
-        right = int(np.clip(np.searchsorted(self.grid, at), 1, len(self.grid) - 1))
+        return np.asarray(self.accuracies_at([sparsity])[:, 0])
+
+    def accuracies_at(self, sparsities: Sequence[float]) -> Floats:
+        """Accuracy at several sparsities ``(draw, sparsity)``."""
+        at = halvings(np.asarray(sparsities, dtype=np.float64))
+        right = np.clip(np.searchsorted(self.grid, at), 1, len(self.grid) - 1)
         part = np.clip((at - self.grid[right - 1]) / (self.grid[right] - self.grid[right - 1]), 0.0, 1.0)
-        return np.asarray(self.accuracy[:, right - 1] * (1 - part) + self.accuracy[:, right] * part, dtype=np.float64)
+        return np.asarray(self.accuracy[:, right - 1] * (1 - part) + self.accuracy[:, right] * part)
 
     def retained_at(self, sparsity: float) -> Floats:
         """Retention at one sparsity ``(draw,)``."""
@@ -100,13 +104,13 @@ class TypeCurve:
         The axis is halvings of the density, in which accuracy is straight between grid points, or sparsity.
         """
         end = float(halvings(np.array(upto)))
-        inside = self.grid < end - 1e-12
-        points = np.r_[self.grid[inside], end]
+        inside = int(np.sum(self.grid < end - 1e-12))
+        points = np.r_[self.grid[:inside], end]
         # the trapezoid rule is a weighted sum of grid points, the last of which stands between two
         along = sparsity(points) if over_sparsity else points
         widths = np.diff(along) / (along[-1] - along[0])
         weights = (np.r_[widths, 0.0] + np.r_[0.0, widths]) / 2
-        mean = self.accuracy[:, inside].astype(np.float64) @ weights[:-1] + weights[-1] * self.accuracy_at(upto)
+        mean = self.accuracy[:, :inside] @ weights[:-1].astype(np.float32) + weights[-1] * self.accuracy_at(upto)
         return np.asarray((mean - self.floor) / self.above)
 
 

@@ -30,11 +30,17 @@ class Estimate(BaseModel):
 
 def summarise(draws: NDArray[np.float64], prob: float) -> Estimate:
     """Median and equal-tailed interval of draws of one quantity ``(draw,)``."""
+    return summarise_each(draws[:, None], prob)[0]
+
+
+def summarise_each(draws: NDArray[np.float64], prob: float) -> list[Estimate]:
+    """Median and equal-tailed interval of each of several quantities ``(draw, quantity)``."""
     tail = (1 - prob) / 2
-    lower, middle, upper = np.quantile(draws, [tail, 0.5, 1 - tail])
-    return Estimate(
-        value=float(middle), interval=Interval(kind="eti", prob=prob, lower=float(lower), upper=float(upper))
-    )
+    ends = np.quantile(draws, [tail, 0.5, 1 - tail], axis=0).T.tolist()
+    return [
+        Estimate(value=middle, interval=Interval(kind="eti", prob=prob, lower=lower, upper=upper))
+        for lower, middle, upper in ends
+    ]
 
 
 def wilson(successes: float, trials: int, prob: float) -> Interval:
