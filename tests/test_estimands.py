@@ -14,6 +14,7 @@ from tolerance.cells import halvings, sparsity
 from tolerance.contrasts import ALL_PAIRS, Contrasted, common_levels, difference
 from tolerance.curves import departed, survival
 from tolerance.estimands import Source, curve, tolerated, type_curves
+from tolerance.intervals import lower_limit, quantiles
 from tolerance.orderings import censored, ordering
 from tolerance.question import Question
 
@@ -188,6 +189,15 @@ def test_the_order_of_two_is_that_of_their_comparison(curves):
     x, y = censored(np.stack([tolerated(a, ASK), tolerated(b, ASK)]), a.first, a.last)
     assert found.extremes[0].most == pytest.approx(np.mean(x > y))
     assert found.tied_most == found.tied_least == pytest.approx(np.mean(x == y))
+
+
+@few
+@given(st.lists(st.sampled_from([0.5, 1.0, 2.0, 3.0, np.inf]), min_size=1, max_size=400).map(np.array))
+def test_the_required_level_is_exceeded_as_often_as_required_and_ends_a_two_sided_interval(levels):
+    limit = lower_limit(levels, 0.95)
+    assert np.mean(levels >= limit) >= 0.95
+    assert np.mean(levels <= limit) >= 0.05 - 1e-9
+    assert limit == quantiles(levels, 0.9)[0]
 
 
 def test_computed_budgets_are_prompt_tokens_times_what_is_kept(fitted, curves):

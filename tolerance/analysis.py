@@ -19,7 +19,7 @@ from tolerance.contrasts import Contrasted, State
 from tolerance.errors import DesignError, StoreError
 from tolerance.estimands import Source, TypeCurve, order, tolerated, type_curves
 from tolerance.inference import Fit, Settings, Stage, fit, saved_among
-from tolerance.intervals import Estimate, quantiles, summarise, wilson
+from tolerance.intervals import Estimate, lower_limit, quantiles, summarise, wilson
 from tolerance.manifest import digest
 from tolerance.orderings import ordering
 from tolerance.outcomes import is_dense, level
@@ -277,7 +277,7 @@ def _level(curve: TypeCurve, question: Question) -> say.Level:
 
 def _assured(draws: NDArray[np.float64], curve: TypeCurve, question: Question) -> say.Assured:
     """The level that is tolerated with the required probability: a lower limit, as a benchmark dose has one (BMDL)."""
-    least = float(np.quantile(draws, 1 - question.decision_prob, method="inverted_cdf"))
+    least = lower_limit(draws, question.decision_prob)
     value = _inside(float(sparsity(np.array(least))), curve)
     outside: Literal["left", "right"] = "left" if np.isfinite(least) else "right"
     return say.Assured(value=value, prob=question.decision_prob, censored="none" if value is not None else outside)

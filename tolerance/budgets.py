@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tolerance import findings as say
 from tolerance.cells import halvings
 from tolerance.estimands import Source, TypeCurve, tolerated
-from tolerance.intervals import quantiles
+from tolerance.intervals import lower_limit, quantiles
 from tolerance.manifest import digest
 from tolerance.outcomes import is_dense, level
 from tolerance.question import Question
@@ -116,7 +116,7 @@ def _said(draws: Floats, known: Tokens, question: Question) -> dict[str, object]
     """Ends and median in tokens: a higher tolerated level is a smaller budget."""
     first, last = known.halvings[0], known.halvings[-1]
     low, middle, high = quantiles(draws, question.interval_prob)
-    surely = float(np.quantile(draws, 1 - question.decision_prob, method="inverted_cdf"))
+    surely = lower_limit(draws, question.decision_prob)
 
     def inside(halved: float) -> float | None:
         return float(known.at(np.array(halved))) if first - 1e-12 <= halved <= last + 1e-12 else None

@@ -53,6 +53,12 @@ def wilson(successes: float, trials: int, prob: float) -> Interval:
 
 def quantiles(draws: NDArray[np.float64], prob: float) -> tuple[float, float, float]:
     """Lower end, median and upper end of draws that may be infinite ``(draw,)``: order statistics, not interpolated."""
-    tail = (1 - prob) / 2
+    # without rounding, 1 - 0.95 is a little more than 0.05, which is the next order statistic
+    tail = round((1 - prob) / 2, 12)
     lower, middle, upper = np.quantile(draws, [tail, 0.5, 1 - tail], method="inverted_cdf")
     return float(lower), float(middle), float(upper)
+
+
+def lower_limit(draws: NDArray[np.float64], prob: float) -> float:
+    """What draws that may be infinite ``(draw,)`` exceed with probability ``prob``: an order statistic."""
+    return float(np.quantile(draws, round(1 - prob, 12), method="inverted_cdf"))
