@@ -47,6 +47,19 @@ def accuracies(values: Sequence[float]) -> list[str]:
     return coarse if len(set(coarse)) == len(set(values)) else [f"{value:.3f}" for value in values]
 
 
+def differences(values: Sequence[float]) -> list[str]:
+    """A difference of shares and its interval, signed: two decimals, or three where two would look equal or like 0."""
+    coarse = [f"{value:+.2f}" for value in values]
+    alike = len(set(coarse)) < len(set(values)) or any(float(said) == 0 for said in coarse)
+    said = [f"{value:+.3f}" for value in values] if alike else coarse
+    return [text[1:] if float(text) == 0 else text for text in said]
+
+
+def points(value: float) -> str:
+    """A margin of accuracy in percent points: ``"2"``, ``"0.5"``."""
+    return f"{100 * value:g}"
+
+
 def probability(value: float) -> str:
     """A posterior probability, never certain: ``"0.83"``, ``"> 0.99"``, ``"< 0.01"``."""
     if value > 0.99:

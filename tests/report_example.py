@@ -34,7 +34,8 @@ def normal() -> say.Report:
         threshold("multi-hop", "streaming", level(0.531, None, 0.598, below=0.12)),
         threshold("aggregation", "streaming", level(0.826, 0.795, 0.853)),
     ]
-    return report(thresholds=thresholds, comparisons=comparisons())
+    whole = report(thresholds=thresholds, comparisons=comparisons())
+    return whole.model_copy(update={"contrasts": contrasts(), "orderings": [ordering()], "budgets": budgets()})
 
 
 def censored() -> say.Report:
@@ -238,15 +239,137 @@ def threshold(
         dense=Estimate(value=dense, interval=eti(dense - 0.02, dense + 0.015)) if shown else None,
         level=found,
         kept=[say.Kept(sparsity=s, probability=_kept(found, s)) for s in LEVELS[1:]] if found else [],
+        exceedance=say.Exceedance(sparsity=list(LEVELS[1:]), probability=[_kept(found, s) for s in LEVELS[1:]])
+        if found
+        else None,
+        area=say.Area(upto=0.95, over_halvings=_estimate(0.71), over_sparsity=_estimate(0.86)) if found else None,
     )
 
 
 def level(
     median: float | None, lower: float | None, upper: float | None, *, below: float = 0.0, beyond: float = 0.0
 ) -> say.Level:
+    side = "none" if lower is not None else "left" if below > 0 else "right"
     return say.Level(
-        median=median, lower=lower, upper=upper, prob=0.9, first=0.5, last=0.95, prob_below=below, prob_beyond=beyond
+        median=median,
+        lower=lower,
+        upper=upper,
+        prob=0.9,
+        first=0.5,
+        last=0.95,
+        prob_below=below,
+        prob_beyond=beyond,
+        assured=say.Assured(value=lower, prob=0.95, censored=side),
     )
+
+
+def contrasts() -> list[say.Contrast]:
+    return [
+        contrast("methods", "retrieval", "top-k", "streaming", 0.21, "better"),
+        contrast("methods", "multi-hop", "top-k", "streaming", 0.03, "undecided"),
+        contrast("methods", "aggregation", "top-k", "streaming", -0.004, "equivalent"),
+        contrast("task types", "top-k", "multi-hop", "retrieval", -0.14, "worse"),
+        contrast("models", "retrieval under top-k", "tiny-model", "other", 0.0, "undecided"),
+    ]
+
+
+def contrast(
+    of: Any, within: str, first: str, second: str, value: float | None, verdict: Any, **more: Any
+) -> say.Contrast:
+    fields: dict[str, Any] = {
+        "id": f"contrast-{of}-{within}-{first}-{second}",
+        "of": of,
+        "within": within,
+        "first": first,
+        "second": second,
+        "status": "ok",
+        "reason": None,
+        "n_tasks": 1,
+        "upto": 0.95,
+        "whole": difference(value, verdict) if value is not None else None,
+        "levels": [],
+    }
+    if value is not None:
+        one = difference(value / 2, verdict)
+        fields["levels"] = [say.LevelContrast(sparsity=s, accuracy=one, retention=one) for s in (0.5, 0.9)]
+    return say.Contrast(**{**fields, **more})
+
+
+def difference(value: float, verdict: Any) -> say.Difference:
+    sure = {"better": 0.98, "worse": 0.02}.get(verdict, 0.61)
+    estimate = Estimate(value=value, interval=eti(value - 0.013, value + 0.017))
+    equivalent = 0.96 if verdict == "equivalent" else 0.2
+    return say.Difference(estimate=estimate, prob_positive=sure, prob_equivalent=equivalent, verdict=verdict)
+
+
+def ordering() -> say.Ordering:
+    def rank(place: Any, *names: str) -> say.Rank:
+        return say.Rank(place=place, task_types=list(names))
+
+    return say.Ordering(
+        id="ordering-top-k",
+        sparsifier="top-k",
+        task_types=list(TASKS),
+        status="ok",
+        reason=None,
+        first=0.5,
+        last=0.95,
+        orders=[
+            say.Order(ranks=[rank("inside", n) for n in ("retrieval", "aggregation", "multi-hop")], probability=0.9),
+            say.Order(ranks=[rank("beyond", "retrieval", "aggregation"), rank("below", "multi-hop")], probability=0.07),
+        ],
+        n_others=2,
+        prob_others=0.03,
+        extremes=[
+            say.Extreme(task_type="retrieval", most=0.9, least=0.0),
+            say.Extreme(task_type="multi-hop", most=0.0, least=0.97),
+            say.Extreme(task_type="aggregation", most=0.03, least=0.03),
+        ],
+        tied_most=0.07,
+        tied_least=0.0,
+    )
+
+
+def budgets() -> list[say.Budget]:
+    return [
+        budget("retrieval", 61.0, 55.0, 70.0),
+        budget("aggregation", None, None, 40.0, prob_more=0.0, prob_fewer=0.8),
+        budget("multi-hop", None, None, None, prob_more=0.99, prob_fewer=0.0),
+    ]
+
+
+def budget(
+    task_type: str,
+    median: float | None,
+    lower: float | None,
+    upper: float | None,
+    *,
+    prob_more: float = 0.0,
+    prob_fewer: float = 0.0,
+) -> say.Budget:
+    side: Any = "none" if upper is not None else "right"
+    return say.Budget(
+        id=f"budget-{task_type}",
+        task_type=task_type,
+        sparsifier="top-k",
+        context_length=512,
+        source="computed",
+        status="ok",
+        reason=None,
+        most=256.0,
+        least=25.6,
+        median=median,
+        lower=lower,
+        upper=upper,
+        prob=0.9,
+        prob_more=prob_more,
+        prob_fewer=prob_fewer,
+        assured=say.Assured(value=upper, prob=0.95, censored=side),
+    )
+
+
+def _estimate(value: float) -> Estimate:
+    return Estimate(value=value, interval=eti(value - 0.03, value + 0.03))
 
 
 def comparisons() -> list[say.Comparison]:

@@ -142,6 +142,19 @@ def test_a_table_with_the_wrong_schema_is_one_line(tmp_path):
     assert "log.csv: column item_id, task, task_type, model, sparsifier, sparsity_requested, score missing" in line
 
 
+def test_published_means_go_from_file_to_refusal_without_a_number_of_items(tmp_path):
+    frame = outcomes(n_items=4, levels=(0.5,), sparsifiers=("snapkv",))
+    keys = ["task", "task_type", "model", "sparsifier", "sparsity_requested"]
+    means = frame.groupby(keys, as_index=False)["score"].mean()
+    means.assign(score=100 * means["score"]).to_csv(tmp_path / "percent.csv", index=False)
+    means.to_csv(tmp_path / "means.csv", index=False)
+    assert "divide them by 100" in refused("import", "percent.csv", "--aggregates", "--out", "run", cwd=tmp_path)
+    made = tolerance("import", "means.csv", "--aggregates", "--out", "run", cwd=tmp_path)
+    assert "6 means -> run" in made.stdout
+    assert "6 of 6 published means have no number of items" in refused("fit", "run", "--out", "a", cwd=tmp_path)
+    assert "margin 2 is outside (0, 1)" in refused("fit", "run", "--margin", "2", "--out", "a", cwd=tmp_path)
+
+
 def test_an_empty_run_no_run_and_a_foreign_folder_are_one_line_each(tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("precious")

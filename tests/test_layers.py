@@ -12,6 +12,8 @@ ROOT = Path(__file__).parent.parent
 RING = {
     "errors": 0,
     "outcomes": 0,
+    "aggregates": 0,
+    "question": 0,
     "manifest": 0,
     "store": 0,
     "intervals": 0,
@@ -32,6 +34,9 @@ RING = {
     "model": 2,
     "inference": 2,
     "estimands": 3,
+    "contrasts": 3,
+    "orderings": 3,
+    "budgets": 3,
     "checks": 3,
     "design": 3,
     "instant": 3,

@@ -130,6 +130,23 @@ def test_a_withheld_number_is_nowhere_to_be_seen(median, lower, upper):
     assert _without_data(page.render(leaky)) == _without_data(page.render(bare))
 
 
+def test_contrasts_orderings_and_budgets_have_their_numbers_on_the_page():
+    text = Page(page.render(normal())).text
+    assert "On retrieval, top-k keeps more than streaming" in text
+    assert "retrieval = aggregation (beyond the last level)" in text
+    assert "fewer than 26" in text
+    assert page.render(normal()).count('class="chance"') == 6
+
+
+def test_published_means_say_that_pairing_is_lost_and_that_items_were_assumed():
+    report = normal()
+    data = report.data.model_copy(update={"n_means": 33, "assumed_items": 500})
+    text = Page(page.render(report.model_copy(update={"data": data, "caveats": ["published means"]}))).text
+    assert "33 published means of 6,336 answers" in text
+    assert "pairing is lost, and intervals are wider" in text
+    assert "Sensitivity analysis: 500 items assumed where none were given" in text
+
+
 def test_a_failed_fit_shows_points_and_the_word_withheld():
     html = page.render(failed())
     assert 'class="point"' in html

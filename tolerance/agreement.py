@@ -28,6 +28,9 @@ def disagreements(report: say.Report, instant: say.Instant) -> list[say.Disagree
     """Every material disagreement of a report's posterior with the instant answer to the same outcomes."""
     if not report.fit_passed:
         return []
+    if report.margin is not None:
+        # the instant answer knows the share that is kept, not points lost
+        return list(_accuracies(report, instant))
     return [*_accuracies(report, instant), *_kept(report, instant), *_orders(report, instant)]
 
 

@@ -62,7 +62,7 @@ def _reported(fit: Fit, curves: list[TypeCurve]) -> xr.Dataset:
         points = np.union1d(measured, (measured[1:] + measured[:-1]) / 2)
         nearest = np.unique(np.searchsorted(curve.grid, points).clip(max=len(curve.grid) - 1))
         for name, draws in (("accuracy", curve.accuracy), ("retention", curve.retention)):
-            values = draws[:, nearest].reshape(n_chains, -1, len(nearest))
+            values = draws[:, nearest].astype(np.float64).reshape(n_chains, -1, len(nearest))
             # retention at sparsity 0 is 1 by definition
             varying = values[:, :, values.std(axis=(0, 1)) > 0]
             if name == "accuracy" or curve.has_dense:

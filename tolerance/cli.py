@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from tolerance.findings import Instant, Report
+    from tolerance.question import Question
     from tolerance.runners.plan import Plan
 
 app = typer.Typer(
@@ -35,6 +36,16 @@ WithoutDense = Annotated[
     bool, typer.Option("--without-dense", help="Accept outcomes with no dense baseline: accuracy by level alone.")
 ]
 Retention = Annotated[float, typer.Option(help="Share of dense accuracy above the floor that must be kept.")]
+Margin = Annotated[
+    float | None,
+    typer.Option(
+        help="Instead of --retention: accuracy points below dense that may be lost, 0.02 for two percent points."
+    ),
+]
+AssumeItems = Annotated[
+    int | None,
+    typer.Option(min=1, help="Items behind every published mean that came without a number: a sensitivity analysis."),
+]
 Seed = Annotated[int | None, typer.Option(help="Seed of the sampler; follows from the data unless given.")]
 Cores = Annotated[int, typer.Option(min=1, help="CPU cores for sampling.")]
 
@@ -82,14 +93,18 @@ def import_(
     mapping: Annotated[
         str | None, typer.Option("--mapping", "-m", help="Mapping file, or the name of a shipped mapping.")
     ] = None,
+    aggregates: Annotated[
+        bool, typer.Option("--aggregates", help="Published means: one row the mean score of a task under a condition.")
+    ] = False,
 ) -> None:
-    """Turn other people's logs into a run folder."""
-    from tolerance.importers import import_run
+    """Turn other people's logs, or published means, into a run folder."""
+    from tolerance.importers import import_published, import_run
 
     with _stages() as stage:
         stage(f"reading {path}")
-        folder, n_rows = import_run(path, mapping, out, command=_command())
-    _console().print(f"{n_rows:,} answers -> {_plain(str(folder.path))}")
+        import_any = import_published if aggregates else import_run
+        folder, n_rows = import_any(path, mapping, out, command=_command())
+    _console().print(f"{n_rows:,} {'means' if aggregates else 'answers'} -> {_plain(str(folder.path))}")
 
 
 @app.command(epilog="Example: tolerance fit run --out analysis")
@@ -97,13 +112,26 @@ def fit(
     run: Annotated[Path, typer.Argument(help="Run folder of collect or import.")],
     out: Out = Path("analysis"),
     retention: Retention = 0.95,
+    margin: Margin = None,
     without_dense: WithoutDense = False,
+    assume_items: AssumeItems = None,
     seed: Seed = None,
     cores: Cores = 2,
     as_json: AsJson = False,
 ) -> None:
     """Fit tolerance curves to a run, the instant answer first; an unchanged fit is not repeated."""
-    report = _fit(run, out, retention=retention, without_dense=without_dense, seed=seed, cores=cores, aloud=not as_json)
+    from tolerance.question import Question
+
+    report = _fit(
+        run,
+        out,
+        question=Question(retention=retention, margin=margin),
+        without_dense=without_dense,
+        assume_items=assume_items,
+        seed=seed,
+        cores=cores,
+        aloud=not as_json,
+    )
     if as_json:
         typer.echo(report.model_dump_json(indent=1))
     else:
@@ -186,28 +214,31 @@ def _fit(
     run: Path,
     out: Path,
     *,
-    retention: float = 0.95,
+    question: "Question | None" = None,
     without_dense: bool = False,
+    assume_items: int | None = None,
     seed: int | None = None,
     cores: int = 2,
     aloud: bool = True,
 ) -> "Report":
     """Fit; ``aloud``, the instant answer is printed before sampling starts."""
-    from tolerance.analysis import Question, analyse
+    from tolerance.aggregates import assume_items as assuming
+    from tolerance.analysis import analyse
     from tolerance.inference import Settings
     from tolerance.store import read_run
 
     _refuse_strangers(out)
     with _stages() as stage:
         stage("reading outcomes")
+        outcomes = read_run(run)
 
         def at_once(found: "Instant") -> None:
             with stage.aside():
                 _instant(found)
 
         return analyse(
-            read_run(run),
-            question=Question(retention=retention),
+            outcomes if assume_items is None else assuming(outcomes, assume_items),
+            question=question,
             settings=Settings(cores=cores),
             seed=seed,
             without_dense=without_dense,

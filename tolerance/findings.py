@@ -21,7 +21,12 @@ Axis = Literal[
     "KV memory",
     "inference budget",
 ]
-Reason = Literal["fit failed its checks", "no dense baseline", "dense accuracy is at the guessing floor"]
+Reason = Literal[
+    "fit failed its checks",
+    "no dense baseline",
+    "dense accuracy is at the guessing floor",
+    "no task and configuration in common",
+]
 
 
 class Finding(BaseModel):
@@ -64,6 +69,40 @@ class Curve(Finding):
     band: Band | None
 
 
+class Assured(Finding):
+    """The largest level up to which enough is kept with the required probability ``prob``: a one-sided bound.
+
+    Outside the measured range it is null, and ``censored`` says on which side.
+    """
+
+    value: Number | None
+    prob: float
+    censored: Literal["none", "left", "right"]
+
+
+class Exceedance(Finding):
+    """Posterior probability that the tolerated level lies above a sparsity, from the first to the last measured one.
+
+    Each list ``(grid point,)``.
+    """
+
+    sparsity: list[Number]
+    probability: list[Number]
+
+
+class Area(Finding):
+    """Area under the retention curve over its width: mean retention from sparsity 0 to ``upto``.
+
+    All curves of one unit reach ``upto``, so that their areas can be compared.
+
+    Over halvings of the density, and over sparsity; 1 where all is kept, above 1 where more than dense is.
+    """
+
+    upto: Number
+    over_halvings: Estimate
+    over_sparsity: Estimate
+
+
 class Level(Finding):
     """A sparsity that may lie outside the measured range: an end that does is null, and so is the median.
 
@@ -79,6 +118,7 @@ class Level(Finding):
     last: Number
     prob_below: Number
     prob_beyond: Number
+    assured: Assured | None = None
 
     @property
     def censored(self) -> Literal["none", "left", "right"]:
@@ -96,7 +136,10 @@ class Kept(Finding):
 
 
 class Threshold(Finding):
-    """The largest sparsity up to which at least ``retention`` of dense accuracy above the floor is kept."""
+    """The largest sparsity up to which at least ``retention`` of dense accuracy above the floor is kept.
+
+    With ``margin``, it is the largest up to which accuracy is at most ``margin`` below dense.
+    """
 
     id: str
     task_type: str
@@ -110,6 +153,9 @@ class Threshold(Finding):
     dense: Estimate | None
     level: Level | None
     kept: list[Kept]
+    margin: float | None = None
+    exceedance: Exceedance | None = None
+    area: Area | None = None
 
 
 class Comparison(Finding):
@@ -129,6 +175,121 @@ class Comparison(Finding):
     prob_second: Number | None
     prob_neither: Number | None
     verdict: Literal["first", "second", "undecided", "out of range"] | None
+
+
+class Difference(Finding):
+    """First minus second of a contrast. ``better``: the first is, with the required probability, and not equivalent.
+
+    ``equivalent``: within plus and minus the report's ``equivalence``, with the required probability.
+    """
+
+    estimate: Estimate
+    prob_positive: Number
+    prob_equivalent: Number
+    verdict: Literal["better", "worse", "equivalent", "undecided"]
+
+
+class LevelContrast(Finding):
+    """A contrast at one sparsity that both sides measured."""
+
+    sparsity: Number
+    accuracy: Difference
+    retention: Difference
+
+
+class Contrast(Finding):
+    """Two curves over the same tasks and configurations, compared within draws.
+
+    ``within`` is what both share: the task type (``of`` methods), the method (``of`` task types), or both (``of``
+    models, at equal context lengths). ``whole`` is the difference in mean retention between sparsity 0 and ``upto``,
+    the last level that both measured, over halvings of the density.
+    """
+
+    id: str
+    of: Literal["methods", "task types", "models"]
+    within: str
+    first: str
+    second: str
+    status: Status
+    reason: Reason | None
+    n_tasks: int
+    upto: Number | None
+    whole: Difference | None
+    levels: list[LevelContrast]
+
+
+class Rank(Finding):
+    """Task types that share a place in an ordering: one inside the measured range, or all that lie outside on one side.
+
+    Which of several outside tolerates more cannot be seen.
+    """
+
+    place: Literal["beyond", "inside", "below"]
+    task_types: list[str]
+
+
+class Order(Finding):
+    """One ordering, from the most to the least tolerant, with its posterior probability."""
+
+    ranks: list[Rank]
+    probability: Number
+
+
+class Extreme(Finding):
+    """Posterior probabilities that a task type tolerates more, or less, than every other."""
+
+    task_type: str
+    most: Number
+    least: Number
+
+
+class Ordering(Finding):
+    """The joint posterior of the order of task types by tolerated level under one method.
+
+    Levels count as outside where they lie below ``first`` or beyond ``last``, which all of the task types measured.
+    ``orders`` are the most probable ones; the ``n_others`` further ones have ``prob_others`` together. ``tied_most``
+    and ``tied_least`` are the probabilities that several share the place, because they lie outside on the same side.
+    """
+
+    id: str
+    sparsifier: str
+    task_types: list[str]
+    status: Status
+    reason: Reason | None
+    first: Number | None
+    last: Number | None
+    orders: list[Order]
+    n_others: int
+    prob_others: Number | None
+    extremes: list[Extreme]
+    tied_most: Number | None
+    tied_least: Number | None
+
+
+class Budget(Finding):
+    """The smallest number of KV tokens with which what must be kept is kept, at one context length.
+
+    An end outside the budgets that were measured is null: it lies above ``most`` (posterior probability ``prob_more``)
+    or below ``least`` (``prob_fewer``). ``assured`` suffices with the report's required probability. ``source`` says
+    whether budgets were recorded, or computed as prompt tokens times the share of entries that is kept.
+    """
+
+    id: str
+    task_type: str
+    sparsifier: str
+    context_length: int
+    source: Literal["recorded", "computed"]
+    status: Status
+    reason: Reason | None
+    most: Number
+    least: Number
+    median: Number | None
+    lower: Number | None
+    upper: Number | None
+    prob: float
+    prob_more: Number | None
+    prob_fewer: Number | None
+    assured: Assured | None
 
 
 class HeldConstant(Finding):
@@ -160,8 +321,8 @@ class TaskData(Finding):
     n_items: int
     n_rows: int
     chance: Number | None
-    unreadable: int
-    truncated: int
+    unreadable: int | None
+    truncated: int | None
 
 
 class CellData(Finding):
@@ -175,7 +336,11 @@ class CellData(Finding):
 
 
 class Data(Finding):
-    """What the report rests on."""
+    """What the report rests on.
+
+    ``n_means`` is the number of published means where there are no answers; ``assumed_items`` the number of items that
+    was assumed for means that came without one.
+    """
 
     n_rows: int
     n_items: int
@@ -187,6 +352,8 @@ class Data(Finding):
     has_dense: bool
     tasks: list[TaskData]
     cells: list[CellData]
+    n_means: int | None = None
+    assumed_items: int | None = None
 
 
 class Measured(Finding):
@@ -339,6 +506,8 @@ Caveat = Literal[
     "no dense baseline",
     "requested sparsity only",
     "chance unknown",
+    "published means",
+    "items assumed",
     "items independent",
 ]
 
@@ -375,3 +544,8 @@ class Report(Finding):
     provenance: Provenance
     instant: Instant | None = None
     disagreements: list[Disagreement] = []
+    margin: float | None = None
+    equivalence: float = 0.02
+    contrasts: list[Contrast] = []
+    orderings: list[Ordering] = []
+    budgets: list[Budget] = []

@@ -35,11 +35,17 @@ class Estimate(BaseModel):
 
 def summarise(draws: NDArray[np.float64], prob: float) -> Estimate:
     """Median and equal-tailed interval of draws of one quantity ``(draw,)``."""
+    return summarise_each(draws[:, None], prob)[0]
+
+
+def summarise_each(draws: NDArray[np.float64], prob: float) -> list[Estimate]:
+    """Median and equal-tailed interval of each of several quantities ``(draw, quantity)``."""
     tail = (1 - prob) / 2
-    lower, middle, upper = np.quantile(draws, [tail, 0.5, 1 - tail])
-    return Estimate(
-        value=float(middle), interval=Interval(kind="eti", prob=prob, lower=float(lower), upper=float(upper))
-    )
+    ends = np.quantile(draws, [tail, 0.5, 1 - tail], axis=0).T.tolist()
+    return [
+        Estimate(value=middle, interval=Interval(kind="eti", prob=prob, lower=lower, upper=upper))
+        for lower, middle, upper in ends
+    ]
 
 
 def wilson(successes: float, trials: int, prob: float) -> Interval:
@@ -48,3 +54,16 @@ def wilson(successes: float, trials: int, prob: float) -> Interval:
 
     lower, upper = proportion_confint(successes, trials, alpha=1 - prob, method="wilson")
     return Interval(kind="wilson", prob=prob, lower=float(lower), upper=float(upper))
+
+
+def quantiles(draws: NDArray[np.float64], prob: float) -> tuple[float, float, float]:
+    """Lower end, median and upper end of draws that may be infinite ``(draw,)``: order statistics, not interpolated."""
+    # without rounding, 1 - 0.95 is a little more than 0.05, which is the next order statistic
+    tail = round((1 - prob) / 2, 12)
+    lower, middle, upper = np.quantile(draws, [tail, 0.5, 1 - tail], method="inverted_cdf")
+    return float(lower), float(middle), float(upper)
+
+
+def lower_limit(draws: NDArray[np.float64], prob: float) -> float:
+    """What draws that may be infinite ``(draw,)`` exceed with probability ``prob``: an order statistic."""
+    return float(np.quantile(draws, round(1 - prob, 12), method="inverted_cdf"))

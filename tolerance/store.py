@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tolerance.aggregates import validate_aggregates
 from tolerance.errors import SchemaError, StoreError
 from tolerance.manifest import Manifest
 from tolerance.outcomes import COLUMNS, NAMES, Kind, validate
@@ -23,6 +24,7 @@ from tolerance.outcomes import COLUMNS, NAMES, Kind, validate
 MANIFEST = "manifest.json"
 SHARDS = "outcomes"
 QUARANTINE = "quarantine"
+PUBLISHED = "published.parquet"
 _ARROW: dict[Kind, pa.DataType] = {"text": pa.string(), "real": pa.float64(), "integer": pa.int64(), "flag": pa.bool_()}
 ARROW_SCHEMA = pa.schema([pa.field(c.name, _ARROW[c.kind], nullable=not c.required) for c in COLUMNS])
 
@@ -145,13 +147,19 @@ class RunFolder:
         pq.write_table(table, sink, compression="zstd")
         write_atomically(self.path / SHARDS / f"{block}.parquet", sink.getvalue().to_pybytes())
 
+    def write_published(self, table: pd.DataFrame) -> None:
+        """Write validated published means, whole or not at all. Call inside `writing`."""
+        write_atomically(self.path / PUBLISHED, table.to_parquet())
+
     def read(self) -> pd.DataFrame:
-        """All outcomes, validated.
+        """All outcomes, validated; for a run of published means, those.
 
         Raises:
             StoreError: no outcomes yet, or a damaged shard.
             SchemaError: outcomes that do not pass validation.
         """
+        if self.manifest.origin == "published":
+            return self._read_published()
         shards = self.shards()
         if not shards:
             raise StoreError(f"{self.path}: the run holds no outcomes yet. Run collect (again) to fill it.")
@@ -165,9 +173,15 @@ class RunFolder:
         whole = pa.concat_tables([table for table in tables if table is not None])
         return validate(whole.to_pandas(types_mapper=_PANDAS.get), source=str(self.path))
 
+    def _read_published(self) -> pd.DataFrame:
+        try:
+            return validate_aggregates(pd.read_parquet(self.path / PUBLISHED), source=str(self.path))
+        except (pa.ArrowException, OSError) as error:
+            raise StoreError(f"{self.path / PUBLISHED}: cannot be read ({error}). Import the means again.") from error
+
 
 def read_run(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """The validated outcomes of a run folder.
+    """The validated outcomes of a run folder, or its published means.
 
     Raises:
         StoreError: no run, no outcomes yet, or a damaged shard.
