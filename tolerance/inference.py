@@ -20,7 +20,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from tolerance import blocks as blocking
-from tolerance import curves, density
+from tolerance import curves, density, pointwise
 from tolerance.blocks import Blocks
 from tolerance.cells import Cells, collapse
 from tolerance.errors import StoreError
@@ -313,7 +313,10 @@ def _tree(
     held = xr.Dataset(
         {name: ((f"{name}_place",), np.asarray(getattr(blocks, name))) for name in Blocks.__dataclass_fields__}
     )
-    return xr.DataTree.from_dict({"posterior": posterior, "sample_stats": statistics[kept], "constant_data": held})
+    densities = pointwise.groups(parameters, blocks, positions, fitted, found[DEPARTURE][1])
+    return xr.DataTree.from_dict(
+        {"posterior": posterior, "sample_stats": statistics[kept], "constant_data": held, **densities}
+    )
 
 
 def _kept(folder: Path, key: str, cells: Cells, settings: Settings, seed: int) -> Fit | None:
@@ -342,10 +345,7 @@ def _saved_facts(folder: Path) -> dict[str, Any] | None:
 
 
 def _model_hash() -> str:
-    """Changes whenever the text of the model or of the curve does."""
+    """Changes whenever the text of the model, of the curve, or of what is kept beside the draws does."""
     here = Path(__file__).parent
-    return hashlib.sha256(
-        b"".join(
-            (here / name).read_bytes() for name in ("model.py", "parameters.py", "density.py", "blocks.py", "curves.py")
-        )
-    ).hexdigest()
+    names = ("model.py", "parameters.py", "density.py", "blocks.py", "curves.py", "pointwise.py")
+    return hashlib.sha256(b"".join((here / name).read_bytes() for name in names)).hexdigest()
