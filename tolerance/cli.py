@@ -96,12 +96,23 @@ def fit(
     out: Out = Path("analysis"),
     retention: Retention = 0.95,
     without_dense: WithoutDense = False,
+    compare_families: Annotated[
+        bool, typer.Option("--compare-families", help="Also fit other curve families and compare them (six more fits).")
+    ] = False,
     seed: Seed = None,
     cores: Cores = 2,
     as_json: AsJson = False,
 ) -> None:
     """Fit tolerance curves to a run; an unchanged fit is not repeated."""
-    report = _fit(run, out, retention=retention, without_dense=without_dense, seed=seed, cores=cores)
+    report = _fit(
+        run,
+        out,
+        retention=retention,
+        without_dense=without_dense,
+        families=compare_families,
+        seed=seed,
+        cores=cores,
+    )
     if as_json:
         typer.echo(report.model_dump_json(indent=1))
     else:
@@ -166,6 +177,7 @@ def _fit(
     *,
     retention: float = 0.95,
     without_dense: bool = False,
+    families: bool = False,
     seed: int | None = None,
     cores: int = 2,
 ) -> "Report":
@@ -182,6 +194,7 @@ def _fit(
             settings=Settings(cores=cores),
             seed=seed,
             without_dense=without_dense,
+            families=families,
             folder=out,
             command=_command(),
             sources=(str(run),),

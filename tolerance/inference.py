@@ -70,10 +70,13 @@ class Fit:
     def variable(self, name: str, *, at_most: int | None = None) -> NDArray[np.float64]:
         """Draws of one variable, chain after chain ``(draw, ...)``, each chain thinned so that ``at_most`` are left."""
         values: NDArray[np.float64] = np.asarray(self.draws["posterior"][name], dtype=np.float64)
-        n_chains, n_draws = values.shape[:2]
-        step = 1 if at_most is None else max(1, -(-n_chains * n_draws // at_most))
-        thinned = values[:, ::step]
+        thinned = values[:, :: self.step(at_most)]
         return thinned.reshape(-1, *values.shape[2:])
+
+    def step(self, at_most: int | None) -> int:
+        """Every how many draws one is taken so that ``at_most`` are left."""
+        sizes = self.draws["posterior"].sizes
+        return 1 if at_most is None else max(1, -(-sizes["chain"] * sizes["draw"] // at_most))
 
     @cached_property
     def blocks(self) -> Blocks:

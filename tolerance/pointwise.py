@@ -41,8 +41,13 @@ def groups(parameters: Parameters, blocks: Blocks, positions: Floats, fitted: Fl
 
 def residuals(cells: Cells, blocks: Blocks, fitted: Floats) -> Floats:
     """Signed-root residuals around what they are expected to be ``(draw, cell)``."""
-    lean = getattr(blocks, "lean", 0.0)
-    return np.asarray(signed_root(_share(cells), cells.weight, fitted) - lean)
+    return np.asarray(signed_root(_share(cells), cells.weight, fitted) - lean(blocks))
+
+
+def lean(blocks: Blocks) -> Floats:
+    """What each cell's residual is expected to be ``(cell,)``."""
+    held: Floats = getattr(blocks, "lean", np.zeros(len(blocks.order)))
+    return held
 
 
 def by_block(cells: Cells, blocks: Blocks, fitted: Floats, scale: Floats) -> Floats:
