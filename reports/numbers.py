@@ -53,6 +53,11 @@ def probability(value: float) -> str:
     return "< 0.01" if value < 0.01 else f"{value:.2f}"
 
 
+def tenths(value: float) -> str:
+    """A log density: ``"-312.4"``."""
+    return f"{value:,.1f}"
+
+
 def count(value: int) -> str:
     """A number of things: ``"43,440"``."""
     return f"{value:,}"

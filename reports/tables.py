@@ -17,6 +17,12 @@ GLYPHS = {
     "unanswerable": "✕",
     "passed": "✓",
     "failed": "✕",
+    "as predicted": "✓",
+    "unlike": "✕",
+    "not felt": "✓",
+    "prior-data conflict": "▲",
+    "strong prior": "▲",
+    "compared": "●",
 }
 
 
@@ -53,6 +59,7 @@ class ThresholdRow:
     threshold: tuple[str, str] | None
     absent: State | None
     reason: str
+    warning: str
     kept: list[tuple[str, str]]
 
 
@@ -173,6 +180,7 @@ def _threshold(found: Threshold, style: int, panel: str) -> ThresholdRow:
         threshold=(phrases.median(level), phrases.ends(level)) if level else None,
         absent=None if level else state(word),
         reason="" if level else reason,
+        warning=wording.leaning(found.leaning) if level else "",
         kept=[(numbers.level(k.sparsity), numbers.probability(k.probability)) for k in found.kept] if level else [],
     )
 

@@ -15,6 +15,7 @@ from tolerance.findings import (
     Comparison,
     Curve,
     HeldConstant,
+    Leaning,
     Level,
     Observed,
     Reason,
@@ -101,6 +102,17 @@ def threshold(found: Threshold) -> str:
         f"With at least {percent(found.retention)} of dense accuracy kept under {found.sparsifier}, {found.task_type} "
         f"tolerates {amount(found.level)} sparsity."
     )
+
+
+LEANINGS: dict[Leaning, str] = {
+    "prior-data conflict": "prior and answers pull apart, and both are felt",
+    "strong prior": "the prior leads, for the answers say little",
+}
+
+
+def leaning(found: Leaning | None) -> str:
+    """A warning about the prior; nothing where the answers decide."""
+    return LEANINGS[found] if found else ""
 
 
 # Comparisons
