@@ -1,11 +1,11 @@
 """What is unusual about a curve, named: a plateau, a gain over dense, a dip, a cliff before the first level, no loss.
 
 Each kind is a rule on the share of dense accuracy that is left at the measured levels, asked of every draw of the curve
-(departures from the family included); its probability is the share of draws that follow it. Levels that lie within
-`TOGETHER` halvings of each other are one point. The rules:
+(departures from the family included); its probability is the share of draws that follow it, at the place where most do:
+were any place enough, noise would have every shape. Levels within `TOGETHER` halvings are one point. The rules:
 
-* plateau: over a stretch between two points, not the first, less than a third of the loss per halving of the steepest
-  stretch before it, with between 20% and 90% of dense accuracy left. Curves of the family do this in 1 of 100 cases.
+* plateau: over a stretch between two points, not the first, a change per halving of less than a third of the loss in
+  the steepest stretch before it, with between 20% and 90% of dense accuracy left. Curves of the family hardly do this.
 * better than dense: at some point more than 102% of dense accuracy.
 * dip: from some point above 0 to a later one, a rise of more than 5% of dense accuracy.
 * cliff before the first level: less than half left at the first point, so that nothing tells where it was lost.
@@ -16,6 +16,7 @@ Without a dense baseline the share is that of the first level, and only plateau 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,9 +86,9 @@ def _plateau(share: Floats, at: Floats) -> Shape | None:
     steepest = np.maximum.accumulate(rate, axis=1)[:, :-1]
     start, end = share[:, 1:-1], share[:, 2:]
     low, high = STANDING
-    still = (start <= high) & (end >= low) & (steepest >= STEEP) & (rate[:, 1:] <= SLOWER * steepest)
-    where = int(still.mean(0).argmax()) + 1
-    return _shape("plateau", still.any(1), at[where], at[where + 1])
+    still = (start <= high) & (end >= low) & (steepest >= STEEP) & (np.abs(rate[:, 1:]) <= SLOWER * steepest)
+    where = int(still.mean(0).argmax())
+    return _shape("plateau", still[:, where], at[where + 1], at[where + 2])
 
 
 def _dip(share: Floats, at: Floats) -> Shape | None:
@@ -96,16 +97,18 @@ def _dip(share: Floats, at: Floats) -> Shape | None:
     inner, inner_at = share[:, first:], at[first:]
     if inner.shape[1] < 2:
         return None
-    rise = inner[:, 1:] - np.minimum.accumulate(inner, axis=1)[:, :-1]
-    where = int((rise > RISE).mean(0).argmax())
-    return _shape("dip", (rise > RISE).any(1), inner_at[where], inner_at[where + 1])
+    pairs = list(combinations(range(inner.shape[1]), 2))
+    rises = np.stack([inner[:, later] - inner[:, earlier] > RISE for earlier, later in pairs], axis=1)
+    where = int(rises.mean(0).argmax())
+    earlier, later = pairs[where]
+    return _shape("dip", rises[:, where], inner_at[earlier], inner_at[later])
 
 
 def _gain(share: Floats, at: Floats) -> Shape:
     """A point that is better than dense."""
     better = share[:, 1:] > 1 + GAIN
     where = int(better.mean(0).argmax()) + 1
-    return _shape("better than dense", better.any(1), at[where], at[where])
+    return _shape("better than dense", better[:, where - 1], at[where], at[where])
 
 
 def _ends(share: Floats, at: Floats) -> Iterator[Shape]:
