@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from tests.simulated import outcomes
 from tolerance import Settings, analyse, compare_families, validate
@@ -76,17 +77,22 @@ def test_the_gate_corrects_for_both_ways_to_group(fitted):
     )
 
 
-def test_a_prior_against_the_answers_is_felt_more_than_the_usual_one(table, fitted):
-    stubborn = replace(SHORT, priors=replace(PRIORS, loc=(-0.5, 0.05), sd_loc_curve=(0.05, 0.1)))
-    felt = []
-    for one in (fitted, fit(table, settings=stubborn)):
-        curves = type_curves(one)
-        found = sensitivities(one, curves, 0.95)
-        assert [len(quantities) for quantities in found] == [1 + len(curve.levels) for curve in curves]
-        felt.append(np.array([[quantity.prior for quantity in quantities] for quantities in found]))
-    usual, wrong = felt
-    assert wrong.mean() > 3 * usual.mean()
-    assert {leaning(quantities) for quantities in found} == {"prior-data conflict"}
+@pytest.mark.parametrize(
+    ("prior", "likelihood", "expected"),
+    [(3.0, 0.0, "strong prior"), (3.0, 3.0, "prior-data conflict"), (0.0, 3.0, None)],
+)
+def test_what_the_densities_say_of_a_level_is_the_diagnosis(fitted, prior, likelihood, expected):
+    """Densities that go with the tolerated level pull it; noise does not."""
+    curve = type_curves(fitted)[0]
+    level = np.minimum(curve.tolerated(0.95), curve.grid[-1])
+    pull, noise = (level - level.mean()) / level.std(), 0.05 * np.random.default_rng(0).normal(size=level.shape)
+    draws = fitted.draws.copy()
+    for group, strength in (("log_prior", prior), ("log_likelihood", likelihood)):
+        values = (strength * pull + noise).reshape(2, -1)
+        draws[group] = type(draws)(xr.Dataset({"x": (("chain", "draw"), values)}, coords=draws[group].coords))
+    found = sensitivities(replace(fitted, draws=draws), [curve], 0.95)[0]
+    assert found[0].what == "tolerated level"
+    assert leaning(found) == expected
 
 
 def test_what_is_the_same_in_every_draw_has_no_sensitivity(fitted):
