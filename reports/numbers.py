@@ -51,8 +51,7 @@ def differences(values: Sequence[float]) -> list[str]:
     """A difference of shares and its interval, signed: two decimals, or three where two would look equal or like 0."""
     coarse = [f"{value:+.2f}" for value in values]
     alike = len(set(coarse)) < len(set(values)) or any(float(said) == 0 for said in coarse)
-    said = [f"{value:+.3f}" for value in values] if alike else coarse
-    return [text[1:] if float(text) == 0 else text for text in said]
+    return [_unsigned_zero(f"{value:+.3f}") if alike else said for value, said in zip(values, coarse, strict=True)]
 
 
 def points(value: float) -> str:
@@ -72,10 +71,9 @@ def exact_p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def differences(values: Sequence[float]) -> list[str]:
-    """A difference and its interval: ``["-0.12", "-0.17", "+0.01"]``."""
-    coarse = [_signed(value, 2) for value in values]
-    return coarse if len(set(coarse)) == len(set(values)) else [_signed(value, 3) for value in values]
+def tenths(value: float) -> str:
+    """A log density: ``"-312.4"``."""
+    return f"{value:,.1f}"
 
 
 def count(value: int) -> str:
@@ -108,10 +106,6 @@ def day(created: str) -> str:
 def _rounds_away(value: float, decimals: int) -> bool:
     """Whether something strictly between 0 and 1 would be printed as one of them."""
     return 0 < value < 1 and float(f"{100 * value:.{decimals}f}") in (0.0, 100.0)
-
-
-def _signed(value: float, decimals: int) -> str:
-    return _unsigned_zero(f"{value:+.{decimals}f}")
 
 
 def _unsigned_zero(text: str) -> str:

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from tolerance.errors import StoreError
 from tolerance.findings import Report
-from tolerance.reports import figures, instantly, numbers, phrases, tables, wording
+from tolerance.reports import figures, instantly, numbers, phrases, tables, trust, wording
 
 PAGE, JSON = "report.html", "report.json"
 # An end tag or an entity inside the data block would end or change it; JSON has its own escapes for these.
@@ -48,8 +48,14 @@ def render(report: Report) -> str:
             different_units=wording.different_units(report),
             instant=_instant(report),
             checks=tables.checks(report),
+            attempts=trust.attempts(report),
+            predicted=trust.predicted(report),
+            sensitivities=trust.sensitivities(report),
+            shapes=report.shapes if report.fit_passed else [],
+            families=trust.families(report),
             data=tables.data(report),
             tables=tables,
+            trust=trust,
             wording=wording,
             numbers=numbers,
             phrases=phrases,

@@ -19,6 +19,12 @@ GLYPHS = {
     "equivalent": "≈",
     "passed": "✓",
     "failed": "✕",
+    "as predicted": "✓",
+    "unlike": "✕",
+    "not felt": "✓",
+    "prior-data conflict": "▲",
+    "strong prior": "▲",
+    "compared": "●",
 }
 
 
@@ -55,6 +61,7 @@ class ThresholdRow:
     threshold: tuple[str, str] | None
     absent: State | None
     reason: str
+    warning: str
     kept: list[tuple[str, str]]
     assured: str
     area: tuple[str, str] | None
@@ -292,6 +299,7 @@ def _threshold(found: Threshold, style: int, panel: str) -> ThresholdRow:
         threshold=(phrases.median(level), phrases.ends(level)) if level else None,
         absent=None if level else state(word),
         reason="" if level else reason,
+        warning=wording.leaning(found.leaning) if level else "",
         kept=[(numbers.level(k.sparsity), numbers.probability(k.probability)) for k in found.kept] if level else [],
         assured=phrases.assured(level.assured, level.first, level.last) if level and level.assured else "",
         area=_area(found.area.over_halvings) if level and found.area else None,

@@ -18,6 +18,7 @@ from tolerance.findings import (
     Curve,
     Difference,
     HeldConstant,
+    Leaning,
     Level,
     Observed,
     Order,
@@ -112,6 +113,17 @@ def threshold(found: Threshold) -> str:
         f"With {rule(found.retention, found.margin)} under {found.sparsifier}, {found.task_type} "
         f"tolerates {amount(found.level)} sparsity."
     )
+
+
+LEANINGS: dict[Leaning, str] = {
+    "prior-data conflict": "prior and answers pull apart, and both are felt",
+    "strong prior": "the prior leads, for the answers say little",
+}
+
+
+def leaning(found: Leaning | None) -> str:
+    """A warning about the prior; nothing where the answers decide."""
+    return LEANINGS[found] if found else ""
 
 
 # Comparisons

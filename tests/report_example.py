@@ -126,6 +126,14 @@ def report(
         thresholds=thresholds,
         comparisons=comparisons,
         checks=checks or globals()["checks"](),
+        predicted=predicted(thresholds),
+        sensitivities=[sensitivity(t, fit_passed=fit_passed) for t in thresholds],
+        shapes=[shape(thresholds[0], "plateau", 0.8, 0.9), shape(thresholds[-1], "flat", 0.5, 0.95)]
+        if fit_passed
+        else [],
+        left_out=left_out(fit_passed=fit_passed),
+        attempts=attempts(fit_passed=fit_passed),
+        families=families(),
         caveats=["one model", "one context length", *([] if has_dense else ["no dense baseline"]), "items independent"],
         provenance=provenance(),
         instant=instant(types, methods, has_dense=has_dense),
@@ -498,6 +506,85 @@ def checks(*, rhat: float = 1.0031, divergent: float = 0.0) -> list[say.Check]:
 def check(name: str, worst: float, limit: float, sense: Any, meaning: str) -> say.Check:
     passed = worst <= limit if sense == "at most" else worst >= limit
     return say.Check(name=name, worst=worst, limit=limit, sense=sense, passed=passed, meaning=meaning)
+
+
+def predicted(thresholds: list[say.Threshold]) -> list[say.Predicted]:
+    """One cell that is unlike its prediction, and two of each other curve."""
+    cells = [(TASKS[t.task_type][0], t.sparsifier, s) for t in thresholds for s in (0.5, 0.9)]
+    return [
+        say.Predicted(
+            task=task,
+            sparsifier=method,
+            sparsity=s,
+            n_items=ITEMS,
+            observed=0.31 if i == 0 else 0.71,
+            lower=0.66,
+            upper=0.78,
+            prob=0.9,
+            p=0.00002 if i == 0 else 0.4,
+            unlike=i == 0,
+        )
+        for i, (task, method, s) in enumerate(cells)
+    ]
+
+
+def sensitivity(found: say.Threshold, *, fit_passed: bool) -> say.Sensitivity:
+    scaled = [
+        say.Scaled(quantity="tolerated level", sparsity=None, prior=0.073, likelihood=0.21),
+        say.Scaled(quantity="retention", sparsity=0.5, prior=None, likelihood=None),
+    ]
+    return say.Sensitivity(
+        id=f"sensitivity-{found.task_type}-{found.sparsifier}",
+        task_type=found.task_type,
+        sparsifier=found.sparsifier,
+        status="ok" if fit_passed else "withheld",
+        leaning=found.leaning if fit_passed else None,
+        quantities=scaled if fit_passed else [],
+    )
+
+
+def shape(found: say.Threshold, kind: say.ShapeKind, low: float, high: float) -> say.Shape:
+    return say.Shape(
+        id=f"shape-{kind}-{found.task_type}-{found.sparsifier}",
+        task_type=found.task_type,
+        sparsifier=found.sparsifier,
+        kind=kind,
+        probability=0.97,
+        low=low,
+        high=high,
+    )
+
+
+def left_out(*, fit_passed: bool) -> list[say.LeftOut]:
+    cell = say.LeftOut(
+        unit="cell",
+        status="ok" if fit_passed else "withheld",
+        n_units=33,
+        high_k=0,
+        limit_k=0.69,
+        elpd=-102.86 if fit_passed else None,
+        se=7.55 if fit_passed else None,
+    )
+    block = say.LeftOut(unit="block", status="withheld", n_units=3, high_k=3, limit_k=0.69, elpd=None, se=None)
+    return [cell, block]
+
+
+def attempts(*, fit_passed: bool) -> list[say.Attempt]:
+    first = say.Attempt(change="as asked", failed=["R-hat, largest"])
+    return [first, say.Attempt(change="2 times as long", failed=[] if fit_passed else ["R-hat, largest"])]
+
+
+def families() -> list[say.Family]:
+    common = {"failed": [], "n_units": 33}
+    return [
+        say.Family(name="Burr", change="usual", status="ok", high_k=0, elpd=-102.9, difference=0.0, se=0.0, **common),
+        say.Family(
+            name="Weibull", change="tail 0", status="ok", high_k=0, elpd=-107.3, difference=-4.4, se=1.9, **common
+        ),
+        say.Family(
+            name="stiff", change="none", status="withheld", high_k=7, elpd=None, difference=None, se=None, **common
+        ),
+    ]
 
 
 def provenance() -> say.Provenance:

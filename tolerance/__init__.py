@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tolerance.analysis import Question, analyse, read_report
     from tolerance.errors import DesignError, RunnerError, SchemaError, StoreError, ToleranceError
+    from tolerance.families import compare_families
     from tolerance.findings import Report
     from tolerance.importers import import_table
     from tolerance.inference import Fit, Settings, fit
@@ -23,6 +24,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "analysis": ("Question", "analyse", "read_report"),
     "errors": ("DesignError", "RunnerError", "SchemaError", "StoreError", "ToleranceError"),
+    "families": ("compare_families",),
     "findings": ("Report",),
     "inference": ("Fit", "Settings", "fit"),
     "instant": ("instant_answer",),
@@ -42,6 +44,7 @@ __all__ = [
     "StoreError",
     "ToleranceError",
     "analyse",
+    "compare_families",
     "fit",
     "import_table",
     "instant_answer",

@@ -1,7 +1,7 @@
 """Outcomes -> fit -> checks -> findings. The one orchestrator, read from top to bottom in `analyse`."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tolerance import checks as checking
-from tolerance import design
+from tolerance import design, trust
 from tolerance import findings as say
 from tolerance.aggregates import is_aggregate
 from tolerance.agreement import disagreements
@@ -20,17 +20,19 @@ from tolerance.cells import halvings, sparsity
 from tolerance.contrasts import Contrasted, State
 from tolerance.curves import LEAST_ABOVE_FLOOR
 from tolerance.errors import DesignError, StoreError
-from tolerance.estimands import Source, TypeCurve, order, tolerated, type_curves
-from tolerance.inference import Fit, Settings, Stage, fit, saved_among
+from tolerance.estimands import Source, TypeCurve, order, tolerated
+from tolerance.families import compare_families
+from tolerance.inference import Fit, Settings, Stage
 from tolerance.instant import instant_answer
 from tolerance.intervals import Estimate, lower_limit, quantiles, summarise, wilson
 from tolerance.manifest import digest
 from tolerance.orderings import ordering
 from tolerance.outcomes import is_dense, level
 from tolerance.question import Question as Question
+from tolerance.remedies import Mended, mended
 from tolerance.store import write_atomically
 
-REPORT = "report.json"
+REPORT, FAMILIES = "report.json", "families"
 
 
 def analyse(
@@ -40,6 +42,7 @@ def analyse(
     settings: Settings | None = None,
     seed: int | None = None,
     without_dense: bool = False,
+    families: bool = False,
     folder: Path | None = None,
     command: str = "",
     sources: tuple[str, ...] = (),
@@ -48,8 +51,10 @@ def analyse(
 ) -> say.Report:
     """Fit validated outcomes, or published means, and state what they show.
 
-    With ``folder``, draws and ``report.json`` are kept there. ``at_once`` is told the instant answer, which needs no fit, before sampling starts. A fit that fails its checks is
-    repeated, longer and with smaller steps. What still fails is withheld.
+    With ``folder``, draws and ``report.json`` are kept there. ``at_once`` is told the instant answer, which needs no
+    fit, before sampling starts. A fit that fails its checks is repeated: longer and with smaller steps, or with more
+    room to leave the family. What still fails is withheld. ``families`` also compares curve families, which takes as
+    many fits.
 
     Raises:
         DesignError: no dense baseline (and ``without_dense`` is not set), or nothing to fit.
@@ -59,10 +64,14 @@ def analyse(
     instant = _instant(outcomes, question)
     if at_once is not None and instant is not None:
         at_once(instant)
-    fitted, curves, checks = checked_fit(outcomes, settings, seed, folder, stage or (lambda _: None))
-    report = _report(outcomes, fitted, curves, checks, question, command, sources)
+    done = mended(outcomes, settings, seed, folder, stage or (lambda _: None))
+    report = _report(outcomes, done, question, command, sources)
     if instant is not None:
         report = report.model_copy(update={"instant": instant, "disagreements": disagreements(report, instant)})
+    if families:
+        inside = None if folder is None else folder / FAMILIES
+        compared = compare_families(outcomes, settings=settings, seed=seed, folder=inside, stage=stage)
+        report = report.model_copy(update={"families": compared})
     if folder is not None:
         write_atomically(folder / REPORT, (report.model_dump_json(indent=1) + "\n").encode())
     return report
@@ -108,38 +117,24 @@ def checked_fit(
     folder: Path | None = None,
     stage: Stage = lambda _: None,
 ) -> tuple[Fit, list[TypeCurve], list[say.Check]]:
-    """Fit and check; while failed checks are of the kind that longer sampling mends, sample longer, twice at most.
+    """Fit and check; while checks fail, try what may mend them.
 
-    A longer fit that is saved already is where it goes on, so an unchanged analysis samples nothing.
+    Every attempt is recorded in `tolerance.remedies.mended`, which this is.
     """
-    attempts = [settings, *(_longer(settings, times) for times in (2, 4))]
-    first = 0 if folder is None else saved_among(outcomes, attempts, seed, folder) or 0
-    for attempt in attempts[first:]:
-        if attempt is not attempts[first]:
-            stage("some checks failed: sampling longer, with smaller steps")
-        fitted = fit(outcomes, settings=attempt, seed=seed, folder=folder, stage=stage)
-        stage("checking the fit")
-        curves = type_curves(fitted)
-        checks = checking.check(fitted, curves)
-        if checking.trustworthy(checks) or not checking.longer_may_help(checks):
-            break
-    return fitted, curves, checks
-
-
-def _longer(settings: Settings, times: int) -> Settings:
-    return replace(settings, tune=times * settings.tune, draws=times * settings.draws, target_accept=0.99)
+    done = mended(outcomes, settings, seed, folder, stage)
+    return done.fit, done.curves, done.checks
 
 
 def _report(
     outcomes: pd.DataFrame,
-    fitted: Fit,
-    curves: list[TypeCurve],
-    checks: list[say.Check],
+    done: Mended,
     question: Question,
     command: str,
     sources: tuple[str, ...],
 ) -> say.Report:
+    fitted, curves, checks = done.fit, done.curves, done.checks
     passed = checking.trustworthy(checks)
+    scaled = trust.sensitivities(fitted, curves, passed, question.retention)
     data = design.data(outcomes)
     states = [_status(curve, passed) for curve in curves]
     contrasted = Contrasted(Source(fitted), curves, states, question)
@@ -153,9 +148,17 @@ def _report(
         data=data,
         held_constant=list(design.held_constant(outcomes)),
         curves=[_curve(curve, fitted, passed, question) for curve in curves],
-        thresholds=[_threshold(curve, fitted, passed, question, ends) for curve in curves],
+        thresholds=[
+            _threshold(curve, fitted, passed, question, ends).model_copy(update={"leaning": one.leaning})
+            for curve, one in zip(curves, scaled, strict=True)
+        ],
         comparisons=list(_comparisons(contrasted)),
         checks=checks,
+        predicted=trust.predicted(fitted, checking.sampled(checks)),
+        sensitivities=scaled,
+        shapes=list(trust.shapes(curves, passed, question.decision_prob)),
+        left_out=trust.left_out(fitted, passed),
+        attempts=done.attempts,
         caveats=list(design.caveats(outcomes, data)),
         provenance=_provenance(fitted, command, sources),
         margin=question.margin,

@@ -115,6 +115,9 @@ def fit(
     margin: Margin = None,
     without_dense: WithoutDense = False,
     assume_items: AssumeItems = None,
+    compare_families: Annotated[
+        bool, typer.Option("--compare-families", help="Also fit other curve families and compare them (six more fits).")
+    ] = False,
     seed: Seed = None,
     cores: Cores = 2,
     as_json: AsJson = False,
@@ -128,6 +131,7 @@ def fit(
         question=Question(retention=retention, margin=margin),
         without_dense=without_dense,
         assume_items=assume_items,
+        families=compare_families,
         seed=seed,
         cores=cores,
         aloud=not as_json,
@@ -217,6 +221,7 @@ def _fit(
     question: "Question | None" = None,
     without_dense: bool = False,
     assume_items: int | None = None,
+    families: bool = False,
     seed: int | None = None,
     cores: int = 2,
     aloud: bool = True,
@@ -242,6 +247,7 @@ def _fit(
             settings=Settings(cores=cores),
             seed=seed,
             without_dense=without_dense,
+            families=families,
             folder=out,
             command=_command(),
             sources=(str(run),),

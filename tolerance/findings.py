@@ -103,6 +103,24 @@ class Area(Finding):
     over_sparsity: Estimate
 
 
+ShapeKind = Literal["plateau", "dip", "better than dense", "cliff before the first level", "flat"]
+
+
+class Shape(Finding):
+    """What is unusual about a curve: a kind that it has with at least the probability at which orders are decided.
+
+    ``low`` and ``high`` are the sparsities between which it shows. `tolerance.shapes` has the rule of each kind.
+    """
+
+    id: str
+    task_type: str
+    sparsifier: str
+    kind: ShapeKind
+    probability: Number
+    low: Number
+    high: Number
+
+
 class Level(Finding):
     """A sparsity that may lie outside the measured range: an end that does is null, and so is the median.
 
@@ -135,6 +153,9 @@ class Kept(Finding):
     probability: Number
 
 
+Leaning = Literal["prior-data conflict", "strong prior"]
+
+
 class Threshold(Finding):
     """The largest sparsity up to which at least ``retention`` of dense accuracy above the floor is kept.
 
@@ -156,6 +177,7 @@ class Threshold(Finding):
     margin: float | None = None
     exceedance: Exceedance | None = None
     area: Area | None = None
+    leaning: Leaning | None = None
 
 
 class Comparison(Finding):
@@ -311,6 +333,83 @@ class Check(Finding):
     sense: Literal["at most", "at least"]
     passed: bool
     meaning: str
+
+
+class Predicted(Finding):
+    """Observed accuracy of one task under one method at a level, and what the fitted curves predict for new answers.
+
+    ``p`` is the posterior predictive p; ``unlike`` says that it is too small for the number of cells. The interval is
+    null where the draws are not one posterior.
+    """
+
+    task: str
+    sparsifier: str
+    sparsity: Number
+    n_items: int
+    observed: Number
+    lower: Number | None
+    upper: Number | None
+    prob: float
+    p: Number
+    unlike: bool
+
+
+class Sensitivity(Finding):
+    """How far a curve's quantities move when prior and likelihood are power-scaled.
+
+    ``prior`` and ``likelihood`` are the sensitivities of each quantity (Kallioinen et al. 2024); null where it is the
+    same in every draw. ``leaning`` is the diagnosis of the tolerated level, or without a dense baseline of the accuracy
+    at the level whose prior sensitivity is largest.
+    """
+
+    id: str
+    task_type: str
+    sparsifier: str
+    status: Status
+    leaning: Leaning | None
+    quantities: list["Scaled"]
+
+
+class Scaled(Finding):
+    """Sensitivities of one quantity: of the tolerated level, or at one sparsity."""
+
+    quantity: Literal["tolerated level", "retention", "accuracy"]
+    sparsity: Number | None
+    prior: Number | None
+    likelihood: Number | None
+
+
+class LeftOut(Finding):
+    """Expected log density of left-out cells or blocks (PSIS-LOO), withheld where its Pareto k says it may be wrong."""
+
+    unit: Literal["cell", "block"]
+    status: Status
+    n_units: int
+    high_k: int
+    limit_k: Number
+    elpd: Number | None
+    se: Number | None
+
+
+class Attempt(Finding):
+    """One fit that was tried: what was changed from the first, and which checks failed."""
+
+    change: str
+    failed: list[str]
+
+
+class Family(Finding):
+    """One curve family in a comparison by left-out cells: its difference to the best, withheld where k is high."""
+
+    name: str
+    change: str
+    status: Status
+    failed: list[str]
+    high_k: int
+    n_units: int
+    elpd: Number | None
+    difference: Number | None
+    se: Number | None
 
 
 class TaskData(Finding):
@@ -540,6 +639,12 @@ class Report(Finding):
     thresholds: list[Threshold]
     comparisons: list[Comparison]
     checks: list[Check]
+    predicted: list[Predicted] = []
+    sensitivities: list[Sensitivity] = []
+    shapes: list[Shape] = []
+    left_out: list[LeftOut] = []
+    attempts: list[Attempt] = []
+    families: list[Family] = []
     caveats: list[Caveat]
     provenance: Provenance
     instant: Instant | None = None

@@ -20,7 +20,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from tolerance import blocks as blocking
-from tolerance import curves, density
+from tolerance import curves, density, pointwise
 from tolerance.blocks import Blocks
 from tolerance.cells import Cells, collapse
 from tolerance.errors import StoreError
@@ -33,7 +33,10 @@ from tolerance.store import write_atomically
 DRAWS, FACTS = "draws.zarr", "fit.json"
 PACKAGES = ("sparsity-tolerance", "pymc", "nutpie", "pytensor", "numba", "arviz", "numpy", "scipy", "pandas", "xarray")
 # The files that say what is sampled.
-MODEL = ("model.py", "parameters.py", "density.py", "elementary.py", "positions.py", "blocks.py", "curves.py")
+MODEL = (
+    *("model.py", "parameters.py", "density.py", "elementary.py", "positions.py", "blocks.py", "curves.py"),
+    "pointwise.py",
+)
 Stage = Callable[[str], None]
 Floats = NDArray[np.float64]
 # Whether cells that asked the same items are correlated, and whether cells may depart from the curve.
@@ -73,10 +76,13 @@ class Fit:
     def variable(self, name: str, *, at_most: int | None = None) -> NDArray[np.float64]:
         """Draws of one variable, chain after chain ``(draw, ...)``, each chain thinned so that ``at_most`` are left."""
         values: NDArray[np.float64] = np.asarray(self.draws["posterior"][name], dtype=np.float64)
-        n_chains, n_draws = values.shape[:2]
-        step = 1 if at_most is None else max(1, -(-n_chains * n_draws // at_most))
-        thinned = values[:, ::step]
+        thinned = values[:, :: self.step(at_most)]
         return thinned.reshape(-1, *values.shape[2:])
+
+    def step(self, at_most: int | None) -> int:
+        """Every how many draws one is taken so that ``at_most`` are left."""
+        sizes = self.draws["posterior"].sizes
+        return 1 if at_most is None else max(1, -(-sizes["chain"] * sizes["draw"] // at_most))
 
     @cached_property
     def blocks(self) -> Blocks:
@@ -373,7 +379,10 @@ def _tree(
     held = xr.Dataset(
         {name: ((f"{name}_place",), np.asarray(getattr(blocks, name))) for name in Blocks.__dataclass_fields__}
     )
-    return xr.DataTree.from_dict({"posterior": posterior, "sample_stats": statistics[kept], "constant_data": held})
+    densities = pointwise.groups(parameters, blocks, positions, fitted, found["sd_departure"][1])
+    return xr.DataTree.from_dict(
+        {"posterior": posterior, "sample_stats": statistics[kept], "constant_data": held, **densities}
+    )
 
 
 def _kept(folder: Path, key: str, cells: Cells, settings: Settings, seed: int) -> Fit | None:
@@ -402,6 +411,6 @@ def _saved_facts(folder: Path) -> dict[str, Any] | None:
 
 
 def _model_hash() -> str:
-    """Changes whenever the text of the model or of the curve does."""
+    """Changes whenever the text of the model, of the curve, or of what is kept beside the draws does."""
     here = Path(__file__).parent
     return hashlib.sha256(b"".join((here / name).read_bytes() for name in MODEL)).hexdigest()
