@@ -52,6 +52,15 @@ class Worker:
                     "shorter context."
                 )
 
+    def about(self) -> Row:
+        """What the manifest says of the model."""
+        loaded = self.loaded
+        return {
+            "revision": loaded.revision,
+            "device": loaded.device_name,
+            "self_check": self.checked.to_dict(),
+        }
+
     def max_new_tokens(self, task: Task) -> int:
         """Tokens that an answer may take: the plan's, or else the task's."""
         return self.plan.max_new_tokens or task.answer_tokens(self.dialect)
