@@ -23,7 +23,7 @@ _FEWEST_OTHERS = 2
 class Biographies(EnglishTask):
     """Birthplace of a person (1 hop), of the person's mentor (2), of the mentor's mentor (3)."""
 
-    max_new_tokens = 24
+    max_new_tokens = 32
 
     def __init__(self, hops: int) -> None:
         self.name, self.hops = f"biographies-{hops}", hops

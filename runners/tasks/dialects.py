@@ -99,7 +99,7 @@ class English:
     _counted: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
     family: ClassVar[str] = "english"
     grader: ClassVar[Grader] = "named"
-    max_new_tokens: ClassVar[int] = 16
+    max_new_tokens: ClassVar[int] = 32
 
     @property
     def name(self) -> str:

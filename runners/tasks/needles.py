@@ -23,7 +23,8 @@ class Needles(EnglishTask):
 
     def __init__(self, name: str, *, keys: int = 1, values: int = 1, alone: bool = False) -> None:
         self.name, self.keys, self.values, self.alone = name, keys, values, alone
-        self.max_new_tokens = 24 if keys * values == 1 else 64
+        # instruction-tuned models repeat the keys before they give the codes
+        self.max_new_tokens = 32 if keys * values == 1 else 128
 
     def draw(self, english: English, context_length: int, rng: random.Random) -> Draft:
         """See `EnglishTask.draw`. As many other codes as the context has room for, as many as asked for at least."""

@@ -65,7 +65,7 @@ class Filtering(_Records):
     """Name the four people who ordered the dish."""
 
     name = "filtering"
-    max_new_tokens = 64
+    max_new_tokens = 96
 
     def most_matches(self, context_length: int) -> int:
         """Four."""
@@ -87,7 +87,7 @@ class Counting(_Records):
     """How many people ordered the dish: one to ten, each equally likely."""
 
     name = "counting"
-    max_new_tokens = 16
+    max_new_tokens = 32
 
     def most_matches(self, context_length: int) -> int:
         """Ten, or what a short context holds twice."""

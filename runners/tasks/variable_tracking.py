@@ -13,7 +13,7 @@ class VariableTracking(EnglishTask):
     """Chains of ``hops`` + 1 variables, one of which is asked for; each chain's assignments stand in their order."""
 
     task_type = "multi-hop"
-    max_new_tokens = 64
+    max_new_tokens = 96
 
     def __init__(self, hops: int) -> None:
         self.name, self.hops = f"variable-tracking-{hops}", hops
