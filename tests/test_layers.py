@@ -59,6 +59,7 @@ RING = {
 HOMES = {
     "torch": {"runners"},
     "transformers": {"runners"},
+    "ray": {"runners"},
     "jinja2": {"reports"},
     "pymc": {"model"},
     "pytensor": {"model"},

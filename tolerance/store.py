@@ -25,6 +25,7 @@ MANIFEST = "manifest.json"
 SHARDS = "outcomes"
 QUARANTINE = "quarantine"
 PUBLISHED = "published.parquet"
+LOCK = ".lock"
 _ARROW: dict[Kind, pa.DataType] = {"text": pa.string(), "real": pa.float64(), "integer": pa.int64(), "flag": pa.bool_()}
 ARROW_SCHEMA = pa.schema([pa.field(c.name, _ARROW[c.kind], nullable=not c.required) for c in COLUMNS])
 
@@ -47,7 +48,12 @@ class RunFolder:
         if there is not None:
             return there
         path.mkdir(parents=True, exist_ok=True)
-        write_atomically(path / MANIFEST, manifest.to_json().encode())
+        with _locked(path):
+            # another run may have started here since
+            there = cls.find(path, manifest)
+            if there is not None:
+                return there
+            write_atomically(path / MANIFEST, manifest.to_json().encode())
         return cls(path, manifest)
 
     @classmethod
@@ -62,7 +68,7 @@ class RunFolder:
             _same_plan(path, there.manifest, manifest)
             return there
         # A writer that was killed before its manifest stood leaves half of one.
-        if path.exists() and (not path.is_dir() or {p.name for p in path.iterdir()} - {f".{MANIFEST}.tmp"}):
+        if path.exists() and (not path.is_dir() or {p.name for p in path.iterdir()} - {f".{MANIFEST}.tmp", LOCK}):
             raise StoreError(f"{path}: exists and is no run folder. Give a new or empty folder; nothing was written.")
         return None
 
@@ -87,13 +93,7 @@ class RunFolder:
         Raises:
             StoreError: another process is writing.
         """
-        with (self.path / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise StoreError(
-                    f"{self.path}: another process is writing here. Wait for it or use another folder."
-                ) from error
+        with _locked(self.path):
             (self.path / SHARDS).mkdir(exist_ok=True)
             for leftover in (self.path / SHARDS).glob(".*.tmp"):
                 leftover.unlink()
@@ -180,6 +180,21 @@ class RunFolder:
             raise StoreError(f"{self.path / PUBLISHED}: cannot be read ({error}). Import the means again.") from error
 
 
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a folder against other writers; the system lets go of it when a writer dies."""
+    try:
+        held = (path / LOCK).open("w")
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written ({error.strerror}). Make room, or use another folder.") from error
+    with held as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StoreError(f"{path}: another process is writing here. Wait for it or use another folder.") from error
+        yield
+
+
 def read_run(path: str | os.PathLike[str]) -> pd.DataFrame:
     """The validated outcomes of a run folder, or its published means.
 
@@ -209,14 +224,15 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
         raise StoreError(f"{path}: cannot be written ({error.strerror}). What was finished before is safe.") from error
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _same_plan(path: Path, there: Manifest, wanted: Manifest) -> None:
