@@ -11,6 +11,7 @@ from tolerance import Settings, blocks, density, pointwise, validate
 from tolerance.cells import collapse
 from tolerance.inference import fit
 from tolerance.parameters import Parameters
+from tolerance.positions import accuracies, meaning
 from tolerance.priors import PRIORS
 
 TASKS = {"a": "retrieval", "b": "retrieval", "c": "multi-hop"}
@@ -69,9 +70,9 @@ def test_likelihood_and_prior_add_up_to_the_sampled_density(cells, paired, name)
     other[parameters.where[name]] += 0.4
 
     def told(x):
-        values = density.values(x, design)
-        scale = np.exp(values.log_scales[-1:])
-        likelihood = pointwise.by_block(cells, paired, density.accuracies(values, design)[None], scale).sum()
+        m = meaning(x[None], parameters, design)
+        scale = np.exp(m.log_scales["departure"])
+        likelihood = pointwise.by_block(cells, paired, accuracies(m, parameters), scale).sum()
         return likelihood + sum(float(v) for v in pointwise.top_level(parameters, x).values())
 
     expected = density.log_density(other, design)[0] - density.log_density(one, design)[0]
