@@ -177,13 +177,15 @@ def knots_of(cells: Cells) -> Knots:
     halvings: list[Floats] = []
     steps: list[Floats] = []
     cell, part = np.zeros(len(cells.frame), dtype=np.int64), np.zeros(len(cells.frame))
+    placed = 0
     for m in range(len(cells.sparsifiers)):
         for k in range(len(cells.task_types)):
             mine = sparse[(method == m) & (kind == k)]
             if not len(mine):
                 continue
-            start[m, k] = sum(len(h) for h in halvings)
+            start[m, k] = placed
             at = _levels(cells, mine)
+            placed += len(at)
             along = np.log2(1 + np.r_[0.0, at])
             place = np.clip(np.searchsorted(along, np.log2(1 + cells.halvings[mine])) - 1, 0, len(at) - 1)
             here = np.log2(1 + cells.halvings[mine])
