@@ -15,10 +15,13 @@ import torch
 import torch.nn.functional as F
 
 from tolerance.errors import RunnerError
-from tolerance.runners.sparsifiers.base import Phase, Sparsifier
+from tolerance.runners.cache import Softmax
+from tolerance.runners.sparsifiers.base import AttentionPattern, Phase
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+    from tolerance.runners.cache import KeptCache, PrefillCache
 
 NAME = "tolerance"
 # What models pass that changes nothing here: windows are in the mask, positions are in the rotated queries and keys.
@@ -42,16 +45,18 @@ class Pairs:
 class Control:
     """What to impose now, and what was seen: pairs by phase, calls by layer."""
 
-    sparsifier: Sparsifier | None = None
+    sparsifier: AttentionPattern | None = None
     level: float = 0.0
     phases: frozenset[Phase] = frozenset(("prefill", "decode"))
     phase: Phase = "prefill"
     real: torch.Tensor | None = None  # (row, query): False where a query is padding
+    # What is visible follows from this pass's cache; pairs are not counted then, since they follow from it too.
+    cache: "PrefillCache | KeptCache | None" = None
     pairs: dict[Phase, Pairs] = field(default_factory=dict)
     calls: Counter[int] = field(default_factory=Counter)
 
     @property
-    def active(self) -> Sparsifier | None:
+    def active(self) -> AttentionPattern | None:
         """The sparsifier that acts in this phase, if any."""
         return self.sparsifier if self.level > 0 and self.phase in self.phases else None
 
@@ -73,7 +78,7 @@ CONTROL: Control | None = None
 
 @contextmanager
 def imposing(
-    sparsifier: Sparsifier | None = None,
+    sparsifier: AttentionPattern | None = None,
     level: float = 0.0,
     phases: frozenset[Phase] = frozenset(("prefill", "decode")),
 ) -> Iterator[Control]:
@@ -143,8 +148,14 @@ def attention(
         raise RunnerError(f"{type(module).__name__} built no attention mask, so what is visible is unknown.")
     control = CONTROL
     heads = query.shape[1]
-    visible = _visible(attention_mask[..., : key.shape[2]], None if control is None else control.real)
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if control is not None and control.cache is not None:
+        layer, window = int(module.layer_idx), others.get("sliding_window")  # type: ignore[arg-type]
+        _same_window(module, window, control.cache.windows[layer])
+        control.calls[layer] += 1
+        out = control.cache.attend(layer, query, key, value, Softmax(scaling, softcap, s_aux))
+        return out.transpose(1, 2).contiguous(), None
+    visible = _visible(attention_mask[..., : key.shape[2]], None if control is None else control.real)
     if control is None:
         return _attend(query, key, value, visible, scaling, softcap, s_aux).transpose(1, 2).contiguous(), None
     chooser = control.active
@@ -158,6 +169,14 @@ def attention(
         out, kept = _attend_choosing(query, key, value, visible, scaling, softcap, s_aux, chooser, control.level)
     control.count(int(getattr(module, "layer_idx", 0) or 0), kept, seen)
     return out.transpose(1, 2).contiguous(), None
+
+
+def _same_window(module: torch.nn.Module, told: int | None, known: int | None) -> None:
+    if told is not None and told != known:
+        raise RunnerError(
+            f"{type(module).__name__} sees a window of {told} tokens where its configuration says {known or 'all'}, so "
+            "what its cache holds is unknown. Methods on KV caches cannot be imposed on it."
+        )
 
 
 def _visible(attention_mask: torch.Tensor, real: torch.Tensor | None) -> torch.Tensor:
@@ -198,7 +217,7 @@ def _attend_choosing(
     scaling: float,
     softcap: float | None,
     s_aux: torch.Tensor | None,
-    chooser: Sparsifier,
+    chooser: AttentionPattern,
     level: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Attention with pairs chosen by score, and how many each query kept ``(row, query)``.

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 
 from tolerance.errors import StoreError, ToleranceError
 from tolerance.manifest import Manifest
-from tolerance.outcomes import DENSE
-from tolerance.runners.plan import Block, Plan, blocks
+from tolerance.runners.plan import Block, Plan, blocks, together
 from tolerance.store import RunFolder
 
 if TYPE_CHECKING:
@@ -71,12 +70,13 @@ def collect(
             folder.quarantine(shard)
         todo = [block for block in wanted if block.name not in folder.blocks()]
         meter = _Meter(sum(b.n for b in wanted), sum(b.n for b in wanted) - sum(b.n for b in todo), progress)
-        for block in todo:
-            if worker is None or worker.model != block.model:
-                worker = Worker(plan, block.model, device)
+        for group in together(todo):
+            if worker is None or worker.model != group[0].model:
+                worker = Worker(plan, group[0].model, device)
             folder = _note(folder, worker)
-            folder.write(block.name, [{**row, "run_id": manifest.run_id} for row in worker.answer(block)])
-            meter.add(block)
+            for block, rows in worker.answer_together(group):
+                folder.write(block.name, [{**row, "run_id": manifest.run_id} for row in rows])
+                meter.add(block)
     return folder
 
 
@@ -109,8 +109,7 @@ class _Meter:
 
     def add(self, block: Block) -> None:
         self.done += block.n
-        method = DENSE if block.sparsifier is None else f"{block.sparsifier.name} {block.level:g}"
-        self._tell(f"{block.task}, {method}")
+        self._tell(f"{block.task}, {block.condition}")
 
     def _tell(self, text: str) -> None:
         if self.report is not None:

@@ -1,6 +1,7 @@
 """One model answers blocks: (plan, block) -> outcome rows. A plain function of its inputs, wherever it runs."""
 
 import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tolerance.errors import RunnerError
@@ -9,9 +10,11 @@ from tolerance.runners import accounting, selfcheck
 from tolerance.runners import tasks as task_registry
 from tolerance.runners.attention import imposing
 from tolerance.runners.generate import Answer, answer
+from tolerance.runners.levels import Condition, answer_levels, encode
 from tolerance.runners.models import load
 from tolerance.runners.plan import PHASES, Block, Plan
-from tolerance.runners.sparsifiers.base import Phase
+from tolerance.runners.questions import question_at
+from tolerance.runners.sparsifiers import AttentionPattern, Eviction, Phase
 from tolerance.runners.tasks.base import Grade, Item, grade
 from tolerance.runners.tasks.dialects import dialect
 
@@ -33,6 +36,7 @@ class Worker:
         self.form = accounting.shape(self.loaded)
         self.phases: frozenset[Phase] = frozenset(PHASES[plan.phase])  # type: ignore[arg-type]
         self._require_room()
+        self._require_steps()
 
     def _require_room(self) -> None:
         """The first item of every task and context can be written, and fits the positions the model was made for."""
@@ -50,16 +54,32 @@ class Worker:
                         "shorter context."
                     )
 
+    def _require_steps(self) -> None:
+        """What is evicted after the whole prompt was read acts on the second token of an answer at the earliest."""
+        late = [m.label for m in self.plan.methods() if isinstance(m, Eviction) and m.question == "visible"]
+        if late and self.max_new_tokens == 1:
+            raise RunnerError(
+                f"sparsifier {late[0]}: answers take one token here, which follows the prompt before anything is "
+                "evicted, so nothing would be measured. Use question: hidden, or raise max_new_tokens."
+            )
+
     @property
     def max_new_tokens(self) -> int:
         """Tokens that an answer may take: the plan's, or else the dialect's."""
         return self.plan.max_new_tokens or self.dialect.max_new_tokens
 
+    def answer_together(self, group: Sequence[Block]) -> Iterator[tuple[Block, list[Row]]]:
+        """Rows of blocks that share their items (`plan.together`)."""
+        if any(isinstance(block.sparsifier, Eviction) for block in group):
+            yield from self._answer_levels(group)
+        else:
+            for block in group:
+                yield block, self.answer(block)
+
     def answer(self, block: Block) -> list[Row]:
-        """Answer the items of a block in one batch."""
-        task = task_registry.get(block.task)
-        indices = range(block.first, block.first + block.n)
-        items = [task.item(self.dialect, block.context_length, self.plan.seed, index) for index in indices]
+        """Answer the items of a block of dense or sparse attention in one batch."""
+        assert block.sparsifier is None or isinstance(block.sparsifier, AttentionPattern)
+        items = self._items(block)
         started = time.perf_counter()
         with imposing(block.sparsifier, block.level, self.phases) as control:
             answers = answer(
@@ -70,8 +90,32 @@ class Worker:
                 special_tokens=self.dialect.adds_special_tokens,
             )
         seconds = (time.perf_counter() - started) / len(items)
-        widest = max(a.prompt_tokens for a in answers)
-        shared = {**self._about_model(), **self._about_method(block), "batch_shape": f"{len(items)}x{widest}"}
+        shape = f"{len(items)}x{max(a.prompt_tokens for a in answers)}"
+        return self._rows(block, items, answers, seconds, shape)
+
+    def _answer_levels(self, group: Sequence[Block]) -> Iterator[tuple[Block, list[Row]]]:
+        """One prefill for all blocks; its time is shared among all rows alike."""
+        items = self._items(group[0])
+        special = self.dialect.adds_special_tokens
+        prompts = [
+            encode(self.loaded, item.prompt, question_at(item, self.dialect), special_tokens=special) for item in items
+        ]
+        conditions = [Condition(_eviction(block), block.level, block.tokens) for block in group]
+        started = time.perf_counter()
+        answers = answer_levels(self.loaded, prompts, conditions, max_new_tokens=self.max_new_tokens)
+        seconds = (time.perf_counter() - started) / (len(items) * len(group))
+        for block, got in zip(group, answers, strict=True):
+            yield block, self._rows(block, items, got, seconds, "")
+
+    def _items(self, block: Block) -> list[Item]:
+        task = task_registry.get(block.task)
+        indices = range(block.first, block.first + block.n)
+        return [task.item(self.dialect, block.context_length, self.plan.seed, index) for index in indices]
+
+    def _rows(
+        self, block: Block, items: Sequence[Item], answers: Sequence[Answer], seconds: float, shape: str
+    ) -> list[Row]:
+        shared = {**self._about_model(), **self._about_method(block)}
         return [
             {
                 **shared,
@@ -79,8 +123,10 @@ class Worker:
                 **_about_answer(
                     got, grade(item, got.text, self.dialect), truncated=self.dialect.truncated(stopped=got.stopped)
                 ),
+                **_about_budget(got, block),
                 **self._about_cost(got, block),
                 "seconds": seconds,
+                "batch_shape": got.batch_shape or shape,
             }
             for item, got in zip(items, answers, strict=True)
         ]
@@ -107,20 +153,28 @@ class Worker:
                 "unit": "none",
                 "sparsity_requested": 0.0,
             }
+        evicts = isinstance(method, Eviction)
         return {
-            "sparsifier": method.name,
+            "sparsifier": method.label,
             "sparsity_kind": method.kind,
-            "phase": self.plan.phase,
+            # entries are evicted after a dense prefill
+            "phase": "decode" if evicts else self.plan.phase,
             "unit": method.unit,
             "sparsity_requested": block.level,
             "covered_layers": self.checked.covered_layers,
             "trained_sparse": False,
+            **({"query_position": method.query_position} if evicts else {}),
         }
 
     def _about_cost(self, got: Answer, block: Block) -> Row:
         if self.form is None:
             return {}
         return vars(accounting.cost(self.form, got, block.sparsifier, self.phases))
+
+
+def _eviction(block: Block) -> Eviction | None:
+    assert block.sparsifier is None or isinstance(block.sparsifier, Eviction)
+    return block.sparsifier
 
 
 def _about_item(item: Item) -> Row:
@@ -137,9 +191,22 @@ def _about_item(item: Item) -> Row:
     }
 
 
+def _about_budget(got: Answer, block: Block) -> Row:
+    """A budget in tokens, and the fraction of this item's entries that it asks to drop."""
+    if block.tokens is None:
+        return {}
+    assert got.entries is not None
+    return {
+        "kv_budget_tokens": block.tokens,
+        "sparsity_requested": 1 - min(block.tokens, got.entries.end) / got.entries.end,
+    }
+
+
 def _about_answer(got: Answer, judged: Grade, *, truncated: bool) -> Row:
     visible = got.prefill.visible + got.decode.visible
     kept = got.prefill.kept + got.decode.kept
+    if got.entries is not None:
+        kept, visible = got.entries.kept, got.entries.held
     return {
         "sparsity_realised": 1 - kept / visible,
         "prompt_tokens": got.prompt_tokens,

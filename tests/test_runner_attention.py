@@ -24,7 +24,7 @@ from tolerance import RunnerError
 from tolerance.runners import selfcheck
 from tolerance.runners.attention import attention, imposing
 from tolerance.runners.models import load
-from tolerance.runners.sparsifiers import SPARSIFIERS, budget, get
+from tolerance.runners.sparsifiers import PATTERNS, budget, get
 
 GROUPED = {**COMMON, "num_key_value_heads": 2, "head_dim": 8}
 ARCHITECTURES = {
@@ -37,7 +37,7 @@ ARCHITECTURES = {
     "phi": PhiConfig(**COMMON),
     "gpt-oss-sinks": GptOssConfig(**GROUPED, num_local_experts=2, num_experts_per_tok=1, sliding_window=16),
 }
-METHODS = [get(name) for name in SPARSIFIERS]
+METHODS = [cls() for cls in PATTERNS]
 LEVELS = (0.3, 0.5, 0.67, 0.8, 0.9, 0.95)
 
 
