@@ -63,7 +63,7 @@ def visible(keys_at: torch.Tensor, queries_at: torch.Tensor, window: int | None)
     return seen if window is None else seen & (keys_at[:, :, None] > queries_at[:, None, :, None] - window)
 
 
-class _Layer(DynamicLayer):
+class _Layer(DynamicLayer):  # type: ignore[misc] # transformers is not typed
     """One layer; the cache that owns it sets what it holds."""
 
     def get_mask_sizes(self, query_length: Any, *_: Any) -> tuple[int, int]:  # noqa: ANN401 - differs by version
@@ -80,7 +80,7 @@ class _WholeLayer(_Layer):
         return key_states, value_states
 
 
-class PrefillCache(Cache):
+class PrefillCache(Cache):  # type: ignore[misc]
     """Filled once by a dense pass over whole prompts, padded on the right ``(row, position)``.
 
     Padding on the right needs no mask: nothing real comes after it. For each of ``ends``, entries at which a method's
@@ -186,7 +186,7 @@ class _KeptLayer(_Layer):
         self.dtype, self.device, self.for_kept, self.is_initialized = keys.dtype, keys.device, for_kept, True
 
 
-class KeptCache(Cache):
+class KeptCache(Cache):  # type: ignore[misc]
     """Slots for what was kept and for what is yet to come, at positions ``(row, kv head, slot)``.
 
     Its tensors keep their place in memory while it is decoded with, so a decoding step can be captured once and
@@ -228,8 +228,8 @@ class KeptCache(Cache):
         held, source = self._layer(layer), of.layers[layer]
         into, n, heads = slice(first_row, first_row + len(rows)), order.shape[2], order.shape[1]
         where = (rows[:, None, None], torch.arange(heads, device=rows.device)[:, None], order)
-        held.keys[into, :, :n] = source.keys[where]  # type: ignore[index]
-        held.values[into, :, :n] = source.values[where]  # type: ignore[index]
+        held.keys[into, :, :n] = source.keys[where]
+        held.values[into, :, :n] = source.values[where]
         real = torch.arange(n, device=rows.device) < counts[:, :, None]
         held.at[into, :, :n] = torch.where(real, order, EMPTY).to(torch.int32)
 

@@ -93,7 +93,7 @@ class Steps:
             self._work(step)
             return
         # This step is taken, which also warms up what a graph cannot hold; the next ones are captured.
-        side = torch.cuda.Stream()
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             self._work(step)
@@ -120,8 +120,8 @@ class Steps:
 
     def _step(self, cache: KeptCache) -> _Step:
         device = self.loaded.device
-        zeros = [torch.zeros(cache.rows, 1, dtype=torch.long, device=device) for _ in range(2)]
-        return _Step(cache, *zeros, NO_MASK.to(device))
+        tokens = torch.zeros(cache.rows, 1, dtype=torch.long, device=device)
+        return _Step(cache, tokens, tokens.clone(), NO_MASK.to(device))
 
 
 def _up(n: int, to: int) -> int:
@@ -129,9 +129,9 @@ def _up(n: int, to: int) -> int:
 
 
 def _bytes(cache: KeptCache) -> int:
-    return sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)  # type: ignore[union-attr]
+    return sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
 
 
 def _slot_bytes(like: PrefillCache) -> float:
-    one = [layer.keys[0, :, 0].nbytes + layer.values[0, :, 0].nbytes for layer in like.layers]  # type: ignore[union-attr]
-    return sum(one) / len(one)
+    one = [layer.keys[0, :, 0].nbytes + layer.values[0, :, 0].nbytes for layer in like.layers]
+    return float(sum(one) / len(one))

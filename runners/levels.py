@@ -12,7 +12,7 @@ in float32 the tests find answers equal to those of one condition and one item a
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -268,7 +268,7 @@ class Levels:
         self, cache: PrefillCache | KeptCache, ids: torch.Tensor, positions: torch.Tensor, last: torch.Tensor
     ) -> torch.Tensor:
         """Logits of each row's token number ``last`` ``(row, vocabulary)``."""
-        kept, place = last.unique(return_inverse=True)
+        kept, place = torch.unique(last, return_inverse=True)
         narrowed = takes_logits_to_keep(self.loaded)
         extra = {"logits_to_keep": kept.to(ids.device)} if narrowed else {}
         with imposing() as control:
@@ -289,7 +289,7 @@ class Levels:
         counts = []
         for layer, window in enumerate(self.windows):
             held = ends if window is None else ends.clamp(max=window - 1)
-            heads = int(prefill.cache.layers[layer].keys.shape[1])  # type: ignore[union-attr]
+            heads = int(prefill.cache.layers[layer].keys.shape[1])
             if condition.method is None:
                 uniform = held
             elif condition.tokens is not None:
@@ -308,23 +308,20 @@ class Levels:
     def _kept_buckets(self, prefill: Prefill, jobs: list[Job]) -> Iterator[list[Job]]:
         """Rows that are decoded together: both or neither read a question first, and they keep about as much."""
         per_slot = sum(
-            layer.keys[0, :, 0].nbytes + layer.values[0, :, 0].nbytes  # type: ignore[union-attr]
-            for layer in prefill.cache.layers
+            layer.keys[0, :, 0].nbytes + layer.values[0, :, 0].nbytes for layer in prefill.cache.layers
         ) / len(prefill.cache.layers)
         batch: list[Job] = []
-
-        def group(job: Job) -> int:
-            return self.conditions[job.condition].end
-
-        for job in sorted(jobs, key=lambda job: (group(job), -sum(job.slots), job.condition, job.row)):
+        group = {job: self.conditions[job.condition].end for job in jobs}
+        for job in sorted(jobs, key=lambda job: (group[job], -sum(job.slots))):
             if batch:
                 most = sum(batch[0].slots)
                 full = (len(batch) + 1) * (most + self.max_new_tokens * len(self.windows)) * per_slot
-                if group(job) != group(batch[0]) or full > self.sizes.kept_bytes or sum(job.slots) < KEPT_BUCKET * most:
-                    yield batch
+                less = sum(job.slots) < KEPT_BUCKET * most
+                if group[job] != group[batch[0]] or full > self.sizes.kept_bytes or less:
+                    yield sorted(batch, key=lambda job: (job.condition, job.row))
                     batch = []
             batch.append(job)
-        yield batch
+        yield sorted(batch, key=lambda job: (job.condition, job.row))
 
     def _decode(self, prefill: Prefill, jobs: list[Job], counts: list[torch.Tensor]) -> list[Answer]:
         """Answers of rows of one group."""
@@ -345,26 +342,20 @@ class Levels:
     def fill(self, cache: KeptCache, prefill: Prefill, jobs: list[Job], counts: list[torch.Tensor]) -> None:
         """Copy what each row keeps; rows of one condition stand together."""
         device, first = self.loaded.device, 0
-        while first < len(jobs):
-            c = jobs[first].condition
-            rows = torch.tensor([job.row for job in takewhile(lambda job, c=c: job.condition == c, jobs[first:])])
-            on_device, condition = rows.to(device), self.conditions[c]
-            for layer in range(len(self.windows)):
-                count = counts[c][layer, rows]
-                if condition.method is None:
-                    order = self._all(prefill, layer)
-                else:
-                    order = prefill.ranking(condition.method, layer)[1]
-                cache.keep(
-                    layer, first, prefill.cache, on_device, order[on_device, :, : int(count.max())], count.to(device)
-                )
+        for c, some in groupby(jobs, key=lambda job: job.condition):
+            rows = torch.tensor([job.row for job in some])
+            method, count = self.conditions[c].method, counts[c][:, rows]
+            on_device, count_on_device = rows.to(device), count.to(device)
+            for layer, most in enumerate(count.amax((1, 2)).tolist()):
+                order = self._all(prefill, layer) if method is None else prefill.ranking(method, layer)[1]
+                cache.keep(layer, first, prefill.cache, on_device, order[on_device, :, :most], count_on_device[layer])
             first += len(rows)
 
     def _all(self, prefill: Prefill, layer: int) -> torch.Tensor:
         """What dense keeps: everything that the layer holds, the latest first ``(row, kv head, key)``."""
         held = prefill.cache.held(layer, WHOLE)[:, None]
         at = torch.arange(held.shape[-1], device=held.device)
-        heads = prefill.cache.layers[layer].keys.shape[1]  # type: ignore[union-attr]
+        heads = prefill.cache.layers[layer].keys.shape[1]
         return rank(at.float().expand(held.shape), held).expand(-1, heads, -1)
 
     def ask(

@@ -33,7 +33,7 @@ class Rotation:
         width = len(self.frequencies)
         angles = (by.double()[:, None, :, None] * self.frequencies.double()).float()
         cos, sin = angles.cos(), angles.sin()
-        first, second, rest = vectors.float().split((width, width, vectors.shape[-1] - 2 * width), -1)
+        first, second, rest = torch.split(vectors.float(), [width, width, vectors.shape[-1] - 2 * width], -1)
         return torch.cat([first * cos - second * sin, second * cos + first * sin, rest], -1)
 
     def average(self, start: torch.Tensor, ahead: int, dim: int) -> torch.Tensor:

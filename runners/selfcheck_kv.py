@@ -67,8 +67,7 @@ def check(
         got = _asked(run, prefill, [Job.of(number, row, counts) for row in rows], counts)
         wanted = _masked(run, prefill, ids, number, counts[number])
         compare(f"{method.label} against hiding what it evicts", got, wanted, "What is evicted is not what is said.")
-        alone = run.prefill(prompts[:1])
-        alone = _asked(run, alone, [Job.of(number, 0, counts)], counts)
+        alone = _asked(run, run.prefill(prompts[:1]), [Job.of(number, 0, counts)], counts)
         compare(f"{method.label} in a batch", got[:1], alone, "Other rows reach the answer.")
         held = sum(int(prefill.cache.held(i, 1)[:-1].sum()) for i in range(len(run.windows))) * counts[0].shape[2]
         realised[method.label] = 1 - float(counts[number][:, :-1].sum()) / held
@@ -132,7 +131,7 @@ def _check_rotation(loaded: LoadedModel, ids: torch.Tensor, methods: Sequence[Ev
                 past_key_values=cache,
                 use_cache=True,
             )
-        keys.append(torch.stack([layer.keys for layer in cache.layers]))  # type: ignore[misc]
+        keys.append(torch.stack([layer.keys for layer in cache.layers]))
     turned = torch.stack([rotation.turn(k, torch.full((1, 1), SHIFT, device=ids.device)) for k in keys[0]])
     compare(
         "rotation by position",

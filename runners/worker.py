@@ -153,17 +153,16 @@ class Worker:
                 "unit": "none",
                 "sparsity_requested": 0.0,
             }
-        evicts = isinstance(method, Eviction)
         return {
             "sparsifier": method.label,
             "sparsity_kind": method.kind,
             # entries are evicted after a dense prefill
-            "phase": "decode" if evicts else self.plan.phase,
+            "phase": "decode" if isinstance(method, Eviction) else self.plan.phase,
             "unit": method.unit,
             "sparsity_requested": block.level,
             "covered_layers": self.checked.covered_layers,
             "trained_sparse": False,
-            **({"query_position": method.query_position} if evicts else {}),
+            **({"query_position": method.query_position} if isinstance(method, Eviction) else {}),
         }
 
     def _about_cost(self, got: Answer, block: Block) -> Row:

@@ -67,7 +67,9 @@ def test_answers_equal_those_of_one_level_and_one_item_at_a_time(loaded):
     try:
         theirs = [
             [
-                loaded.tokenizer.decode(naive.answer(loaded.model, [p], c, stops, 6)[0], skip_special_tokens=True)
+                loaded.tokenizer.decode(
+                    naive.answer(loaded.model, [p], c, stops, 6)[0].tokens, skip_special_tokens=True
+                )
                 for p in asked
             ]
             for c in tried

@@ -6,6 +6,7 @@ the baseline of the speed table, and in the tests an implementation that shares 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from transformers import AttentionInterface, DynamicCache
@@ -20,11 +21,13 @@ from tolerance.runners.sparsifiers.kv import Eviction, Seen
 
 NAME = "tolerance-naive"
 _QUERIES: dict[int, tuple[torch.Tensor, float]] | None = None
+_LAST: int | None = None
 
 
 def _attention(module, query, key, value, attention_mask=None, scaling=None, **others):
     if _QUERIES is not None:
-        _QUERIES[module.layer_idx] = query, query.shape[-1] ** -0.5 if scaling is None else scaling
+        noted = query if _LAST is None else query[:, :, query.shape[2] - _LAST :].clone()
+        _QUERIES[module.layer_idx] = noted, query.shape[-1] ** -0.5 if scaling is None else scaling
     return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **others)
 
 
@@ -53,31 +56,45 @@ class _EvictedLayer(DynamicLayer):
         return held + n, self.read - held
 
 
+@dataclass
+class Told:
+    """Tokens of an answer up to the one that stops, and how far each led the second best, in logits."""
+
+    tokens: list[int]
+    leads: list[float]
+
+
 @torch.inference_mode()
-def answer(model, prompts: Sequence[Prompt], condition: Condition, stops: torch.Tensor, n: int) -> list[list[int]]:
-    """Tokens of each prompt up to the one that stops, under one condition; all prompts have one length."""
+def answer(model, prompts: Sequence[Prompt], condition: Condition, stops: torch.Tensor, n: int) -> list[Told]:
+    """Answers under one condition; all prompts have one length."""
     ids = torch.tensor([prompt.ids for prompt in prompts], device=model.device)
     method, end = condition.method, ids.shape[1]
     if method is not None and method.question == "hidden":
         (end,) = {prompt.question_at for prompt in prompts}
-    cache, queries, logits = _read(model, ids[:, :end])
+    cache, queries, logits = _read(model, ids[:, :end], method)
     if method is not None:
         cache = _evicted(model, cache, queries, method, condition, prompts)
     del queries
     if end < ids.shape[1]:
         logits = model(ids[:, end:], past_key_values=cache, use_cache=True).logits[:, -1]
-    made = [logits.argmax(-1)]
+    best = logits.topk(2, -1)
+    made, values = [best.indices[:, 0]], [best.values]
     stopped = torch.isin(made[0], stops)
     while len(made) < n and not bool(stopped.all()):
-        out = model(made[-1][:, None], past_key_values=cache, use_cache=True)
-        made.append(out.logits[:, -1].argmax(-1))
+        best = model(made[-1][:, None], past_key_values=cache, use_cache=True).logits[:, -1].topk(2, -1)
+        made.append(best.indices[:, 0])
+        values.append(best.values)
         stopped |= torch.isin(made[-1], stops)
-    return [_until(row, stops.tolist()) for row in torch.stack(made, 1).tolist()]
+    leads = torch.stack([v[:, 0] - v[:, 1] for v in values], 1).float().tolist()
+    return [
+        Told(_until(row, stops.tolist()), lead) for row, lead in zip(torch.stack(made, 1).tolist(), leads, strict=True)
+    ]
 
 
-def _read(model, ids):
-    global _QUERIES
+def _read(model, ids, method: Eviction | None):
+    global _QUERIES, _LAST
     _QUERIES, cache = {}, DynamicCache()
+    _LAST = 0 if method is None else None if method.reads_moments else min(method.looks_back, ids.shape[1])
     try:
         logits = model(ids, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1]
         return cache, _QUERIES, logits
@@ -107,14 +124,15 @@ def _seen(i, layer, query, scaling, method, rotation, prompts):
         plain = rotation.turn(query, -torch.arange(n, device=device)[None])
         mean = plain.mean(2)
         covariance = (plain - mean[:, :, None]).mT @ (plain - mean[:, :, None]) / n
-    at = torch.arange(n, device=device)[-method.looks_back :] if method.looks_back else torch.arange(0, device=device)
+    window = min(method.looks_back, n)
+    at = torch.arange(n - window, n, device=device)
     return Seen(
         layer=i,
         keys=layer.keys,
         values=layer.values,
         real=torch.ones(rows, 1, n, dtype=torch.bool, device=device),
         end=torch.full((rows,), n, device=device),
-        queries=query[:, :, n - len(at) :],
+        queries=query[:, :, query.shape[2] - window :],
         query_positions=at.expand(rows, -1),
         scaling=scaling,
         softcap=None,

@@ -76,7 +76,9 @@ class Seen:
 
     def of_kv_heads(self, per_head: "torch.Tensor") -> "torch.Tensor":
         """Averages over the query heads that share a key-value head ``(row, kv head, ...)``."""
-        return per_head.unflatten(1, (self.keys.shape[1], -1)).mean(2)
+        rows, heads, *rest = per_head.shape
+        kv_heads = self.keys.shape[1]
+        return per_head.reshape(rows, kv_heads, heads // kv_heads, *rest).mean(2)
 
 
 @dataclass(frozen=True)

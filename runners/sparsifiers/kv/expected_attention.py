@@ -39,13 +39,13 @@ class ExpectedAttention(Eviction):
         turn = seen.rotation.average(seen.end, self.ahead, seen.keys.shape[-1])[:, None]
         mean = (turn @ seen.mean[..., None])[..., 0]
         covariance = turn @ seen.covariance @ turn.mT
-        keys, groups = seen.keys.float(), (seen.keys.shape[1], -1)
-        mean, covariance = mean.unflatten(1, groups), covariance.unflatten(1, groups)
+        keys, kv_heads = seen.keys.float(), seen.keys.shape[1]
+        mean, covariance = (t.reshape(len(t), kv_heads, -1, *t.shape[2:]) for t in (mean, covariance))
         linear = torch.einsum("bhnd,bhgd->bhgn", keys, mean) * seen.scaling
         spread = torch.stack([((keys @ c) * keys).sum(-1) for c in covariance.unbind(2)], 2)
         logits = linear + spread * (seen.scaling**2 / 2)
         weights = logits.masked_fill(~seen.real[:, :, None], float("-inf")).softmax(-1).mean(2)
-        worth = weights * seen.values.float().norm(dim=-1)
+        worth = weights * torch.linalg.vector_norm(seen.values.float(), dim=-1)
         # among sinks the first is worth most
         first = worth.amax(-1, keepdim=True) + self.sinks - seen.positions
         return torch.where(seen.positions < self.sinks, first, worth)

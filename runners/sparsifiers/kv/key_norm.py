@@ -17,7 +17,9 @@ class KeyNorm(Eviction):
 
     def score(self, seen: Seen) -> "torch.Tensor":
         """See `Eviction.score`."""
-        return -seen.keys.float().norm(dim=-1)
+        import torch
+
+        return -torch.linalg.vector_norm(seen.keys.float(), dim=-1)
 
     def multiply_adds(self, n: int, *, heads: int, kv_heads: int, dim: int, value_dim: int) -> int:
         """A square of each key."""
