@@ -17,8 +17,7 @@ from transformers.pytorch_utils import Conv1D
 
 from tolerance.runners.generate import Answer
 from tolerance.runners.models import LoadedModel
-from tolerance.runners.sparsifiers.base import AttentionPattern, Sparsifier
-from tolerance.runners.sparsifiers.kv import Eviction
+from tolerance.runners.sparsifiers import AttentionPattern, BlockPattern, Eviction, Sparsifier
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -103,7 +102,22 @@ def _selecting(form: Shape, answer: Answer, sparsifier: Sparsifier | None, phase
     if isinstance(sparsifier, AttentionPattern) and sparsifier.needs_scores:
         by_phase = (("prefill", answer.prefill), ("decode", answer.decode))
         return form.query_key_dim * sum(pairs.visible for phase, pairs in by_phase if phase in phases)
+    if isinstance(sparsifier, BlockPattern):
+        return _choosing_blocks(form, answer, sparsifier, phases)
     return 0
+
+
+def _choosing_blocks(form: Shape, answer: Answer, sparsifier: BlockPattern, phases: frozenset[str]) -> int:
+    """Worth of blocks, in the prefill once and in every decoding step for the keys that there are."""
+    n, steps = answer.prompt_tokens, max(answer.generated_tokens - (not answer.stopped), 0)
+    took = [(n, n)] if "prefill" in phases else []
+    took += [(1, n + step + 1) for step in range(steps)] if "decode" in phases else []
+    dims = {"heads": form.heads, "kv_heads": form.kv_heads, "dim": form.query_key_dim}
+    return sum(
+        sparsifier.multiply_adds(queries, _at_most(keys, most), **dims)
+        for queries, keys in took
+        for most in form.kv_windows
+    )
 
 
 def _allocated(form: Shape, answer: Answer, tokens: int) -> float:

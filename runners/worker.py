@@ -14,7 +14,7 @@ from tolerance.runners.levels import Condition, answer_levels, encode
 from tolerance.runners.models import load
 from tolerance.runners.plan import PHASES, Block, Plan
 from tolerance.runners.questions import question_at
-from tolerance.runners.sparsifiers import AttentionPattern, Eviction, Phase
+from tolerance.runners.sparsifiers import AttentionPattern, BlockPattern, Eviction, Phase
 from tolerance.runners.tasks.base import Grade, Item, grade
 from tolerance.runners.tasks.dialects import dialect
 
@@ -81,17 +81,30 @@ class Worker:
         assert block.sparsifier is None or isinstance(block.sparsifier, AttentionPattern)
         items = self._items(block)
         started = time.perf_counter()
-        with imposing(block.sparsifier, block.level, self.phases) as control:
-            answers = answer(
-                self.loaded,
-                [item.prompt for item in items],
-                control,
-                max_new_tokens=self.max_new_tokens,
-                special_tokens=self.dialect.adds_special_tokens,
-            )
+        answers: dict[int, Answer] = {}
+        for alike in self._batches(block, items):
+            with imposing(block.sparsifier, block.level, self.phases) as control:
+                got = answer(
+                    self.loaded,
+                    [items[i].prompt for i in alike],
+                    control,
+                    max_new_tokens=self.max_new_tokens,
+                    special_tokens=self.dialect.adds_special_tokens,
+                )
+            answers |= zip(alike, got, strict=True)
         seconds = (time.perf_counter() - started) / len(items)
-        shape = f"{len(items)}x{max(a.prompt_tokens for a in answers)}"
-        return self._rows(block, items, answers, seconds, shape)
+        shape = f"{len(items)}x{max(a.prompt_tokens for a in answers.values())}"
+        return self._rows(block, items, [answers[i] for i in range(len(items))], seconds, shape)
+
+    def _batches(self, block: Block, items: Sequence[Item]) -> list[list[int]]:
+        """Items that are answered at once: all, or those of one length where blocks must not begin inside padding."""
+        if not isinstance(block.sparsifier, BlockPattern):
+            return [list(range(len(items)))]
+        special, alike = self.dialect.adds_special_tokens, dict[int, list[int]]()
+        for i, item in enumerate(items):
+            ids = self.loaded.tokenizer(item.prompt, add_special_tokens=special, verbose=False).input_ids
+            alike.setdefault(len(ids), []).append(i)
+        return list(alike.values())
 
     def _answer_levels(self, group: Sequence[Block]) -> Iterator[tuple[Block, list[Row]]]:
         """One prefill for all blocks; its time is shared among all rows alike."""

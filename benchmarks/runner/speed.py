@@ -20,6 +20,7 @@ from benchmarks.runner import naive
 from tolerance.runners import accounting
 from tolerance.runners.attention import NAME, attach, imposing
 from tolerance.runners.cache import NO_MASK, PrefillCache, windows
+from tolerance.runners.fuse import fuse
 from tolerance.runners.generate import stop_ids
 from tolerance.runners.levels import Condition, Levels, Prompt, Sizes, answer_levels, encode
 from tolerance.runners.models import LoadedModel, load
@@ -77,8 +78,8 @@ def lookup_prompts(loaded: LoadedModel, n: int, length: int) -> list[Prompt]:
     """Items of our lookup task, filled up to one length with filler tokens between introduction and context."""
     spoken = dialect(loaded.dialect, loaded.tokenizer)
     filler = loaded.tokenizer(FILLER, add_special_tokens=False).input_ids
-    made = []
-    for index in range(n):
+    made: dict[int, list[Prompt]] = {}
+    for index in range(8 * n):
         item = TASKS["kv-lookup"].item(spoken, length - 200, 0, index)
         prompt = encode(loaded, item.prompt, question_at(item, spoken), special_tokens=spoken.adds_special_tokens)
         text = loaded.tokenizer(item.prompt, add_special_tokens=spoken.adds_special_tokens, return_offsets_mapping=True)
@@ -87,8 +88,13 @@ def lookup_prompts(loaded: LoadedModel, n: int, length: int) -> list[Prompt]:
         more = length - len(prompt.ids)
         assert more >= 0, f"item {index} takes {len(prompt.ids)} tokens, more than {length}"
         extra = tuple((filler * (more // len(filler) + 1))[:more])
-        made.append(Prompt(prompt.ids[:at] + extra + prompt.ids[at:], prompt.question_at + more))
-    return made
+        filled = Prompt(prompt.ids[:at] + extra + prompt.ids[at:], prompt.question_at + more)
+        # the naive loop batches questions of one length
+        alike = made.setdefault(length - filled.question_at, [])
+        alike.append(filled)
+        if len(alike) == n:
+            return alike
+    raise SystemExit(f"error: no {n} items whose questions have one length")
 
 
 def seconds(work) -> tuple[float, object]:
@@ -234,6 +240,7 @@ def main() -> None:
     parser.add_argument("--single", type=int, default=4)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--tokens", type=int)
+    parser.add_argument("--fuse", action="store_true", help="norms and feed-forward blocks compiled")
     parser.add_argument("--exact", type=int, default=0, help="items asked in float32 as well")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
@@ -250,7 +257,11 @@ def main() -> None:
         loaded, length = load(options.model, dtype="bfloat16", device="cuda"), options.tokens or 4_096
         prompts, batches = lookup_prompts(loaded, options.items, length), (1, 32)
     found["prefill"] = [prefill_flops(loaded, prompts[: min(rows, len(prompts))]) for rows in batches]
-    for entry in found["prefill"]:
+    if options.fuse:
+        fused, _ = seconds(lambda: (fuse(loaded.model), prefill_flops(loaded, prompts[: batches[-1]])))
+        print(f"compiled in {fused:.0f} s, first passes included")
+        found["prefill_fused"] = [prefill_flops(loaded, prompts[: min(rows, len(prompts))]) for rows in batches]
+    for entry in [*found["prefill"], *found.get("prefill_fused", [])]:
         share = entry["flops_per_second"] / found["ceiling_flops_per_second"]
         print(
             f"prefill {entry['rows']} x {entry['tokens']}: {entry['flops_per_second'] / 1e12:.0f} TFLOP/s, {share:.0%}"

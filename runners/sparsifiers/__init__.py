@@ -4,11 +4,14 @@ from dataclasses import fields
 
 from tolerance.errors import SchemaError
 from tolerance.runners.sparsifiers.base import AttentionPattern, Phase, Sparsifier, budget
+from tolerance.runners.sparsifiers.block_top_k import BlockTopK
+from tolerance.runners.sparsifiers.blocks import BlockPattern
 from tolerance.runners.sparsifiers.kv import EVICTIONS, Eviction
+from tolerance.runners.sparsifiers.quest import Quest
 from tolerance.runners.sparsifiers.streaming import Streaming
 from tolerance.runners.sparsifiers.top_k import TopK
 
-PATTERNS: tuple[type[AttentionPattern], ...] = (TopK, Streaming)
+PATTERNS: tuple[type[AttentionPattern], ...] = (TopK, Streaming, BlockTopK, Quest)
 SPARSIFIERS: dict[str, type[Sparsifier]] = {cls.name: cls for cls in (*PATTERNS, *EVICTIONS)}
 Option = int | float | str
 
@@ -17,6 +20,7 @@ __all__ = [
     "PATTERNS",
     "SPARSIFIERS",
     "AttentionPattern",
+    "BlockPattern",
     "Eviction",
     "Option",
     "Phase",

@@ -35,6 +35,11 @@ class AttentionPattern(Sparsifier, ABC):
     unit: ClassVar[str] = "causal-pairs"
     needs_scores: ClassVar[bool]
 
+    @property
+    def grain(self) -> int:
+        """Keys that are kept or dropped together: a query keeps less than this more than its budget."""
+        return 1
+
     @abstractmethod
     def keep(self, scores: "torch.Tensor | None", visible: "torch.Tensor", level: float) -> "torch.Tensor":
         """Which pairs to keep, bool, a subset of ``visible``.

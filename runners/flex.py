@@ -1,0 +1,60 @@
+"""Block-sparse prefill that really skips what is dropped: compiled `flex_attention` over a table of kept blocks.
+
+Blocks before the diagonal are whole, so they are passed as full blocks, without a mask; only diagonal ones are masked.
+Uncompiled, flex_attention ignores the table, so it is never called uncompiled. The masked path is the oracle
+(`benchmarks/runner/blocks.py` compares them on a GPU).
+"""
+
+import functools
+from typing import Any
+
+import torch
+from torch.nn.attention.flex_attention import BlockMask, flex_attention
+
+# What flex_attention's kernel takes blocks in.
+BLOCK = 128
+
+
+@functools.cache
+def _compiled() -> Any:  # noqa: ANN401 - what torch.compile returns
+    return torch.compile(flex_attention, dynamic=False)
+
+
+def _causal(row: torch.Tensor, head: torch.Tensor, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+    return query >= key
+
+
+def table(kept: torch.Tensor, n: int) -> BlockMask:
+    """The kept blocks ``(row, head, query block, key block)`` of ``n`` tokens, for flex_attention."""
+    own = torch.eye(kept.shape[-1], dtype=torch.bool, device=kept.device)
+    masked, whole = (_listed(blocks) for blocks in (kept & own, kept & ~own))
+    return BlockMask.from_kv_blocks(
+        *masked, *whole, BLOCK_SIZE=BLOCK, mask_mod=_causal, seq_lengths=(n, n), compute_q_blocks=False
+    )
+
+
+def _listed(blocks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """How many blocks each block of queries has, and which, these first."""
+    order = torch.sort(blocks.to(torch.uint8), dim=-1, descending=True, stable=True).indices
+    return blocks.sum(-1, dtype=torch.int32), order.to(torch.int32)
+
+
+def attend(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    kept: torch.Tensor,
+    scaling: float,
+    options: dict[str, Any] | None = None,
+) -> torch.Tensor:
+    """Causal attention over kept blocks of `BLOCK` ``(row, head, query, dim)``; every row keeps its own block."""
+    out: torch.Tensor = _compiled()(
+        query,
+        key,
+        value,
+        block_mask=table(kept, query.shape[2]),
+        scale=scaling,
+        enable_gqa=key.shape[1] != query.shape[1],
+        kernel_options={"ROWS_GUARANTEED_SAFE": True, **(options or {})},
+    )
+    return out
