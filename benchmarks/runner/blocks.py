@@ -9,13 +9,13 @@ First the kernel is compared with the masked path, in float32 arithmetic of the 
 
 import argparse
 import csv
-import statistics
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from triton.testing import do_bench
 
-from benchmarks.runner.speed import llama_1b, random_prompts, seconds
+from benchmarks.runner.speed import llama_1b, random_prompts
 from tolerance.runners import flex
 from tolerance.runners.attention import _pairs_of_blocks, imposing
 from tolerance.runners.cache import NO_MASK, PrefillCache, windows
@@ -51,10 +51,9 @@ def inputs(n: int, heads: int = 32, kv_heads: int = 8, dim: int = 128):
     return [torch.randn(1, h, n, dim, device="cuda", dtype=torch.bfloat16) for h in (heads, kv_heads, kv_heads)]
 
 
-def median_ms(work, repeats: int = 7) -> float:
-    for _ in range(2):
-        work()
-    return 1e3 * statistics.median(seconds(work)[0] for _ in range(repeats))
+def median_ms(work) -> float:
+    """Median milliseconds between events on the device, the cache flushed before each."""
+    return do_bench(work, warmup=50, rep=300, return_mode="median")
 
 
 def check(n: int = 2000) -> float:
@@ -134,11 +133,11 @@ def whole(n: int) -> list[dict]:
             )
         return control.pairs["prefill"]
 
-    before, rows = median_ms(dense, 5), []
+    before, rows = median_ms(dense), []
     for wanted in DENSITIES:
         pairs = sparse(1 - wanted if wanted < 1 else 1e-9)
         got = float(pairs.kept.sum() / pairs.visible.sum())
-        ms = median_ms(lambda w=wanted: sparse(1 - w if w < 1 else 1e-9), 5)
+        ms = median_ms(lambda w=wanted: sparse(1 - w if w < 1 else 1e-9))
         rows.append(
             {"what": "whole prefill", "tokens": n, "density": got, "ms": ms, "dense_ms": before, "speedup": before / ms}
         )
