@@ -23,5 +23,6 @@ class BlockTopK(BlockPattern):
     def multiply_adds(self, queries: int, keys: int, *, heads: int, kv_heads: int, dim: int) -> int:
         """Means of keys and queries, products of means."""
         n_queries, n_keys = -(-queries // self.query_block), -(-keys // self.block)
-        means = (heads * queries if queries > 1 else 0) + (kv_heads * keys if queries > 1 else kv_heads * 1)
+        # while decoding, the means of earlier blocks are there: one key more is added
+        means = heads * queries + kv_heads * keys if queries > 1 else kv_heads
         return dim * (means + heads * n_queries * n_keys)

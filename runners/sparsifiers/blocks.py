@@ -83,7 +83,9 @@ class BlockPattern(AttentionPattern):
 
         queries, keys = visible.shape[-2:]
         padded = F.pad(visible, (0, -keys % self.block, 0, -queries % step))
-        return padded.unflatten(-2, (-1, step)).unflatten(-1, (-1, self.block)).any(-1).any(-2)
+        rows, heads, n_queries, n_keys = padded.shape
+        parts = padded.reshape(rows, heads, n_queries // step, step, n_keys // self.block, self.block)
+        return parts.any(-1).any(-2)
 
     def mask(self, kept: "torch.Tensor", visible: "torch.Tensor") -> "torch.Tensor":
         """The kept blocks, spelled out over visible pairs ``(row, head, query, key)``."""
@@ -103,7 +105,13 @@ def pooled(vectors: "torch.Tensor", block: int) -> "torch.Tensor":
     import torch.nn.functional as F
 
     n = vectors.shape[2]
-    full = F.pad(vectors.float(), (0, 0, 0, -n % block)).unflatten(2, (-1, block)).sum(3)
-    size = torch.full((full.shape[2], 1), float(block), device=vectors.device)
+    sums = in_blocks(F.pad(vectors.float(), (0, 0, 0, -n % block)), block).sum(3)
+    size = torch.full((sums.shape[2], 1), float(block), device=vectors.device)
     size[-1] = n - (len(size) - 1) * block
-    return full / size
+    return sums / size
+
+
+def in_blocks(vectors: "torch.Tensor", block: int) -> "torch.Tensor":
+    """Whole blocks ``(row, head, block, within, dim)`` of ``(row, head, n, dim)``."""
+    rows, heads, n, dim = vectors.shape
+    return vectors.reshape(rows, heads, n // block, block, dim)

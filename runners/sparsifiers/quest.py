@@ -7,7 +7,7 @@ q x smallest and q x largest is at least every q.k of the page. Made for decodin
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from tolerance.runners.sparsifiers.blocks import BlockPattern
+from tolerance.runners.sparsifiers.blocks import BlockPattern, in_blocks
 
 if TYPE_CHECKING:
     import torch
@@ -30,11 +30,13 @@ class Quest(BlockPattern):
         import torch.nn.functional as F
 
         short, groups = -key.shape[2] % self.block, query.shape[1] // key.shape[1]
-        lowest = F.pad(key.float(), (0, 0, 0, short), value=float("inf")).unflatten(2, (-1, self.block)).amin(3)
-        highest = F.pad(key.float(), (0, 0, 0, short), value=float("-inf")).unflatten(2, (-1, self.block)).amax(3)
+        padding = (0, 0, 0, short)
+        lowest = in_blocks(F.pad(key.float(), padding, value=float("inf")), self.block).amin(3)
+        highest = in_blocks(F.pad(key.float(), padding, value=float("-inf")), self.block).amax(3)
         lowest, highest = (page.repeat_interleave(groups, 1) for page in (lowest, highest))
         query = query.float()
-        return query.clamp(min=0) @ highest.mT + query.clamp(max=0) @ lowest.mT
+        bounds: torch.Tensor = query.clamp(min=0) @ highest.mT + query.clamp(max=0) @ lowest.mT
+        return bounds
 
     def multiply_adds(self, queries: int, keys: int, *, heads: int, kv_heads: int, dim: int) -> int:
         """Two products with each page's bounds."""

@@ -19,7 +19,8 @@ class KeyNorm(Eviction):
         """See `Eviction.score`."""
         import torch
 
-        return -torch.linalg.vector_norm(seen.keys.float(), dim=-1)
+        norm: torch.Tensor = torch.linalg.vector_norm(seen.keys.float(), dim=-1)
+        return -norm
 
     def multiply_adds(self, n: int, *, heads: int, kv_heads: int, dim: int, value_dim: int) -> int:
         """A square of each key."""
