@@ -153,3 +153,35 @@ def test_items_are_answered_and_choosing_costs(tmp_path):
 def test_a_block_of_no_keys_is_refused():
     with pytest.raises(SchemaError, match="block: 0, expected a whole number"):
         get("quest", block=0)
+
+
+def test_a_kernel_that_cannot_be_compiled_is_an_error_and_never_the_uncompiled_function(monkeypatch):
+    def unfit(query, key, value, **_):
+        torch._dynamo.graph_break()
+        return query
+
+    monkeypatch.setattr(flex, "flex_attention", unfit)
+    flex._compiled.cache_clear()
+    query, key, value = vectors(n=128)
+    try:
+        with pytest.raises(RunnerError, match="cannot be compiled here"):
+            flex.attend(query, key, value, torch.ones(2, 4, 1, 1, dtype=torch.bool), 1.0)
+    finally:
+        flex._compiled.cache_clear()
+
+
+def test_too_many_shapes_are_an_error_too(monkeypatch):
+    def double(query, key, value, **_):
+        return query * 2
+
+    monkeypatch.setattr(flex, "flex_attention", double)
+    monkeypatch.setattr(flex, "SHAPES", 1)
+    monkeypatch.setattr("torch._dynamo.config.recompile_limit", 1)
+    flex._compiled.cache_clear()
+    try:
+        shapes = [(*vectors(n=n), torch.ones(2, 4, n // 128, n // 128, dtype=torch.bool)) for n in (128, 256)]
+        flex.attend(*shapes[0], 1.0)
+        with pytest.raises(RunnerError, match="cannot be compiled here"):
+            flex.attend(*shapes[1], 1.0)
+    finally:
+        flex._compiled.cache_clear()

@@ -68,18 +68,23 @@ def check(options: dict, n: int) -> float:
     return float((ours.float() - wanted).norm() / wanted.norm())
 
 
-def check_all() -> None:
+def right() -> dict[str, dict]:
+    """The variants that compute what the masked path does."""
+    agree = {}
     for name, options in VARIANTS.items():
         off = [check(options, n) for n in (2000, 2048)]
         print(f"{name}: off the masked path by {off[0]:.1e} at 2,000 tokens, {off[1]:.1e} at 2,048", flush=True)
-        assert max(off) < 1e-2, f"{name}: the kernel does not compute what the masked path does"
+        if max(off) < 1e-2:
+            agree[name] = options
+    assert "default" in agree, "the kernel does not compute what the masked path does"
+    return agree
 
 
-def kernel(n: int) -> list[dict]:
+def kernel(n: int, variants: dict[str, dict]) -> list[dict]:
     query, key, value = inputs(n)
     dense = median_ms(lambda: F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True))
     fifth, times = random_blocks(n, 32, 0.2), {}
-    for name, options in VARIANTS.items():
+    for name, options in variants.items():
         try:
             times[name] = median_ms(lambda o=options: flex.attend(query, key, value, fifth, 128**-0.5, o))
             print(f"  {name}: {times[name]:.2f} ms at density .2", flush=True)
@@ -90,7 +95,7 @@ def kernel(n: int) -> list[dict]:
     for wanted in DENSITIES:
         blocks = random_blocks(n, 32, wanted)
         table = flex.table(blocks, n)
-        options = {"ROWS_GUARANTEED_SAFE": True, **VARIANTS[best]}
+        options = {"ROWS_GUARANTEED_SAFE": True, **variants[best]}
         work = lambda t=table, options=options: flex._compiled()(  # noqa: E731
             query, key, value, block_mask=t, scale=128**-0.5, enable_gqa=True, kernel_options=options
         )
@@ -159,10 +164,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("blocks.csv"))
     options = parser.parse_args()
     print(torch.cuda.get_device_name(), torch.__version__)
-    check_all()
+    variants = right()
     if options.check:
         return
-    rows = kernel(options.tokens)
+    rows = kernel(options.tokens, variants)
     _write(options.out, rows)
     rows += whole(options.tokens)
     _write(options.out, rows)
