@@ -34,6 +34,11 @@ def _causal(row: torch.Tensor, head: torch.Tensor, query: torch.Tensor, key: tor
     return query >= key
 
 
+def _fastest(query: torch.Tensor) -> dict[str, Any]:
+    """Bulk copies where the device has them (measured in docs/runner-speed.md)."""
+    return {"USE_TMA": True} if query.is_cuda and torch.cuda.get_device_capability(query.device) >= (9, 0) else {}
+
+
 def table(kept: torch.Tensor, n: int) -> BlockMask:
     """The kept blocks ``(row, head, query block, key block)`` of ``n`` tokens, for flex_attention."""
     own = torch.eye(kept.shape[-1], dtype=torch.bool, device=kept.device)
@@ -70,7 +75,7 @@ def attend(
             block_mask=table(kept, query.shape[2]),
             scale=scaling,
             enable_gqa=key.shape[1] != query.shape[1],
-            kernel_options={"ROWS_GUARANTEED_SAFE": True, **(options or {})},
+            kernel_options={"ROWS_GUARANTEED_SAFE": True, **_fastest(query), **(options or {})},
         )
     except (TorchDynamoException, FailOnRecompileLimitHit) as error:
         raise RunnerError(

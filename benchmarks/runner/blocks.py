@@ -23,11 +23,11 @@ from tolerance.runners.sparsifiers import get
 
 DENSITIES = (1.0, 0.5, 0.2, 0.1, 0.05)
 VARIANTS = {
-    "default": {},
-    "128x64, 8 warps": {"BLOCK_M": 128, "BLOCK_N": 64, "num_warps": 8, "num_stages": 3},
-    "128x128, 8 warps": {"BLOCK_M": 128, "BLOCK_N": 128, "num_warps": 8, "num_stages": 2},
-    "128x64, 4 warps": {"BLOCK_M": 128, "BLOCK_N": 64, "num_warps": 4, "num_stages": 3},
-    "prescaled": {"PRESCALE_QK": True},
+    "default": {"USE_TMA": False},
+    "128x64, 8 warps": {"BLOCK_M": 128, "BLOCK_N": 64, "num_warps": 8, "num_stages": 3, "USE_TMA": False},
+    "128x128, 8 warps": {"BLOCK_M": 128, "BLOCK_N": 128, "num_warps": 8, "num_stages": 2, "USE_TMA": False},
+    "128x64, 4 warps": {"BLOCK_M": 128, "BLOCK_N": 64, "num_warps": 4, "num_stages": 3, "USE_TMA": False},
+    "prescaled": {"PRESCALE_QK": True, "USE_TMA": False},
     "TMA": {"USE_TMA": True},
 }
 
