@@ -10,7 +10,7 @@ in float32 the tests find answers equal to those of one condition and one item a
 """
 
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -20,6 +20,7 @@ import torch
 
 from tolerance.errors import RunnerError
 from tolerance.runners.attention import imposing
+from tolerance.runners.backoff import shrinking
 from tolerance.runners.cache import EMPTY, NO_MASK, KeptCache, PrefillCache, windows
 from tolerance.runners.decode import Steps
 from tolerance.runners.generate import Answer, Entries, PhasePairs, read, stop_ids
@@ -98,7 +99,7 @@ def answer_levels(
     answers: dict[tuple[int, int], Answer] = {}
     with torch.inference_mode():
         for batch in _length_buckets(prompts, run.sizes.prefill_tokens):
-            for part in _shrinking(batch, lambda some: run.answer([prompts[i] for i in some]), run.forget):
+            for part in shrinking(batch, lambda some: run.answer([prompts[i] for i in some]), run.forget):
                 answers |= {(c, part.rows[row]): got for (c, row), got in part.made.items()}
     return [[answers[c, i] for i in range(len(prompts))] for c in range(len(conditions))]
 
@@ -111,38 +112,6 @@ def _require_questions(prompts: Sequence[Prompt], conditions: Sequence[Condition
             f"sparsifier {hidden[0]}: the question is hidden from it, but {unknown} of {len(prompts)} prompts do not "
             "say where their question begins after the context. Use question: visible."
         )
-
-
-@dataclass(frozen=True)
-class _Done[T]:
-    rows: list[int]
-    made: T
-
-
-def _shrinking[T](rows: list[int], work: Callable[[list[int]], T], forget: Callable[[], None]) -> Iterator[_Done[T]]:
-    """Work on rows, in halves of halves where memory runs out.
-
-    Raises:
-        RunnerError: a single row does not fit.
-    """
-    try:
-        made = work(rows)
-    except torch.OutOfMemoryError as error:
-        if len(rows) == 1:
-            reason = str(error).splitlines()[0] if str(error) else "out of memory"
-            raise RunnerError(
-                f"one item alone does not fit into the device's memory ({reason}). Use a shorter context, a smaller "
-                "dtype or a larger device."
-            ) from None
-        made = None
-    if made is not None:
-        yield _Done(rows, made)
-        return
-    # Outside the handler, so that the error's frames no longer hold the memory.
-    forget()
-    half = (len(rows) + 1) // 2
-    for part in (rows[:half], rows[half:]):
-        yield from _shrinking(part, work, forget)
 
 
 def _length_buckets(prompts: Sequence[Prompt], tokens: int) -> Iterator[list[int]]:
@@ -238,7 +207,7 @@ class Levels:
             def work(some: list[int], batch: list[Job] = batch) -> list[Answer]:
                 return self._decode(prefill, [batch[i] for i in some], counts)
 
-            for part in _shrinking(list(range(len(batch))), work, self.forget):
+            for part in shrinking(list(range(len(batch))), work, self.forget):
                 for i, got in zip(part.rows, part.made, strict=True):
                     answers[batch[i].condition, batch[i].row] = got
         return answers

@@ -4,11 +4,14 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import torch
+
 from tolerance.errors import RunnerError
 from tolerance.outcomes import DENSE
 from tolerance.runners import accounting, selfcheck
 from tolerance.runners import tasks as task_registry
 from tolerance.runners.attention import imposing
+from tolerance.runners.backoff import shrinking
 from tolerance.runners.generate import Answer, answer
 from tolerance.runners.levels import Condition, answer_levels, encode
 from tolerance.runners.models import load
@@ -78,23 +81,26 @@ class Worker:
 
     def answer(self, block: Block) -> list[Row]:
         """Answer the items of a block of dense or sparse attention in one batch."""
-        assert block.sparsifier is None or isinstance(block.sparsifier, AttentionPattern)
         items = self._items(block)
         started = time.perf_counter()
         answers: dict[int, Answer] = {}
         for alike in self._batches(block, items):
-            with imposing(block.sparsifier, block.level, self.phases) as control:
-                got = answer(
-                    self.loaded,
-                    [items[i].prompt for i in alike],
-                    control,
-                    max_new_tokens=self.max_new_tokens,
-                    special_tokens=self.dialect.adds_special_tokens,
-                )
-            answers |= zip(alike, got, strict=True)
+            for part in shrinking(alike, lambda some: self._attend(block, [items[i] for i in some]), _forget):
+                answers |= zip(part.rows, part.made, strict=True)
         seconds = (time.perf_counter() - started) / len(items)
         shape = f"{len(items)}x{max(a.prompt_tokens for a in answers.values())}"
         return self._rows(block, items, [answers[i] for i in range(len(items))], seconds, shape)
+
+    def _attend(self, block: Block, items: Sequence[Item]) -> list[Answer]:
+        assert block.sparsifier is None or isinstance(block.sparsifier, AttentionPattern)
+        with imposing(block.sparsifier, block.level, self.phases) as control:
+            return answer(
+                self.loaded,
+                [item.prompt for item in items],
+                control,
+                max_new_tokens=self.max_new_tokens,
+                special_tokens=self.dialect.adds_special_tokens,
+            )
 
     def _batches(self, block: Block, items: Sequence[Item]) -> list[list[int]]:
         """Items that are answered at once: all, or those of one length where blocks must not begin inside padding."""
@@ -182,6 +188,11 @@ class Worker:
         if self.form is None:
             return {}
         return vars(accounting.cost(self.form, got, block.sparsifier, self.phases))
+
+
+def _forget() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _eviction(block: Block) -> Eviction | None:

@@ -480,3 +480,26 @@ def test_an_item_may_say_itself_where_its_question_begins(loaded):
         prompt, question_at = item.prompt, 17
 
     assert question_at(Saying(), Words()) == 17
+
+
+def test_attention_methods_shrink_their_batches_too(run, tmp_path, monkeypatch):
+    from tolerance.runners import worker
+
+    original = worker.answer
+
+    def limited(loaded, prompts, *args, **kwargs):
+        if len(prompts) > 2:
+            raise torch.OutOfMemoryError("injected")
+        return original(loaded, prompts, *args, **kwargs)
+
+    monkeypatch.setattr(worker, "answer", limited)
+    plan = Plan.make(
+        models=[run.manifest.plan["models"][0]], **{**FIELDS, "sparsifiers": ["top-k"], "kv_budgets": None}
+    )
+    again = collect(plan, tmp_path / "run", device="cpu").read()
+    key = ["sparsity_requested", "item_id"]
+    before = run.read()
+    before = before[before["sparsifier"] == "top-k"].sort_values(key)
+    after = again[again["sparsifier"] == "top-k"].sort_values(key)
+    assert before["answer"].tolist() == after["answer"].tolist()
+    assert before["sparsity_realised"].tolist() == after["sparsity_realised"].tolist()
