@@ -18,6 +18,8 @@ WIDTH, LEFT, RIGHT, TOP, BOTTOM = 324.0, 32.0, 316.0, 10.0, 170.0
 # 0% stands a little off the axis, so that its marks do not cover the labels.
 START = LEFT + 8
 ROW, FIRST_ROW = 15.0, 204.0
+# The height of probability 1 above a method's row.
+CHANCE = 11.0
 # What lies beyond the last measured level is drawn this wide, in halvings.
 MARGIN = 0.45
 TICKS = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998)
@@ -84,6 +86,7 @@ class Series:
     outer: str
     marks: list[Mark]
     strip: Strip | None
+    chance: str
     row: float
     word: str
 
@@ -182,6 +185,7 @@ def _series(curve: Curve, threshold: Threshold | None, report: Report, scale: _S
         outer=_area(band.sparsity, band.lower_90, band.upper_90, scale) if band else "",
         marks=[_mark(point, scale, DODGE * (row - (rows - 1) / 2)) for point in curve.observed],
         strip=_strip(level, band, scale, row_y) if level else None,
+        chance=_chance(threshold, scale, row_y) if level and threshold else "",
         row=row_y,
         word="" if level or threshold is None else wording.absent(threshold)[0],
     )
@@ -209,6 +213,17 @@ def _strip(level: Level, band: Band | None, scale: _Scale, y: float) -> Strip:
         median=None if median is None else round(scale.x(median), 1),
         drop=None if median is None or band is None else _y(_interpolate(band, median)),
     )
+
+
+def _chance(found: Threshold, scale: _Scale, y: float) -> str:
+    """The probability that the threshold lies above each sparsity, as an area of the row's height."""
+    above = found.exceedance
+    if above is None:
+        return ""
+    tops = "L".join(
+        f"{scale.x(s):.1f} {y - CHANCE * p:.1f}" for s, p in zip(above.sparsity, above.probability, strict=True)
+    )
+    return f"M{scale.x(above.sparsity[0]):.1f} {y:.1f}L{tops}L{scale.x(above.sparsity[-1]):.1f} {y:.1f}Z"
 
 
 def _mark(point: Observed, scale: _Scale, shift: float) -> Mark:

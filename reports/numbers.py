@@ -4,7 +4,8 @@
   estimate share their decimals. Digits are added rather than printing 0% or 100% for what is neither.
 * Levels that were measured are design values: at most one decimal, no trailing zero.
 * Accuracy has two decimals, or three where two would make an estimate and its ends look equal.
-* A probability has two decimals, and is never printed as 0 or 1.
+* A probability has two decimals, and is never printed as 0 or 1; an exact p has three, and is never printed as 0.
+* A difference has its sign and two decimals, or three where two would make an estimate and its ends look equal.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ def percents(values: Sequence[float], *, bounds: Sequence[float] = ()) -> list[s
     decimals = max([1 if values and min(values) >= FINE_FROM else 0, *(_decimals(level(bound)) for bound in bounds)])
     while decimals < MOST_DECIMALS and any(_rounds_away(value, decimals) for value in values):
         decimals += 1
-    return [f"{100 * value:.{decimals}f}%" for value in values]
+    return [f"{_unsigned_zero(f'{100 * value:.{decimals}f}')}%" for value in values]
 
 
 def level(value: float) -> str:
@@ -46,11 +47,33 @@ def accuracies(values: Sequence[float]) -> list[str]:
     return coarse if len(set(coarse)) == len(set(values)) else [f"{value:.3f}" for value in values]
 
 
+def differences(values: Sequence[float]) -> list[str]:
+    """A difference of shares and its interval, signed: two decimals, or three where two would look equal or like 0."""
+    coarse = [f"{value:+.2f}" for value in values]
+    alike = len(set(coarse)) < len(set(values)) or any(float(said) == 0 for said in coarse)
+    return [_unsigned_zero(f"{value:+.3f}") if alike else said for value, said in zip(values, coarse, strict=True)]
+
+
+def points(value: float) -> str:
+    """A margin of accuracy in percent points: ``"2"``, ``"0.5"``."""
+    return f"{100 * value:g}"
+
+
 def probability(value: float) -> str:
     """A posterior probability, never certain: ``"0.83"``, ``"> 0.99"``, ``"< 0.01"``."""
     if value > 0.99:
         return "> 0.99"
     return "< 0.01" if value < 0.01 else f"{value:.2f}"
+
+
+def exact_p(value: float) -> str:
+    """The p of an exact test, never 0: ``"0.250"``, ``"< 0.001"``."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def tenths(value: float) -> str:
+    """A log density: ``"-312.4"``."""
+    return f"{value:,.1f}"
 
 
 def count(value: int) -> str:
@@ -83,6 +106,10 @@ def day(created: str) -> str:
 def _rounds_away(value: float, decimals: int) -> bool:
     """Whether something strictly between 0 and 1 would be printed as one of them."""
     return 0 < value < 1 and float(f"{100 * value:.{decimals}f}") in (0.0, 100.0)
+
+
+def _unsigned_zero(text: str) -> str:
+    return text.lstrip("+-") if float(text) == 0 else text
 
 
 def _three(value: float) -> str:

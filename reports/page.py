@@ -9,13 +9,14 @@ import os
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from tolerance.errors import StoreError
 from tolerance.findings import Report
-from tolerance.reports import figures, numbers, phrases, tables, wording
+from tolerance.reports import figures, instantly, numbers, phrases, tables, trust, wording
 
 PAGE, JSON = "report.html", "report.json"
 # An end tag or an entity inside the data block would end or change it; JSON has its own escapes for these.
@@ -41,10 +42,20 @@ def render(report: Report) -> str:
             thresholds=tables.thresholds(report, {t.id: drawn[t.task_type, t.sparsifier] for t in report.thresholds}),
             by_task=tables.comparisons(report, "task types"),
             by_method=tables.comparisons(report, "methods"),
+            contrasts=tables.contrasts(report),
+            orderings=tables.orderings(report),
+            budgets=tables.budgets(report),
             different_units=wording.different_units(report),
+            instant=_instant(report),
             checks=tables.checks(report),
+            attempts=trust.attempts(report),
+            predicted=trust.predicted(report),
+            sensitivities=trust.sensitivities(report),
+            shapes=report.shapes if report.fit_passed else [],
+            families=trust.families(report),
             data=tables.data(report),
             tables=tables,
+            trust=trust,
             wording=wording,
             numbers=numbers,
             phrases=phrases,
@@ -54,6 +65,18 @@ def render(report: Report) -> str:
             embedded=Markup(report.model_dump_json().translate(IN_SCRIPT)),
         )
     )
+
+
+def _instant(report: Report) -> dict[str, Any] | None:
+    """What the section of the instant answer says; there is none in reports that lack it."""
+    if report.instant is None:
+        return None
+    return {
+        "curves": instantly.curves(report.instant, report),
+        "methods": instantly.methods(report.instant),
+        "pairing": instantly.pairing(report.instant),
+        "disagreements": instantly.disagreements(report),
+    }
 
 
 def write(report: Report, folder: Path) -> Path:

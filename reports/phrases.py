@@ -3,11 +3,17 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from tolerance.findings import Level, Observed
+from tolerance.findings import Assured, Budget, Difference, Level, Observed
 from tolerance.intervals import Interval
 from tolerance.reports import numbers
 
-KINDS = {"eti": "credible", "wilson": "Wilson"}
+KINDS = {
+    "eti": "credible",
+    "wilson": "Wilson",
+    "robust": "cluster-robust",
+    "bootstrap": "paired bootstrap",
+    "newcombe": "paired",
+}
 
 
 def listed(items: Sequence[str]) -> str:
@@ -23,6 +29,66 @@ def capitalised(text: str) -> str:
 def percent(prob: float) -> str:
     """The probability of an interval, or a retention: ``"90%"``."""
     return numbers.level(prob)
+
+
+def rule(retention: float, margin: float | None) -> str:
+    """What must be kept, after "with": ``"at least 95% of dense accuracy kept"``."""
+    if margin is not None:
+        return f"accuracy at most {numbers.points(margin)} points below dense"
+    return f"at least {percent(retention)} of dense accuracy kept"
+
+
+def rule_clause(retention: float, margin: float | None) -> str:
+    """What must be kept, as a clause: ``"at least 95% of dense accuracy above the guessing floor is kept"``."""
+    if margin is not None:
+        return f"accuracy is at most {numbers.points(margin)} points below dense"
+    return f"at least {percent(retention)} of dense accuracy above the guessing floor is kept"
+
+
+def assured(found: Assured, first: float, last: float) -> str:
+    """The level that is kept with the required probability, or the end of the measured range beyond which it lies."""
+    if found.value is not None:
+        return numbers.percents([found.value])[0]
+    return f"less than {numbers.level(first)}" if found.censored == "left" else f"more than {numbers.level(last)}"
+
+
+def difference(found: Difference) -> tuple[str, str]:
+    """A signed difference and the ends of its interval, for where kind and probability stand in the heading."""
+    around = found.estimate.interval
+    said, low, high = numbers.differences([found.estimate.value, around.lower, around.upper])
+    return said, f"{low} to {high}"
+
+
+def tokens(found: Budget) -> tuple[str, str]:
+    """The smallest budget that keeps enough and the ends of its interval; an end that was not measured is a bound."""
+    low = _tokens(found.lower, found) if found.lower is not None else ""
+    high = _tokens(found.upper, found) if found.upper is not None else ""
+    more, fewer = f"more than {_tokens(found.most, found)}", f"fewer than {_tokens(found.least, found)}"
+    if found.median is not None:
+        return _tokens(found.median, found), f"{low or fewer} to {high or more}"
+    needs_more = (found.prob_more or 0.0) > (found.prob_fewer or 0.0)
+    if not low and not high:
+        surely = max(found.prob_more or 0.0, found.prob_fewer or 0.0) >= 1 - (1 - found.prob) / 2
+        bound = more if needs_more else fewer
+        return bound, bound if surely else "not bounded by the measured range"
+    return (more, f"{low} or more") if needs_more else (fewer, f"{high} or fewer")
+
+
+def enough(found: Budget) -> str:
+    """The budget that suffices with the required probability, or the measured budget beyond which it lies."""
+    if found.assured is None:
+        return ""
+    if found.assured.value is not None:
+        return _tokens(found.assured.value, found)
+    side = "more than", found.most
+    if found.assured.censored == "left":
+        side = "fewer than", found.least
+    return f"{side[0]} {_tokens(side[1], found)}"
+
+
+def _tokens(value: float, found: Budget) -> str:
+    """Whole tokens, or a decimal where budgets are that small."""
+    return f"{value:,.0f}" if found.least >= 20 else f"{value:,.1f}"
 
 
 def amount(found: Level) -> str:

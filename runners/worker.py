@@ -18,8 +18,9 @@ from tolerance.runners.models import load
 from tolerance.runners.plan import PHASES, Block, Plan
 from tolerance.runners.questions import question_at
 from tolerance.runners.sparsifiers import AttentionPattern, BlockPattern, Eviction, Phase
-from tolerance.runners.tasks.base import Grade, Item, grade
+from tolerance.runners.tasks.base import Item, Task
 from tolerance.runners.tasks.dialects import dialect
+from tolerance.runners.tasks.graders import Grade, grade
 
 Row = dict[str, Any]
 
@@ -32,6 +33,7 @@ class Worker:
     """
 
     def __init__(self, plan: Plan, model: str, device: str) -> None:
+        plan.require_files()
         self.plan, self.model = plan, model
         self.loaded = load(model, dtype=plan.dtype, device=device)
         self.checked = selfcheck.check(self.loaded, plan.methods())
@@ -42,34 +44,43 @@ class Worker:
         self._require_steps()
 
     def _require_room(self) -> None:
-        """The first item of every task and context can be written, and fits the positions the model was made for."""
+        """An item of every task and context can be written, and fits the positions the model was made for."""
         config = self.loaded.model.config.get_text_config()
         most = getattr(config, "max_position_embeddings", None)
-        for name in self.plan.tasks:
-            for context in self.plan.context_lengths:
-                prompt = task_registry.get(name).item(self.dialect, context, self.plan.seed, 0).prompt
-                special = self.dialect.adds_special_tokens
-                ids = self.loaded.tokenizer(prompt, add_special_tokens=special, verbose=False).input_ids
-                if most is not None and len(ids) + self.max_new_tokens > most:
-                    raise RunnerError(
-                        f"model {self.model}: {name} at context length {context} takes {len(ids)} tokens and "
-                        f"{self.max_new_tokens} for the answer, more than the model's {most} positions. Ask for a "
-                        "shorter context."
-                    )
+        for name, context, n_items in self.plan.series():
+            task = task_registry.get(name)
+            prompt = task.item(self.dialect, context, self.plan.seed, task.longest(n_items)).prompt
+            special = self.dialect.adds_special_tokens
+            ids = self.loaded.tokenizer(prompt, add_special_tokens=special, verbose=False).input_ids
+            if most is not None and len(ids) + self.max_new_tokens(task) > most:
+                raise RunnerError(
+                    f"model {self.model}: {name} at context length {context} takes {len(ids)} tokens and "
+                    f"{self.max_new_tokens(task)} for the answer, more than the model's {most} positions. Ask for a "
+                    "shorter context."
+                )
 
     def _require_steps(self) -> None:
         """What is evicted after the whole prompt was read acts on the second token of an answer at the earliest."""
         late = [m.label for m in self.plan.methods() if isinstance(m, Eviction) and m.question == "visible"]
-        if late and self.max_new_tokens == 1:
+        short = [name for name in self.plan.tasks if self.max_new_tokens(task_registry.get(name)) == 1]
+        if late and short:
             raise RunnerError(
-                f"sparsifier {late[0]}: answers take one token here, which follows the prompt before anything is "
-                "evicted, so nothing would be measured. Use question: hidden, or raise max_new_tokens."
+                f"sparsifier {late[0]}: answers to {short[0]} take one token here, which follows the prompt before "
+                "anything is evicted, so nothing would be measured. Use question: hidden, or raise max_new_tokens."
             )
 
-    @property
-    def max_new_tokens(self) -> int:
-        """Tokens that an answer may take: the plan's, or else the dialect's."""
-        return self.plan.max_new_tokens or self.dialect.max_new_tokens
+    def about(self) -> Row:
+        """What the manifest says of the model."""
+        loaded = self.loaded
+        return {
+            "revision": loaded.revision,
+            "device": loaded.device_name,
+            "self_check": self.checked.to_dict(),
+        }
+
+    def max_new_tokens(self, task: Task) -> int:
+        """Tokens that an answer may take: the plan's, or else the task's."""
+        return self.plan.max_new_tokens or task.answer_tokens(self.dialect)
 
     def answer_together(self, group: Sequence[Block]) -> Iterator[tuple[Block, list[Row]]]:
         """Rows of blocks that share their items (`plan.together`)."""
@@ -98,7 +109,7 @@ class Worker:
                 self.loaded,
                 [item.prompt for item in items],
                 control,
-                max_new_tokens=self.max_new_tokens,
+                max_new_tokens=self.max_new_tokens(task_registry.get(block.task)),
                 special_tokens=self.dialect.adds_special_tokens,
             )
 
@@ -121,7 +132,9 @@ class Worker:
         ]
         conditions = [Condition(_eviction(block), block.level, block.tokens) for block in group]
         started = time.perf_counter()
-        answers = answer_levels(self.loaded, prompts, conditions, max_new_tokens=self.max_new_tokens)
+        answers = answer_levels(
+            self.loaded, prompts, conditions, max_new_tokens=self.max_new_tokens(task_registry.get(group[0].task))
+        )
         seconds = (time.perf_counter() - started) / (len(items) * len(group))
         for block, got in zip(group, answers, strict=True):
             yield block, self._rows(block, items, got, seconds, "")
@@ -139,9 +152,7 @@ class Worker:
             {
                 **shared,
                 **_about_item(item),
-                **_about_answer(
-                    got, grade(item, got.text, self.dialect), truncated=self.dialect.truncated(stopped=got.stopped)
-                ),
+                **_about_answer(got, grade(item, got.text, stopped=got.stopped)),
                 **_about_budget(got, block),
                 **self._about_cost(got, block),
                 "seconds": seconds,
@@ -206,7 +217,7 @@ def _about_item(item: Item) -> Row:
         "task": item.task,
         "task_type": item.task_type,
         "context_length": item.context_length,
-        "scope": float(item.scope),
+        "scope": None if item.scope is None else float(item.scope),
         "dispersion": item.dispersion,
         "chance": item.chance,
         "seed": item.seed,
@@ -225,7 +236,7 @@ def _about_budget(got: Answer, block: Block) -> Row:
     }
 
 
-def _about_answer(got: Answer, judged: Grade, *, truncated: bool) -> Row:
+def _about_answer(got: Answer, judged: Grade) -> Row:
     visible = got.prefill.visible + got.decode.visible
     kept = got.prefill.kept + got.decode.kept
     if got.entries is not None:
@@ -240,5 +251,5 @@ def _about_answer(got: Answer, judged: Grade, *, truncated: bool) -> Row:
         "correct": judged.k == judged.n,
         "answer": judged.answer,
         "parse_ok": judged.parse_ok,
-        "truncated": truncated,
+        "truncated": judged.truncated,
     }

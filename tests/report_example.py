@@ -34,7 +34,8 @@ def normal() -> say.Report:
         threshold("multi-hop", "streaming", level(0.531, None, 0.598, below=0.12)),
         threshold("aggregation", "streaming", level(0.826, 0.795, 0.853)),
     ]
-    return report(thresholds=thresholds, comparisons=comparisons())
+    whole = report(thresholds=thresholds, comparisons=comparisons())
+    return whole.model_copy(update={"contrasts": contrasts(), "orderings": [ordering()], "budgets": budgets()})
 
 
 def censored() -> say.Report:
@@ -125,8 +126,101 @@ def report(
         thresholds=thresholds,
         comparisons=comparisons,
         checks=checks or globals()["checks"](),
+        predicted=predicted(thresholds),
+        sensitivities=[sensitivity(t, fit_passed=fit_passed) for t in thresholds],
+        shapes=[shape(thresholds[0], "plateau", 0.8, 0.9), shape(thresholds[-1], "flat", 0.5, 0.95)]
+        if fit_passed
+        else [],
+        left_out=left_out(fit_passed=fit_passed),
+        attempts=attempts(fit_passed=fit_passed),
+        families=families(),
         caveats=["one model", "one context length", *([] if has_dense else ["no dense baseline"]), "items independent"],
         provenance=provenance(),
+        instant=instant(types, methods, has_dense=has_dense),
+        disagreements=[disagreement(types[0], methods[0])] if fit_passed and has_dense else [],
+    )
+
+
+def instant(types: list[str], methods: list[str], *, has_dense: bool) -> say.Instant:
+    """The instant answer of the same invented data: every level keeps a bit less than the one before."""
+    pairs = [(t, m, i, s) for t in types for m in methods for i, s in enumerate(LEVELS[1:])] if has_dense else []
+    return say.Instant(
+        retention=0.95,
+        interval_prob=0.9,
+        resamples=2000,
+        seed=0,
+        n_answers=ITEMS * len(types) * (1 + len(methods) * (len(LEVELS) - 1)),
+        n_unpaired=0 if has_dense else ITEMS * len(types) * len(methods) * (len(LEVELS) - 1),
+        cells=[],
+        contrasts=[paired(t, m, "dense", s, -0.03 * i) for t, m, i, s in pairs]
+        + [paired(t, methods[0], methods[-1], LEVELS[1], 0.05) for t in types[: len(methods) - 1]],
+        trends=[trend(t, m) for t in types for m in methods],
+        tolerated=[
+            say.ObservedLevel(
+                id=f"observed-{t}-{m}",
+                task_type=t,
+                sparsifier=m,
+                reason=None if has_dense else NO_DENSE,
+                level=level(0.713, 0.655, 0.741) if has_dense else None,
+            )
+            for t in types
+            for m in methods
+        ],
+    )
+
+
+def paired(task_type: str, first: str, second: str, at: float, difference: float) -> say.Paired:
+    bounds = Interval(kind="bootstrap", prob=0.9, lower=difference - 0.03, upper=difference + 0.03)
+    kept = Interval(kind="bootstrap", prob=0.9, lower=0.94 + difference, upper=1.02 + difference)
+    return say.Paired(
+        id=f"paired-{task_type}-{first}-{second}-{at}",
+        task_type=task_type,
+        first=first,
+        second=second,
+        level=at,
+        sparsity=at,
+        n_pairs=ITEMS,
+        unpaired_first=0,
+        unpaired_second=0,
+        n_blocks=1,
+        accuracy_first=0.9 + difference,
+        accuracy_second=0.9,
+        difference=say.Measured(value=difference, interval=bounds),
+        retention=say.Measured(value=0.98 + difference, interval=kept) if second == "dense" else None,
+        reason=None,
+        mcnemar=say.Discordance(
+            n_pairs=ITEMS, only_first=4, only_second=9, p=0.267, difference=-5 / ITEMS, interval=bounds, repeated=False
+        ),
+    )
+
+
+def trend(task_type: str, sparsifier: str) -> say.Trend:
+    slope = say.Measured(value=-1.42, interval=Interval(kind="robust", prob=0.9, lower=-1.66, upper=-1.18))
+    return say.Trend(
+        task_type=task_type,
+        sparsifier=sparsifier,
+        slope=slope,
+        p=1e-9,
+        correlation=0.2,
+        n_items=ITEMS,
+        n_answers=ITEMS * len(LEVELS),
+        left_out=0,
+        reason=None,
+    )
+
+
+def disagreement(task_type: str, sparsifier: str) -> say.Disagreement:
+    return say.Disagreement(
+        id=f"disagreement-{task_type}-{sparsifier}",
+        about="accuracy",
+        within=sparsifier,
+        subject=task_type,
+        other=None,
+        sparsity=0.8,
+        posterior=eti(0.84, 0.88),
+        posterior_probability=None,
+        instant=Interval(kind="robust", prob=0.9, lower=0.74, upper=0.79),
+        instant_other=None,
     )
 
 
@@ -153,15 +247,137 @@ def threshold(
         dense=Estimate(value=dense, interval=eti(dense - 0.02, dense + 0.015)) if shown else None,
         level=found,
         kept=[say.Kept(sparsity=s, probability=_kept(found, s)) for s in LEVELS[1:]] if found else [],
+        exceedance=say.Exceedance(sparsity=list(LEVELS[1:]), probability=[_kept(found, s) for s in LEVELS[1:]])
+        if found
+        else None,
+        area=say.Area(upto=0.95, over_halvings=_estimate(0.71), over_sparsity=_estimate(0.86)) if found else None,
     )
 
 
 def level(
     median: float | None, lower: float | None, upper: float | None, *, below: float = 0.0, beyond: float = 0.0
 ) -> say.Level:
+    side = "none" if lower is not None else "left" if below > 0 else "right"
     return say.Level(
-        median=median, lower=lower, upper=upper, prob=0.9, first=0.5, last=0.95, prob_below=below, prob_beyond=beyond
+        median=median,
+        lower=lower,
+        upper=upper,
+        prob=0.9,
+        first=0.5,
+        last=0.95,
+        prob_below=below,
+        prob_beyond=beyond,
+        assured=say.Assured(value=lower, prob=0.95, censored=side),
     )
+
+
+def contrasts() -> list[say.Contrast]:
+    return [
+        contrast("methods", "retrieval", "top-k", "streaming", 0.21, "better"),
+        contrast("methods", "multi-hop", "top-k", "streaming", 0.03, "undecided"),
+        contrast("methods", "aggregation", "top-k", "streaming", -0.004, "equivalent"),
+        contrast("task types", "top-k", "multi-hop", "retrieval", -0.14, "worse"),
+        contrast("models", "retrieval under top-k", "tiny-model", "other", 0.0, "undecided"),
+    ]
+
+
+def contrast(
+    of: Any, within: str, first: str, second: str, value: float | None, verdict: Any, **more: Any
+) -> say.Contrast:
+    fields: dict[str, Any] = {
+        "id": f"contrast-{of}-{within}-{first}-{second}",
+        "of": of,
+        "within": within,
+        "first": first,
+        "second": second,
+        "status": "ok",
+        "reason": None,
+        "n_tasks": 1,
+        "upto": 0.95,
+        "whole": difference(value, verdict) if value is not None else None,
+        "levels": [],
+    }
+    if value is not None:
+        one = difference(value / 2, verdict)
+        fields["levels"] = [say.LevelContrast(sparsity=s, accuracy=one, retention=one) for s in (0.5, 0.9)]
+    return say.Contrast(**{**fields, **more})
+
+
+def difference(value: float, verdict: Any) -> say.Difference:
+    sure = {"better": 0.98, "worse": 0.02}.get(verdict, 0.61)
+    estimate = Estimate(value=value, interval=eti(value - 0.013, value + 0.017))
+    equivalent = 0.96 if verdict == "equivalent" else 0.2
+    return say.Difference(estimate=estimate, prob_positive=sure, prob_equivalent=equivalent, verdict=verdict)
+
+
+def ordering() -> say.Ordering:
+    def rank(place: Any, *names: str) -> say.Rank:
+        return say.Rank(place=place, task_types=list(names))
+
+    return say.Ordering(
+        id="ordering-top-k",
+        sparsifier="top-k",
+        task_types=list(TASKS),
+        status="ok",
+        reason=None,
+        first=0.5,
+        last=0.95,
+        orders=[
+            say.Order(ranks=[rank("inside", n) for n in ("retrieval", "aggregation", "multi-hop")], probability=0.9),
+            say.Order(ranks=[rank("beyond", "retrieval", "aggregation"), rank("below", "multi-hop")], probability=0.07),
+        ],
+        n_others=2,
+        prob_others=0.03,
+        extremes=[
+            say.Extreme(task_type="retrieval", most=0.9, least=0.0),
+            say.Extreme(task_type="multi-hop", most=0.0, least=0.97),
+            say.Extreme(task_type="aggregation", most=0.03, least=0.03),
+        ],
+        tied_most=0.07,
+        tied_least=0.0,
+    )
+
+
+def budgets() -> list[say.Budget]:
+    return [
+        budget("retrieval", 61.0, 55.0, 70.0),
+        budget("aggregation", None, None, 40.0, prob_more=0.0, prob_fewer=0.8),
+        budget("multi-hop", None, None, None, prob_more=0.99, prob_fewer=0.0),
+    ]
+
+
+def budget(
+    task_type: str,
+    median: float | None,
+    lower: float | None,
+    upper: float | None,
+    *,
+    prob_more: float = 0.0,
+    prob_fewer: float = 0.0,
+) -> say.Budget:
+    side: Any = "none" if upper is not None else "right"
+    return say.Budget(
+        id=f"budget-{task_type}",
+        task_type=task_type,
+        sparsifier="top-k",
+        context_length=512,
+        source="computed",
+        status="ok",
+        reason=None,
+        most=256.0,
+        least=25.6,
+        median=median,
+        lower=lower,
+        upper=upper,
+        prob=0.9,
+        prob_more=prob_more,
+        prob_fewer=prob_fewer,
+        assured=say.Assured(value=upper, prob=0.95, censored=side),
+    )
+
+
+def _estimate(value: float) -> Estimate:
+    return Estimate(value=value, interval=eti(value - 0.03, value + 0.03))
 
 
 def comparisons() -> list[say.Comparison]:
@@ -290,6 +506,85 @@ def checks(*, rhat: float = 1.0031, divergent: float = 0.0) -> list[say.Check]:
 def check(name: str, worst: float, limit: float, sense: Any, meaning: str) -> say.Check:
     passed = worst <= limit if sense == "at most" else worst >= limit
     return say.Check(name=name, worst=worst, limit=limit, sense=sense, passed=passed, meaning=meaning)
+
+
+def predicted(thresholds: list[say.Threshold]) -> list[say.Predicted]:
+    """One cell that is unlike its prediction, and two of each other curve."""
+    cells = [(TASKS[t.task_type][0], t.sparsifier, s) for t in thresholds for s in (0.5, 0.9)]
+    return [
+        say.Predicted(
+            task=task,
+            sparsifier=method,
+            sparsity=s,
+            n_items=ITEMS,
+            observed=0.31 if i == 0 else 0.71,
+            lower=0.66,
+            upper=0.78,
+            prob=0.9,
+            p=0.00002 if i == 0 else 0.4,
+            unlike=i == 0,
+        )
+        for i, (task, method, s) in enumerate(cells)
+    ]
+
+
+def sensitivity(found: say.Threshold, *, fit_passed: bool) -> say.Sensitivity:
+    scaled = [
+        say.Scaled(quantity="tolerated level", sparsity=None, prior=0.073, likelihood=0.21),
+        say.Scaled(quantity="retention", sparsity=0.5, prior=None, likelihood=None),
+    ]
+    return say.Sensitivity(
+        id=f"sensitivity-{found.task_type}-{found.sparsifier}",
+        task_type=found.task_type,
+        sparsifier=found.sparsifier,
+        status="ok" if fit_passed else "withheld",
+        leaning=found.leaning if fit_passed else None,
+        quantities=scaled if fit_passed else [],
+    )
+
+
+def shape(found: say.Threshold, kind: say.ShapeKind, low: float, high: float) -> say.Shape:
+    return say.Shape(
+        id=f"shape-{kind}-{found.task_type}-{found.sparsifier}",
+        task_type=found.task_type,
+        sparsifier=found.sparsifier,
+        kind=kind,
+        probability=0.97,
+        low=low,
+        high=high,
+    )
+
+
+def left_out(*, fit_passed: bool) -> list[say.LeftOut]:
+    cell = say.LeftOut(
+        unit="cell",
+        status="ok" if fit_passed else "withheld",
+        n_units=33,
+        high_k=0,
+        limit_k=0.69,
+        elpd=-102.86 if fit_passed else None,
+        se=7.55 if fit_passed else None,
+    )
+    block = say.LeftOut(unit="block", status="withheld", n_units=3, high_k=3, limit_k=0.69, elpd=None, se=None)
+    return [cell, block]
+
+
+def attempts(*, fit_passed: bool) -> list[say.Attempt]:
+    first = say.Attempt(change="as asked", failed=["R-hat, largest"])
+    return [first, say.Attempt(change="2 times as long", failed=[] if fit_passed else ["R-hat, largest"])]
+
+
+def families() -> list[say.Family]:
+    common = {"failed": [], "n_units": 33}
+    return [
+        say.Family(name="Burr", change="usual", status="ok", high_k=0, elpd=-102.9, difference=0.0, se=0.0, **common),
+        say.Family(
+            name="Weibull", change="tail 0", status="ok", high_k=0, elpd=-107.3, difference=-4.4, se=1.9, **common
+        ),
+        say.Family(
+            name="stiff", change="none", status="withheld", high_k=7, elpd=None, difference=None, se=None, **common
+        ),
+    ]
 
 
 def provenance() -> say.Provenance:

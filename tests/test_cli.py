@@ -81,6 +81,22 @@ def test_each_step_of_the_demo_can_be_repeated_alone(demo):
     assert (folder / "page" / "report.html").is_file()
 
 
+def test_the_instant_answer_comes_alone_and_before_the_fit(demo):
+    folder, said = demo
+    assert said.index("The instant answer") < said.index("90% credible interval")
+    shown = tolerance("quick", "tolerance-demo/run", cwd=folder).stdout
+    assert "528 answers" in shown
+    assert "Against dense, on the same items" in shown
+    found = json.loads(tolerance("quick", "tolerance-demo/run", "--json", cwd=folder).stdout)
+    report = json.loads((folder / "tolerance-demo" / "report.json").read_text())
+    assert found == report["instant"]
+    assert len([c for c in found["contrasts"] if c["second"] == "dense"]) == 30
+
+
+def test_the_instant_answer_of_no_run_is_one_line(tmp_path):
+    assert "nowhere: no run folder" in refused("quick", "nowhere", cwd=tmp_path)
+
+
 def test_logs_of_others_go_from_file_to_refusal_or_report_without_a_dense_baseline(tmp_path):
     frame = outcomes(n_items=30, with_dense=False, sparsifiers=("snapkv",))
     frame.rename(columns={"sparsifier": "press"}).to_csv(tmp_path / "log.csv", index=False)
@@ -92,7 +108,7 @@ def test_logs_of_others_go_from_file_to_refusal_or_report_without_a_dense_baseli
     assert "--without-dense" in line
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["collect"], ["import"], ["fit"], ["report"], ["show"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["collect"], ["import"], ["fit"], ["quick"], ["report"], ["show"]])
 def test_every_command_has_help_with_an_example(command, tmp_path):
     done = tolerance(*command, "--help", cwd=tmp_path)
     assert done.returncode == 0
@@ -124,6 +140,19 @@ def test_a_table_with_the_wrong_schema_is_one_line(tmp_path):
     pd.DataFrame({"question": [1], "accuracy": [0.5]}).to_csv(tmp_path / "log.csv", index=False)
     line = refused("import", "log.csv", "--out", "run", cwd=tmp_path)
     assert "log.csv: column item_id, task, task_type, model, sparsifier, sparsity_requested, score missing" in line
+
+
+def test_published_means_go_from_file_to_refusal_without_a_number_of_items(tmp_path):
+    frame = outcomes(n_items=4, levels=(0.5,), sparsifiers=("snapkv",))
+    keys = ["task", "task_type", "model", "sparsifier", "sparsity_requested"]
+    means = frame.groupby(keys, as_index=False)["score"].mean()
+    means.assign(score=100 * means["score"]).to_csv(tmp_path / "percent.csv", index=False)
+    means.to_csv(tmp_path / "means.csv", index=False)
+    assert "divide them by 100" in refused("import", "percent.csv", "--aggregates", "--out", "run", cwd=tmp_path)
+    made = tolerance("import", "means.csv", "--aggregates", "--out", "run", cwd=tmp_path)
+    assert "6 means -> run" in made.stdout
+    assert "6 of 6 published means have no number of items" in refused("fit", "run", "--out", "a", cwd=tmp_path)
+    assert "margin 2 is outside (0, 1)" in refused("fit", "run", "--margin", "2", "--out", "a", cwd=tmp_path)
 
 
 def test_an_empty_run_no_run_and_a_foreign_folder_are_one_line_each(tmp_path):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from tests.simulated import outcomes
-from tolerance import blocks, density, validate
+from tolerance import blocks, density, positions, validate
 from tolerance.cells import collapse
 from tolerance.parameters import Parameters
 from tolerance.priors import PRIORS
@@ -23,6 +23,16 @@ def crossed():
     return pd.concat([one, other, longer])
 
 
+def test_exp_and_log_are_numpys():
+    from tolerance import elementary
+
+    numbers = np.random.default_rng(0).uniform(-600, 600, 2000)
+    np.testing.assert_allclose([elementary.exp(x) for x in numbers], np.exp(numbers), rtol=1e-15)
+    near_one = 1 - np.exp(np.linspace(-30, -1e-3, 500))
+    positive = np.concatenate([np.exp(numbers), near_one, 1 / near_one, [1.0, 0.5, 2.0]])
+    np.testing.assert_allclose([elementary.log(x) for x in positive], np.log(positive), rtol=1e-15, atol=1e-16)
+
+
 TABLES = {
     "plain": lambda: outcomes(n_items=40),
     "crossed": crossed,
@@ -35,7 +45,8 @@ def parts(table):
     cells = collapse(validate(table))
     parameters = Parameters(cells, PRIORS)
     accuracy = np.clip(cells.right / cells.n, 0.02, 0.98)
-    built = blocks.blocks(cells, blocks.paired(cells, accuracy), blocks.departures(cells, accuracy))
+    noise = blocks.paired(cells, accuracy)
+    built = blocks.blocks(cells, noise, blocks.departures(cells, accuracy))
     return parameters, built, density.design(parameters, built)
 
 
@@ -85,13 +96,13 @@ def test_without_correlation_and_departures_the_likelihood_is_binomial():
     centre[place], moved[place] = 1.0, 1.0 + rng.uniform(0.1, 0.5)
 
     def binomial(x):
-        p = density.accuracies(density.values(x, design), design)
+        p = positions.accuracies(positions.meaning(x[None], parameters, design), parameters)[0]
         return float(np.sum(cells.right * np.log(p) + (cells.n - cells.right) * np.log1p(-p)))
 
     def prior(x):
-        task = density.values(x, design)
-        away = x[parameters.where["dense_task_z"]] - 0.5 * task.means[0]
-        scale = np.exp(0.5 * task.log_scales[0])
+        task = positions.meaning(x[None], parameters, design)
+        away = x[parameters.where["dense_task_z"]] - 0.5 * task.means["dense_task"][0]
+        scale = np.exp(0.5 * task.log_scales["dense_task"][0])
         return -0.5 * ((x[place][0] - PRIORS.dense[0]) / PRIORS.dense[1]) ** 2 - 0.5 * np.sum((away / scale) ** 2)
 
     found = density.log_density(moved, design)[0] - density.log_density(centre, design)[0]

@@ -37,7 +37,8 @@ def test_every_command_in_the_readme_exists():
     from tolerance.cli import app
 
     known = {command.name or command.callback.__name__ for command in app.registered_commands}
-    used = set(re.findall(r"uv run tolerance (\w+)", README))
+    known |= {group.name for group in app.registered_groups}
+    used = set(re.findall(r"uv run (?:--extra \w+ )?tolerance (\w+)", README))
     assert used <= known
     assert used == known
 

@@ -130,6 +130,23 @@ def test_a_withheld_number_is_nowhere_to_be_seen(median, lower, upper):
     assert _without_data(page.render(leaky)) == _without_data(page.render(bare))
 
 
+def test_contrasts_orderings_and_budgets_have_their_numbers_on_the_page():
+    text = Page(page.render(normal())).text
+    assert "On retrieval, top-k keeps more than streaming" in text
+    assert "retrieval = aggregation (beyond the last level)" in text
+    assert "fewer than 26" in text
+    assert page.render(normal()).count('class="chance"') == 6
+
+
+def test_published_means_say_that_pairing_is_lost_and_that_items_were_assumed():
+    report = normal()
+    data = report.data.model_copy(update={"n_means": 33, "assumed_items": 500})
+    text = Page(page.render(report.model_copy(update={"data": data, "caveats": ["published means"]}))).text
+    assert "33 published means of 6,336 answers" in text
+    assert "pairing is lost, and intervals are wider" in text
+    assert "Sensitivity analysis: 500 items assumed where none were given" in text
+
+
 def test_a_failed_fit_shows_points_and_the_word_withheld():
     html = page.render(failed())
     assert 'class="point"' in html
@@ -148,8 +165,42 @@ def test_without_dense_no_threshold_is_drawn_and_the_start_is_hatched():
 
 def test_every_section_stands_in_order(report):
     ids = Page(page.render(report)).ids
-    order = ["held", "curves", "thresholds", "comparisons", "data", "checks", "limits", "provenance", "glossary"]
+    order = [
+        "held",
+        "curves",
+        "thresholds",
+        "comparisons",
+        "instant",
+        "data",
+        "checks",
+        "limits",
+        "provenance",
+        "glossary",
+    ]
     assert [name for name in ids if name in order] == order
+
+
+def test_the_instant_answer_stands_beside_the_posterior_with_its_disagreements():
+    text = " ".join(Page(page.render(normal())).text.split())
+    assert (
+        "At 80% under top-k, accuracy on retrieval is 0.84 to 0.88 (90% credible interval) by the posterior, 0.74"
+        in text
+    )
+    assert "9 lost, 4 gained; p 0.267" in text
+    assert "significan" not in text.lower()
+
+
+def test_a_withheld_fit_leaves_the_instant_answer_and_no_threshold_beside_it():
+    html = _without_data(page.render(failed()))
+    section = html[html.index('id="instant"') : html.index('id="data"')]
+    assert "stand although it is withheld" in section
+    assert "there is no posterior to set beside these numbers" in section
+    assert section.count('<span class="why">withheld</span>') == len(failed().thresholds)
+    assert "71%" in section
+
+
+def test_a_report_without_an_instant_answer_has_no_such_section():
+    assert 'id="instant"' not in page.render(normal().model_copy(update={"instant": None, "disagreements": []}))
 
 
 def test_warnings_lead_to_their_place():

@@ -7,15 +7,19 @@ from hypothesis import strategies as st
 from tests.report_example import (
     AT_FLOOR,
     EXAMPLES,
+    FAILED,
     at_floor,
     axis,
+    budgets,
     censored,
     check,
     compared,
+    contrast,
     failed,
     level,
     many_methods,
     normal,
+    ordering,
     threshold,
     without_dense,
 )
@@ -183,6 +187,66 @@ def test_threshold_sentences():
 )
 def test_comparison_sentences(found, sentence):
     assert wording.comparison(found) == sentence
+
+
+@pytest.mark.parametrize(
+    ("found", "sentence"),
+    [
+        (
+            contrast("methods", "retrieval", "top-k", "streaming", 0.21, "better"),
+            "On retrieval, top-k keeps more than streaming up to 95% sparsity (posterior probability 0.98).",
+        ),
+        (
+            contrast("task types", "top-k", "multi-hop", "retrieval", -0.14, "worse"),
+            "Under top-k, retrieval keeps more than multi-hop up to 95% sparsity (posterior probability 0.98).",
+        ),
+        (
+            contrast("methods", "aggregation", "top-k", "streaming", 0.0, "equivalent"),
+            "On aggregation, top-k and streaming keep the same in practice up to 95% sparsity (posterior probability "
+            "0.96).",
+        ),
+        (
+            contrast("models", "retrieval under top-k", "a", "b", 0.0, "undecided"),
+            "On retrieval under top-k, it is undecided whether a or b keeps more up to 95% sparsity: posterior "
+            "probability 0.61 for a.",
+        ),
+        (
+            contrast("methods", "retrieval", "a", "b", None, "", status="withheld", reason=FAILED),
+            "On retrieval, the difference of a and b is withheld: the fit failed its checks.",
+        ),
+    ],
+)
+def test_contrast_sentences(found, sentence):
+    assert wording.contrast(found) == sentence
+
+
+def test_orders_put_what_is_outside_on_one_side_together():
+    found = ordering()
+    assert wording.order(found.orders[0]) == "retrieval > aggregation > multi-hop"
+    assert wording.order(found.orders[1]) == (
+        "retrieval = aggregation (beyond the last level) > multi-hop (below the first level)"
+    )
+    assert wording.ties(found) == "Told apart between 50% and 95%. Tied for the most tolerant, outside: 0.07."
+
+
+def test_budgets_outside_what_was_measured_are_bounds():
+    inside, fewer, more = budgets()
+    assert phrases.tokens(inside) == ("61", "55 to 70")
+    assert phrases.tokens(fewer) == ("fewer than 26", "40 or fewer")
+    assert phrases.tokens(more) == ("more than 256", "more than 256")
+    assert phrases.enough(more) == "more than 256"
+
+
+def test_a_margin_is_said_in_points():
+    found = threshold("retrieval", "top-k", level(0.82, 0.76, 0.86)).model_copy(update={"margin": 0.02})
+    assert wording.threshold(found).startswith("With accuracy at most 2 points below dense under top-k, retrieval")
+    report = normal().model_copy(update={"margin": 0.02})
+    assert "with accuracy at most 2 points below dense: 91.2%" in wording.headlines(report)[0]
+
+
+def test_differences_are_signed_and_never_minus_nothing():
+    assert numbers.differences([0.21, 0.19, 0.23]) == ["+0.21", "+0.19", "+0.23"]
+    assert numbers.differences([-0.0001, -0.013, 0.017]) == ["0.000", "-0.013", "+0.017"]
 
 
 def test_axes_say_what_follows():

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tolerance.analysis import Question, analyse, read_report
     from tolerance.errors import DesignError, RunnerError, SchemaError, StoreError, ToleranceError
+    from tolerance.families import compare_families
     from tolerance.findings import Report
     from tolerance.importers import import_table
     from tolerance.inference import Fit, Settings, fit
+    from tolerance.instant import instant_answer
     from tolerance.outcomes import validate
     from tolerance.store import read_run
 
@@ -22,8 +24,10 @@ __version__ = "0.1.0"
 _HOMES = {
     "analysis": ("Question", "analyse", "read_report"),
     "errors": ("DesignError", "RunnerError", "SchemaError", "StoreError", "ToleranceError"),
+    "families": ("compare_families",),
     "findings": ("Report",),
     "inference": ("Fit", "Settings", "fit"),
+    "instant": ("instant_answer",),
     "importers": ("import_table",),
     "outcomes": ("validate",),
     "store": ("read_run",),
@@ -40,8 +44,10 @@ __all__ = [
     "StoreError",
     "ToleranceError",
     "analyse",
+    "compare_families",
     "fit",
     "import_table",
+    "instant_answer",
     "read_report",
     "read_run",
     "validate",

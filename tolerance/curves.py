@@ -11,6 +11,8 @@ from scipy.special import xlogy
 
 ANCHOR = 0.6
 STEEPEST = 3.0
+# Below this much dense accuracy above the floor there is nothing whose retention could be measured.
+LEAST_ABOVE_FLOOR = 0.05
 Floats = NDArray[np.float64]
 
 

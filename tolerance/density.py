@@ -2,9 +2,13 @@
 
 The same model as `tolerance.model` states in PyMC, written out by hand: PyTensor compiles each design anew (40-60 s of
 CPU when cold), this compiles once a machine and is read from disk afterwards. Tests hold both to the same values.
+
+Everything but the position is packed into two arrays (`Design`): what a call costs beside arithmetic is unpacking its
+arguments. Loops over cells hold nothing but arithmetic, so that the compiler vectorises them.
 """
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from itertools import accumulate
 
 import numba
 import numpy as np
@@ -13,6 +17,7 @@ from scipy.special import xlogy
 
 from tolerance.blocks import Blocks
 from tolerance.curves import ANCHOR, STEEPEST
+from tolerance.elementary import exp, log
 from tolerance.parameters import DEPARTURE, SCALED, Parameters
 from tolerance.priors import Priors
 
@@ -21,673 +26,660 @@ Ints = NDArray[np.int64]
 LOG_ANCHOR = -float(np.log(ANCHOR))
 LEAST = 1e-12
 LEAST_ABOVE = 1e-6
+LEAST_LEFT = -575.0  # log of what is taken to be left of a curve that has lost everything
 TAIL_ENDS = (-4.0, 2.0)
-# Sums may be reordered, which vectorises them; not-a-number keeps its meaning.
-_jit = numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "arcp", "nsz"}, error_model="numpy")
+NEAR = 1e-3
+# No reassociation: it would undo the rounding tricks of `elementary`.
+_jit = numba.njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+_inline = numba.njit(nogil=True, fastmath={"contract"}, error_model="numpy")
+# Places of the effects in `SCALED`.
+DENSE_TASK, DENSE_CONFIG, LOC_METHOD, LOC_TASK, LOC_CROSSED, LOC_CONFIG, LOC_CURVE = range(7)
+SHAPE_METHOD, SHAPE_TASK, SHAPE_CURVE, INCREMENT = range(7, 11)
 
 
-class Design(NamedTuple):
-    """Everything but the position, as arrays. Places are starts in the vector; -1 where a variable is absent."""
+@dataclass(frozen=True)
+class Design:
+    """Everything but the position, packed. Places are starts in the vector; -1 where a variable is absent."""
 
-    means: Ints  # dense_mean, loc_mean, shape_mean, log_tail
-    mean_priors: Floats  # (4, 2)
-    fixed: Ints  # dense_type_z, loc_type_z, shape_type_z, floor_z, dense_slope_z, loc_slope_z
-    fixed_scales: Floats
-    effects: Ints  # in the order of SCALED
-    scales: Ints  # of sd_<effect>_z, then of the departure's
-    scale_priors: Floats  # (effect + 1, 2): log median, log-sd
-    lambdas: Floats  # (size,)
-    contrasts_type: Floats
-    contrasts_sparsifier: Floats
-    contrasts_task: Floats
-    contrasts_config: Floats
-    covariates: Floats  # (config, covariate)
-    of_type: Ints
-    guessable: Ints
-    rule: Floats  # logit of chance of guessable tasks
-    chance: Floats  # of every task
-    task: Ints
-    config: Ints
-    sparsifier: Ints  # -1 for dense cells
-    knot_first: Any  # whether an increment is the first of its sparsifier and type
-    knot_step: Floats
-    knot: Ints  # increment in which each cell lies
-    knot_part: Floats
-    log_halvings: Floats
-    share: Floats
-    entropy: Floats  # share log(share) + (1 - share) log(1 - share)
-    n: Floats
-    starts: Ints  # of blocks among the cells in block order
-    order: Ints  # cell of each place in block order
-    whitening: Floats  # flat, block after block
-    spread: Floats  # eigenvalues of departures, in block order
+    floats: Floats
+    float_starts: Ints
+    ints: Ints
+    int_starts: Ints
+    lambdas: Floats  # shares of centring (size,)
 
 
 def design(parameters: Parameters, blocks: Blocks, shares: dict[str, Floats] | None = None) -> Design:
     """The arrays of one design; ``shares`` are shares of centring by effect."""
-    cells, priors = parameters.cells, parameters.priors
+    cells = parameters.cells
+    lambdas = parameters.lambdas(shares)
+    floats, float_starts = _packed(_floats(parameters, blocks, lambdas))
+    ints, int_starts = _packed(_ints(parameters, blocks))
+    sizes = (len(cells.sparsifiers), len(cells.tasks), len(cells.configs), len(cells.task_types))
+    return Design(
+        floats.astype(np.float64),
+        float_starts,
+        np.concatenate([ints, [*sizes, cells.covariates.shape[1], cells.n_dense]]).astype(np.int64),
+        np.append(int_starts, int_starts[-1] + 6),
+        lambdas,
+    )
+
+
+def _packed(arrays: list[NDArray[np.generic]]) -> tuple[NDArray[np.generic], Ints]:
+    starts = np.array([0, *accumulate(a.size for a in arrays)], dtype=np.int64)
+    return np.concatenate([a.ravel() for a in arrays]), starts
+
+
+def _floats(parameters: Parameters, blocks: Blocks, lambdas: Floats) -> list[NDArray[np.generic]]:
+    """In the order in which `log_density` takes them."""
+    cells, priors, knots = parameters.cells, parameters.priors, parameters.knots
+    scale_priors = np.array([(np.log(m), s) for m, s in (parameters.scale(name) for name in _scale_names())])
+    chance = np.asarray(cells.chance, dtype=np.float64)
+    guessed = chance[parameters.guessable]
+    share = np.clip(cells.right / cells.n, 0.0, 1.0)
+    with np.errstate(divide="ignore"):
+        log_halvings = np.log(cells.halvings)
+    return [
+        np.array([priors.dense, priors.loc, priors.shape, priors.log_tail]),
+        _fixed_scales(priors),
+        scale_priors,
+        lambdas,
+        *(parameters.contrasts[factor] for factor in ("type", "sparsifier", "task", "config")),
+        cells.covariates.to_numpy(dtype=np.float64),
+        np.log(guessed / (1 - guessed)),
+        chance,
+        knots.step,
+        knots.part,
+        log_halvings,
+        share,
+        xlogy(share, share) + xlogy(1 - share, 1 - share),
+        cells.weight,
+        blocks.whitening,
+        np.concatenate([matrix.T.ravel() for _, matrix, _ in blocks.matrices]),
+        blocks.spread,
+    ]
+
+
+def _ints(parameters: Parameters, blocks: Blocks) -> list[NDArray[np.generic]]:
+    """In the order in which `log_density` takes them."""
+    cells, knots = parameters.cells, parameters.knots
+    sparse = slice(cells.n_dense, None)
+    curve = np.zeros(len(cells.frame), dtype=np.int64)
+    curve[sparse] = cells.sparsifier * len(cells.tasks) + cells.task[sparse]
 
     def places(names: tuple[str, ...]) -> Ints:
         return np.array([parameters.where[n].start if n in parameters.where else -1 for n in names], dtype=np.int64)
 
-    scale_names = (*(f"sd_{name}" for name in SCALED), DEPARTURE)
-    chance = np.asarray(cells.chance)[parameters.guessable]
-    with np.errstate(divide="ignore"):
-        log_halvings = np.log(cells.halvings)
-    share = np.clip(cells.right / cells.n, 0.0, 1.0)
-    sparsifier = np.full(len(cells.frame), -1, dtype=np.int64)
-    sparsifier[cells.n_dense :] = cells.sparsifier
-    return Design(
-        means=places(("dense_mean", "loc_mean", "shape_mean", "log_tail")),
-        mean_priors=np.array([priors.dense, priors.loc, priors.shape, priors.log_tail]),
-        fixed=places(("dense_type_z", "loc_type_z", "shape_type_z", "floor_z", "dense_slope_z", "loc_slope_z")),
-        fixed_scales=_fixed_scales(priors),
-        effects=places(tuple(f"{name}_z" for name in SCALED)),
-        scales=places(tuple(f"{name}_z" for name in scale_names)),
-        scale_priors=np.array([(np.log(m), s) for m, s in (parameters.scale(name) for name in scale_names)]),
-        lambdas=parameters.lambdas(shares),
-        contrasts_type=np.ascontiguousarray(parameters.contrasts["type"]),
-        contrasts_sparsifier=np.ascontiguousarray(parameters.contrasts["sparsifier"]),
-        contrasts_task=np.ascontiguousarray(parameters.contrasts["task"]),
-        contrasts_config=np.ascontiguousarray(parameters.contrasts["config"]),
-        covariates=np.ascontiguousarray(cells.covariates.to_numpy(dtype=np.float64).reshape(len(cells.configs), -1)),
-        of_type=cells.types(),
-        guessable=parameters.guessable.astype(np.int64),
-        rule=np.log(chance / (1 - chance)),
-        chance=np.asarray(cells.chance, dtype=np.float64),
-        task=cells.task,
-        config=cells.config,
-        sparsifier=sparsifier,
-        knot_first=np.isin(np.arange(len(parameters.knots.step)), parameters.knots.start),
-        knot_step=parameters.knots.step,
-        knot=parameters.knots.cell,
-        knot_part=parameters.knots.part,
-        log_halvings=log_halvings,
-        share=share,
-        entropy=xlogy(share, share) + xlogy(1 - share, 1 - share),
-        n=cells.weight,
-        starts=blocks.starts,
-        order=blocks.order,
-        whitening=blocks.whitening,
-        spread=blocks.spread,
-    )
+    return [
+        places(("dense_mean", "loc_mean", "shape_mean", "log_tail")),
+        places(("dense_type_z", "loc_type_z", "shape_type_z", "floor_z", "dense_slope_z", "loc_slope_z")),
+        places(tuple(f"{name}_z" for name in SCALED)),
+        places(tuple(f"{name}_z" for name in _scale_names())),
+        _groups(parameters),
+        cells.types(),
+        parameters.guessable.astype(np.int64),
+        cells.task,
+        cells.config,
+        curve,
+        cells.task * len(cells.configs) + cells.config,
+        np.isin(np.arange(len(knots.step)), knots.start).astype(np.int64),
+        knots.cell,
+        blocks.starts,
+        blocks.order,
+    ]
+
+
+def _scale_names() -> tuple[str, ...]:
+    return (*(f"sd_{name}" for name in SCALED), DEPARTURE)
+
+
+def _groups(parameters: Parameters) -> Ints:
+    """Which scale each element of the vector has; -1 for none ``(size,)``."""
+    out = np.full(parameters.size, -1, dtype=np.int64)
+    for g, name in enumerate(SCALED):
+        if f"{name}_z" in parameters.where:
+            out[parameters.where[f"{name}_z"]] = g
+    return out
 
 
 def _fixed_scales(priors: Priors) -> Floats:
-    return np.array(
-        [
-            priors.sd_dense_type,
-            priors.sd_loc_type,
-            priors.sd_shape_type,
-            priors.sd_floor,
-            priors.slope_dense,
-            priors.slope_loc,
-        ]
-    )
+    types = (priors.sd_dense_type, priors.sd_loc_type, priors.sd_shape_type)
+    return np.array([*types, priors.sd_floor, priors.slope_dense, priors.slope_loc])
 
 
-class Values(NamedTuple):
-    """What a position means. Arrays by sparsifier and task, or task and configuration, are flat."""
-
-    dense: Any  # logit of dense accuracy above the rule's floor, (task x config,)
-    loc: Any  # log halvings, (sparsifier x task,)
-    loc_config: Any  # (config,), added to loc
-    shape: Any  # log, (sparsifier x task,)
-    tail: Any
-    floor: Any  # (task,)
-    log_scales: Any  # in the order of SCALED, the departure's last
-    increments: Any  # of the logit departures that the tasks of a type share, knot by knot
-    by_task: Any  # logit of dense accuracy before configurations, (task,)
-    means: Any  # of by_task, dense, loc, shape and the contrasts of loc_config in the hierarchy
+def log_density(position: Floats, design: Design) -> tuple[float, Floats]:
+    """Log posterior density up to a constant, and its gradient ``(size,)``."""
+    d = design
+    value, gradient = _log_density(position, d.floats, d.float_starts, d.ints, d.int_starts)
+    return float(value), gradient
 
 
-@_jit
-def _log_scales(x, d):  # type: ignore[no-untyped-def]
-    out = np.zeros(len(d.scales))
+@_inline
+def _part(values, starts, i):  # type: ignore[no-untyped-def]
+    return values[starts[i] : starts[i + 1]]
+
+
+@_inline
+def _scales(x, places, priors):  # type: ignore[no-untyped-def]
+    """Log scales of effects, the departure's last."""
+    out = np.empty(len(places))
     for g in range(len(out)):
-        out[g] = d.scale_priors[g, 0]
-        if d.scales[g] >= 0:
-            out[g] += d.scale_priors[g, 1] * x[d.scales[g]]
+        out[g] = priors[2 * g]
+        if places[g] >= 0:
+            out[g] += priors[2 * g + 1] * x[places[g]]
     return out
 
 
-@_jit
-def _around(x, start, mean, log_scale, lambdas):  # type: ignore[no-untyped-def]
-    """Effects around their mean, from coordinates between centred and non-centred."""
-    out = np.empty(len(mean))
-    for i in range(len(mean)):
-        weight = lambdas[start + i]
-        out[i] = mean[i] + np.exp((1 - weight) * log_scale) * (x[start + i] - weight * mean[i])
+@_inline
+def _gains(log_scales, group, lambdas):  # type: ignore[no-untyped-def]
+    """For each element: what a coordinate counts in its effect, and the precision of its prior."""
+    n = len(group)
+    own, gain, precision = np.zeros(n), np.empty(n), np.empty(n)
+    for i in range(n):
+        if group[i] >= 0:
+            own[i] = log_scales[group[i]]
+    for i in range(n):
+        gain[i] = exp((1 - lambdas[i]) * own[i])
+    for i in range(n):
+        precision[i] = exp(-2 * lambdas[i] * own[i])
+    return gain, precision
+
+
+@_inline
+def _around(x, start, mean, gain, lambdas):  # type: ignore[no-untyped-def]
+    """Effects around their mean, from coordinates between centred and non-centred; the mean where there are none."""
+    out = mean.copy()
+    if start >= 0:
+        for i in range(len(mean)):
+            j = start + i
+            out[i] += gain[j] * (x[j] - lambdas[j] * mean[i])
     return out
 
 
-@_jit
-def _around_back(x, start, mean, log_scale, lambdas, up, grad, up_mean):  # type: ignore[no-untyped-def]
-    """Prior of `_around` and the gradient through it; returns (log prior, d/d log scale), adds to grad and up_mean."""
-    prior, to_scale = 0.0, 0.0
+@_inline
+def _around_back(x, start, mean, gain, precision, lambdas, log_scale, up, grad):  # type: ignore[no-untyped-def]
+    """Prior of `_around` and the gradient through it: log prior, d/d log scale, d/d mean; adds to ``grad``."""
+    if start < 0:
+        return 0.0, 0.0, up
+    prior, to_scale, up_mean = 0.0, 0.0, np.empty(len(mean))
     for i in range(len(mean)):
-        weight = lambdas[start + i]
-        out = np.exp((1 - weight) * log_scale)
-        precision = np.exp(-2 * weight * log_scale)
-        away = x[start + i] - weight * mean[i]
-        prior -= 0.5 * away * away * precision + weight * log_scale
-        grad[start + i] += up[i] * out - away * precision
-        up_mean[i] += up[i] * (1 - out * weight) + weight * away * precision
-        to_scale += up[i] * out * away * (1 - weight) + weight * away * away * precision - weight
+        j = start + i
+        weight = lambdas[j]
+        away = x[j] - weight * mean[i]
+        pull = away * precision[j]
+        through = up[i] * gain[j]
+        prior -= 0.5 * away * pull + weight * log_scale
+        grad[j] += through - pull
+        up_mean[i] = up[i] + weight * (pull - through)
+        to_scale += through * away * (1 - weight) + weight * (away * pull - 1)
+    return prior, to_scale, up_mean
+
+
+@_inline
+def _product(matrix, vector):  # type: ignore[no-untyped-def]
+    """Matrix, flat by row, times vector."""
+    columns = len(vector)
+    out = np.zeros(0 if columns == 0 else len(matrix) // columns)
+    for i in range(len(out)):
+        for j in range(columns):
+            out[i] += matrix[i * columns + j] * vector[j]
+    return out
+
+
+@_inline
+def _product_back(matrix, up, columns):  # type: ignore[no-untyped-def]
+    """Transposed matrix, flat by row, times vector."""
+    out = np.zeros(columns)
+    for i in range(len(up)):
+        for j in range(columns):
+            out[j] += matrix[i * columns + j] * up[i]
+    return out
+
+
+@_inline
+def _fixed(x, start, scale, matrix, n):  # type: ignore[no-untyped-def]
+    """Effects of known scale on the columns of a matrix with n rows; zeros where the variable is absent."""
+    if start < 0:
+        return np.zeros(n)
+    return _product(matrix, scale * x[start : start + len(matrix) // n])
+
+
+@_inline
+def _fixed_back(start, scale, matrix, up, grad):  # type: ignore[no-untyped-def]
+    if start >= 0:
+        columns = len(matrix) // len(up)
+        grad[start : start + columns] += scale * _product_back(matrix, up, columns)
+
+
+@_inline
+def _zero_sum(x, start, matrix, n, gain):  # type: ignore[no-untyped-def]
+    """Effects of estimated scale on zero-sum contrasts; zeros where the variable is absent."""
+    if start < 0:
+        return np.zeros(n)
+    columns = len(matrix) // n
+    return _product(matrix, gain[start : start + columns] * x[start : start + columns])
+
+
+@_inline
+def _zero_sum_back(x, start, matrix, gain, precision, lambdas, log_scale, up, grad):  # type: ignore[no-untyped-def]
+    if start < 0:
+        return 0.0, 0.0
+    columns = len(matrix) // len(up)
+    inner = _product_back(matrix, up, columns)
+    prior, to_scale, _ = _around_back(x, start, np.zeros(columns), gain, precision, lambdas, log_scale, inner, grad)
     return prior, to_scale
 
 
-@_jit
-def _product(matrix, vector):  # type: ignore[no-untyped-def]
-    out = np.zeros(matrix.shape[0])
-    for i in range(matrix.shape[0]):
-        total = 0.0
-        for j in range(matrix.shape[1]):
-            total += matrix[i, j] * vector[j]
-        out[i] = total
-    return out
-
-
-@_jit
-def _product_back(matrix, up):  # type: ignore[no-untyped-def]
-    out = np.zeros(matrix.shape[1])
-    for i in range(matrix.shape[0]):
-        for j in range(matrix.shape[1]):
-            out[j] += matrix[i, j] * up[i]
-    return out
-
-
-@_jit
-def _fixed(x, d, which, matrix):  # type: ignore[no-untyped-def]
-    """Effects of known scale on the columns of a matrix; zeros where the variable is absent."""
-    if d.fixed[which] < 0:
-        return np.zeros(matrix.shape[0])
-    start = d.fixed[which]
-    return _product(matrix, d.fixed_scales[which] * x[start : start + matrix.shape[1]])
-
-
-@_jit
-def _fixed_back(d, which, matrix, up, grad):  # type: ignore[no-untyped-def]
-    if d.fixed[which] >= 0:
-        start = d.fixed[which]
-        grad[start : start + matrix.shape[1]] += d.fixed_scales[which] * _product_back(matrix, up)
-
-
-@_jit
-def _zero_sum(x, d, which, matrix, log_scales):  # type: ignore[no-untyped-def]
-    """Effects of estimated scale on zero-sum contrasts; zeros where the variable is absent."""
-    if d.effects[which] < 0:
-        return np.zeros(matrix.shape[0])
-    none = np.zeros(matrix.shape[1])
-    return _product(matrix, _around(x, d.effects[which], none, log_scales[which], d.lambdas))
-
-
-@_jit
-def _zero_sum_back(x, d, which, matrix, log_scales, up, grad, to_scales):  # type: ignore[no-untyped-def]
-    if d.effects[which] < 0:
-        return 0.0
-    none = np.zeros(matrix.shape[1])
-    prior, to_scale = _around_back(
-        x, d.effects[which], none, log_scales[which], d.lambdas, _product_back(matrix, up), grad, np.zeros(len(none))
-    )
-    to_scales[which] += to_scale
-    return prior
-
-
-@_jit
-def _crossed(x, d, log_scales):  # type: ignore[no-untyped-def]
-    """Sparsifier x type effects of the location ``(sparsifier, type)``."""
-    methods, types = d.contrasts_sparsifier, d.contrasts_type
-    if d.effects[4] < 0:
-        return np.zeros((methods.shape[0], types.shape[0]))
-    rows, columns = methods.shape[1], types.shape[1]
-    inner = _around(x, d.effects[4], np.zeros(rows * columns), log_scales[4], d.lambdas).reshape((rows, columns))
-    out = np.zeros((methods.shape[0], types.shape[0]))
-    half = np.zeros((methods.shape[0], columns))
-    for i in range(methods.shape[0]):
+@_inline
+def _crossed(x, start, methods, n_methods, types, n_types, gain):  # type: ignore[no-untyped-def]
+    """Sparsifier x type effects of the location ``(sparsifier x type,)``."""
+    out = np.zeros(n_methods * n_types)
+    if start < 0:
+        return out
+    rows, columns = len(methods) // n_methods, len(types) // n_types
+    half = np.zeros(n_methods * columns)
+    for i in range(n_methods):
         for a in range(rows):
             for b in range(columns):
-                half[i, b] += methods[i, a] * inner[a, b]
-        for k in range(types.shape[0]):
+                j = start + a * columns + b
+                half[i * columns + b] += methods[i * rows + a] * gain[j] * x[j]
+        for k in range(n_types):
             for b in range(columns):
-                out[i, k] += half[i, b] * types[k, b]
+                out[i * n_types + k] += half[i * columns + b] * types[k * columns + b]
     return out
 
 
-@_jit
-def _crossed_back(x, d, log_scales, up, grad, to_scales):  # type: ignore[no-untyped-def]
-    if d.effects[4] < 0:
-        return 0.0
-    methods, types = d.contrasts_sparsifier, d.contrasts_type
-    rows, columns = methods.shape[1], types.shape[1]
-    half = np.zeros((methods.shape[0], columns))
-    inner = np.zeros((rows, columns))
-    for i in range(methods.shape[0]):
-        for k in range(types.shape[0]):
+@_inline
+def _crossed_back(x, start, methods, n_methods, types, n_types, gain, precision, lambdas, log_scale, up, grad):  # type: ignore[no-untyped-def]
+    if start < 0:
+        return 0.0, 0.0
+    rows, columns = len(methods) // n_methods, len(types) // n_types
+    inner, half = np.zeros(rows * columns), np.empty(columns)
+    for i in range(n_methods):
+        half[:] = 0.0
+        for k in range(n_types):
             for b in range(columns):
-                half[i, b] += up[i, k] * types[k, b]
+                half[b] += up[i * n_types + k] * types[k * columns + b]
         for a in range(rows):
             for b in range(columns):
-                inner[a, b] += methods[i, a] * half[i, b]
-    none = np.zeros(rows * columns)
-    prior, to_scale = _around_back(
-        x, d.effects[4], none, log_scales[4], d.lambdas, inner.ravel(), grad, np.zeros(len(none))
+                inner[a * columns + b] += methods[i * rows + a] * half[b]
+    prior, to_scale, _ = _around_back(
+        x, start, np.zeros(rows * columns), gain, precision, lambdas, log_scale, inner, grad
     )
-    to_scales[4] += to_scale
-    return prior
+    return prior, to_scale
 
 
-@_jit
-def _dense_means(x, d):  # type: ignore[no-untyped-def]
-    types = _fixed(x, d, 0, d.contrasts_type)
-    out = np.empty(len(d.of_type))
-    for t in range(len(out)):
-        out[t] = x[d.means[0]] + types[d.of_type[t]]
-    return out
-
-
-@_jit
-def _config_means(by_task, slopes):  # type: ignore[no-untyped-def]
-    out = np.empty(len(by_task) * len(slopes))
-    for t in range(len(by_task)):
-        for c in range(len(slopes)):
-            out[t * len(slopes) + c] = by_task[t] + slopes[c]
-    return out
-
-
-@_jit
-def _curve_means(x, d, log_scales, which_mean, which_type, which_method, which_task, crossed):  # type: ignore[no-untyped-def]
-    """Means of locations or shapes by sparsifier and task, flat."""
-    types = _fixed(x, d, which_type, d.contrasts_type)
-    methods = _zero_sum(x, d, which_method, d.contrasts_sparsifier, log_scales)
-    tasks = _zero_sum(x, d, which_task, d.contrasts_task, log_scales)
-    n_tasks = len(d.of_type)
+@_inline
+def _curve_means(mean, types, methods, tasks, crossed, of_type):  # type: ignore[no-untyped-def]
+    """Means of locations or shapes ``(sparsifier x task,)``."""
+    n_tasks, n_types = len(of_type), len(types)
     out = np.empty(len(methods) * n_tasks)
     for m in range(len(methods)):
         for t in range(n_tasks):
-            k = d.of_type[t]
-            out[m * n_tasks + t] = x[d.means[which_mean]] + types[k] + methods[m] + tasks[t] + crossed[m, k]
+            k = of_type[t]
+            out[m * n_tasks + t] = mean + types[k] + methods[m] + tasks[t] + crossed[m * n_types + k]
     return out
 
 
-@_jit
-def _curve_means_back(x, d, log_scales, which_mean, which_type, which_method, which_task, up, grad, to_scales):  # type: ignore[no-untyped-def]
-    n_tasks, n_methods = len(d.of_type), d.contrasts_sparsifier.shape[0]
-    n_types = d.contrasts_type.shape[0]
+@_inline
+def _curve_means_back(up, of_type, n_methods, n_types):  # type: ignore[no-untyped-def]
+    n_tasks = len(of_type)
     types, methods, tasks = np.zeros(n_types), np.zeros(n_methods), np.zeros(n_tasks)
-    crossed = np.zeros((n_methods, n_types))
+    crossed, total = np.zeros(n_methods * n_types), 0.0
     for m in range(n_methods):
         for t in range(n_tasks):
-            u, k = up[m * n_tasks + t], d.of_type[t]
-            grad[d.means[which_mean]] += u
+            u, k = up[m * n_tasks + t], of_type[t]
+            total += u
             types[k] += u
             methods[m] += u
             tasks[t] += u
-            crossed[m, k] += u
-    _fixed_back(d, which_type, d.contrasts_type, types, grad)
-    prior = _zero_sum_back(x, d, which_method, d.contrasts_sparsifier, log_scales, methods, grad, to_scales)
-    prior += _zero_sum_back(x, d, which_task, d.contrasts_task, log_scales, tasks, grad, to_scales)
-    return prior, crossed
+            crossed[m * n_types + k] += u
+    return total, types, methods, tasks, crossed
 
 
-@_jit
-def _clipped(value, low, high):  # type: ignore[no-untyped-def]
-    return min(max(value, low), high)
-
-
-@_jit
-def _steepness(shape):  # type: ignore[no-untyped-def]
-    return np.exp(shape) / np.sqrt(1 + np.exp(2 * (shape - STEEPEST)))
-
-
-@_jit
-def _tail(x, d):  # type: ignore[no-untyped-def]
-    return np.exp(_clipped(x[d.means[3]], TAIL_ENDS[0], TAIL_ENDS[1]))
-
-
-@_jit
-def _floors(x, d):  # type: ignore[no-untyped-def]
-    out = np.zeros(len(d.of_type))
-    for i in range(len(d.guessable)):
-        out[d.guessable[i]] = 1 / (1 + np.exp(-(d.rule[i] + d.fixed_scales[3] * x[d.fixed[3] + i])))
+@_inline
+def _odds(increments, knot_first, knot, part, n_dense):  # type: ignore[no-untyped-def]
+    """Factor by which departures that the tasks of a type share divide the odds of each sparse cell."""
+    before = np.zeros(len(increments))
+    for j in range(1, len(increments)):
+        before[j] = 0.0 if knot_first[j] else before[j - 1] + increments[j - 1]
+    n = len(knot) - n_dense
+    out = np.empty(n)
+    for i in range(n):
+        j = knot[n_dense + i]
+        out[i] = before[j] + part[n_dense + i] * increments[j]
+    for i in range(n):
+        out[i] = exp(-min(max(out[i], -50.0), 50.0))
     return out
 
 
-@_jit
-def values(x, d):  # type: ignore[no-untyped-def]
-    """The meaning of one position: `Values` of one draw."""
-    scales = _log_scales(x, d)
-    task_means = _dense_means(x, d)
-    by_task = _around(x, d.effects[0], task_means, scales[0], d.lambdas)
-    config_means = _config_means(by_task, _fixed(x, d, 4, d.covariates))
-    dense = config_means
-    if d.effects[1] >= 0:
-        dense = _around(x, d.effects[1], config_means, scales[1], d.lambdas)
-    loc_means = _curve_means(x, d, scales, 1, 1, 2, 3, _crossed(x, d, scales))
-    loc = _around(x, d.effects[6], loc_means, scales[6], d.lambdas)
-    slope_means = _product_back(d.contrasts_config, _fixed(x, d, 5, d.covariates))
-    loc_config = np.zeros(d.covariates.shape[0])
-    if d.effects[5] >= 0:
-        loc_config = _product(d.contrasts_config, _around(x, d.effects[5], slope_means, scales[5], d.lambdas))
-    no_cross = np.zeros((d.contrasts_sparsifier.shape[0], d.contrasts_type.shape[0]))
-    shape_means = _curve_means(x, d, scales, 2, 2, 7, 8, no_cross)
-    shape = _around(x, d.effects[9], shape_means, scales[9], d.lambdas)
-    increments = _around(x, d.effects[10], np.zeros(len(d.knot_step)), scales[10], d.lambdas) * d.knot_step
-    means = (task_means, config_means, loc_means, shape_means, slope_means)
-    return Values(dense, loc, loc_config, shape, _tail(x, d), _floors(x, d), scales, increments, by_task, means)
+@_inline
+def _left(log_hazard, log_above, odds, tail):  # type: ignore[no-untyped-def]
+    """Above-floor accuracy of sparse cells, and what its gradient needs: log(1 + hazard), its slope, that of odds.
+
+    A loop writes one array: with more, the compiler can't tell that they don't overlap, and vectorises nothing.
+    """
+    n = len(log_hazard)
+    small, gone, broken = np.empty(n), np.empty(n), np.empty(n)
+    family, kept, moved = np.empty(n), np.empty(n), np.empty(n)
+    for i in range(n):
+        small[i] = exp(-abs(log_hazard[i]))
+    for i in range(n):
+        gone[i] = max(log_hazard[i], 0.0) + log(1 + small[i])
+    for i in range(n):
+        broken[i] = (1.0 if log_hazard[i] > 0 else small[i]) / (1 + small[i])
+    for i in range(n):
+        family[i] = exp(max(log_above[i] - gone[i] / tail, LEAST_LEFT))
+    for i in range(n):
+        kept[i] = family[i] / (family[i] + (1 - family[i]) * odds[i])
+    for i in range(n):
+        moved[i] = odds[i] / (family[i] + (1 - family[i]) * odds[i])
+    return kept, gone, broken, moved
 
 
-@_jit
-def _shared_odds(increments, d):  # type: ignore[no-untyped-def]
-    """Factor by which departures that the tasks of a type share divide the odds of each cell ``(cell,)``."""
-    at_knot = np.empty(len(increments))
-    before_knot = np.empty(len(increments))
-    for j in range(len(increments)):
-        before_knot[j] = 0.0 if d.knot_first[j] else before_knot[j - 1] + increments[j - 1]
-        at_knot[j] = np.exp(-_clipped(before_knot[j] + increments[j], -50.0, 50.0))
-    out = np.ones(len(d.task))
-    for i in range(len(out)):
-        if d.sparsifier[i] >= 0:
-            j = d.knot[i]
-            if d.knot_part[i] == 1.0:
-                out[i] = at_knot[j]
-            else:
-                out[i] = np.exp(-_clipped(before_knot[j] + d.knot_part[i] * increments[j], -50.0, 50.0))
-    return out
-
-
-@_jit
-def accuracies(v, d):  # type: ignore[no-untyped-def]
-    """Accuracy that the curves give each cell ``(cell,)``."""
-    n_tasks, n_configs = len(d.of_type), d.covariates.shape[0]
-    out = np.empty(len(d.task))
-    hazard, bend = np.log(np.expm1(v.tail * LOG_ANCHOR)), -LOG_ANCHOR * v.tail / np.expm1(-v.tail * LOG_ANCHOR)
-    odds = _shared_odds(v.increments, d)
-    for i in range(len(out)):
-        t, c, m = d.task[i], d.config[i], d.sparsifier[i]
-        wrong = (1 - d.chance[t]) / (1 + np.exp(v.dense[t * n_configs + c]))
-        above = max((1 - wrong - v.floor[t]) / (1 - v.floor[t]), LEAST_ABOVE)
-        if m >= 0:
-            steep = bend * _steepness(v.shape[m * n_tasks + t])
-            log_hazard = steep * (d.log_halvings[i] - v.loc[m * n_tasks + t] - v.loc_config[c]) + hazard
-            above *= np.exp(-np.logaddexp(0.0, log_hazard) / v.tail)
-            above = max(above, 1e-250)
-            above = above / (above + (1 - above) * odds[i])
-        out[i] = v.floor[t] + (1 - v.floor[t]) * above
-    return out
-
-
-@_jit
-def _residual(share, n, entropy, p):  # type: ignore[no-untyped-def]
-    """Signed root of the binomial deviance and its slope in p; ``entropy`` is that part of it which p is not in."""
-    deviance = entropy
-    if share > 0:
-        deviance -= share * np.log(p)
-    if share < 1:
-        deviance -= (1 - share) * np.log(1 - p)
-    size = np.sqrt(2 * n * max(deviance, 0.0))
+@_inline
+def _residuals(p, share, n, entropy):  # type: ignore[no-untyped-def]
+    """Signed roots of binomial deviances and their slopes in p; ``entropy`` is the part of it which p is not in."""
+    size, residual, slope = np.empty(len(p)), np.empty(len(p)), np.empty(len(p))
+    for i in range(len(p)):
+        size[i] = entropy[i] - share[i] * log(min(max(p[i], LEAST), 1 - LEAST))
+    for i in range(len(p)):
+        size[i] -= (1 - share[i]) * log(1 - min(max(p[i], LEAST), 1 - LEAST))
+    for i in range(len(p)):
+        size[i] = np.sqrt(2 * n[i] * max(size[i], 0.0))
     # near its root the deviance is lost in rounding: there the residual is linear
-    if size < 1e-3:
-        curvature = np.sqrt(n / (p * (1 - p)))
-        return (share - p) * curvature, -curvature
-    root = size if share > p else -size
-    return root, n * (p - share) / (p * (1 - p) * root)
+    for i in range(len(p)):
+        inside = min(max(p[i], LEAST), 1 - LEAST)
+        linear = (share[i] - inside) * np.sqrt(n[i] / (inside * (1 - inside)))
+        residual[i] = linear if size[i] < NEAR else (size[i] if share[i] > inside else -size[i])
+    for i in range(len(p)):
+        inside = min(max(p[i], LEAST), 1 - LEAST)
+        variance = inside * (1 - inside)
+        linear = -np.sqrt(n[i] / variance)
+        steep = n[i] * (inside - share[i]) / (variance * (residual[i] + (1.0 if size[i] < NEAR else 0.0)))
+        slope[i] = (linear if size[i] < NEAR else steep) if inside == p[i] else 0.0
+    return residual, slope
 
 
-@_jit
-def whitened(residual, d):  # type: ignore[no-untyped-def]
+@_inline
+def _whitened(residual, starts, order, transposed):  # type: ignore[no-untyped-def]
     """Residuals in coordinates in which noise and departures are both independent ``(place in block order,)``."""
     out = np.zeros(len(residual))
     at = 0
-    for b in range(len(d.starts) - 1):
-        first, size = d.starts[b], d.starts[b + 1] - d.starts[b]
-        for i in range(size):
-            total = 0.0
-            for j in range(size):
-                total += d.whitening[at + i * size + j] * residual[d.order[first + j]]
-            out[first + i] = total
-        at += size * size
-    return out
-
-
-@_jit
-def _whitened_back(up, d):  # type: ignore[no-untyped-def]
-    out = np.zeros(len(up))
-    at = 0
-    for b in range(len(d.starts) - 1):
-        first, size = d.starts[b], d.starts[b + 1] - d.starts[b]
-        inner = np.zeros(size)
-        for i in range(size):
-            u = up[first + i]
-            for j in range(size):
-                inner[j] += d.whitening[at + i * size + j] * u
+    for b in range(len(starts) - 1):
+        first, size = starts[b], starts[b + 1] - starts[b]
         for j in range(size):
-            out[d.order[first + j]] = inner[j]
+            cell = order[first + j]
+            value = residual[cell]
+            for i in range(size):
+                out[first + i] += transposed[at + j * size + i] * value
         at += size * size
     return out
 
 
+@_inline
+def _whitened_back(up, starts, order, whitening):  # type: ignore[no-untyped-def]
+    inner, out = np.zeros(len(up)), np.empty(len(up))
+    at = 0
+    for b in range(len(starts) - 1):
+        first, size = starts[b], starts[b + 1] - starts[b]
+        for i in range(size):
+            value = up[first + i]
+            for j in range(size):
+                inner[first + j] += whitening[at + i * size + j] * value
+        at += size * size
+    for i in range(len(up)):
+        out[order[i]] = inner[i]
+    return out
+
+
 @_jit
-def log_density(x, d):  # type: ignore[no-untyped-def]
-    """Log posterior density up to a constant, and its gradient ``(size,)``."""
-    n_tasks, n_configs = len(d.of_type), d.covariates.shape[0]
-    n_cells = len(d.task)
-    grad = np.zeros(len(x))
-    v = values(x, d)
-    dense, loc, loc_config, shape, tail, floor, scales = (
-        v.dense,
-        v.loc,
-        v.loc_config,
-        v.shape,
-        v.tail,
-        v.floor,
-        v.log_scales,
+def _log_density(x, floats, float_starts, ints, int_starts):  # type: ignore[no-untyped-def]
+    """`log_density` of a packed design."""
+    mean_priors = _part(floats, float_starts, 0)
+    fixed_scales = _part(floats, float_starts, 1)
+    scale_priors = _part(floats, float_starts, 2)
+    lambdas = _part(floats, float_starts, 3)
+    by_type, by_method = _part(floats, float_starts, 4), _part(floats, float_starts, 5)
+    by_task, by_config = _part(floats, float_starts, 6), _part(floats, float_starts, 7)
+    covariates, rule, chance = (
+        _part(floats, float_starts, 8),
+        _part(floats, float_starts, 9),
+        _part(floats, float_starts, 10),
     )
-    task_means, config_means, loc_means, shape_means, slope_means = v.means
-    to_scales = np.zeros(len(scales))
-    # the cells
-    log_above, part, floor_part = np.empty(len(dense)), np.zeros(len(dense)), np.zeros(len(dense))
+    knot_step, knot_part = _part(floats, float_starts, 11), _part(floats, float_starts, 12)
+    log_halvings, share = _part(floats, float_starts, 13), _part(floats, float_starts, 14)
+    entropy, n_answers = _part(floats, float_starts, 15), _part(floats, float_starts, 16)
+    whitening, transposed = _part(floats, float_starts, 17), _part(floats, float_starts, 18)
+    spread = _part(floats, float_starts, 19)
+    means, fixed = _part(ints, int_starts, 0), _part(ints, int_starts, 1)
+    effects, scales = _part(ints, int_starts, 2), _part(ints, int_starts, 3)
+    group, of_type, guessable = _part(ints, int_starts, 4), _part(ints, int_starts, 5), _part(ints, int_starts, 6)
+    task, config = _part(ints, int_starts, 7), _part(ints, int_starts, 8)
+    curve, answer = _part(ints, int_starts, 9), _part(ints, int_starts, 10)
+    knot_first, knot = _part(ints, int_starts, 11), _part(ints, int_starts, 12)
+    starts, order = _part(ints, int_starts, 13), _part(ints, int_starts, 14)
+    sizes = _part(ints, int_starts, 15)
+    n_methods, n_tasks, n_configs, n_types, n_dense = sizes[0], sizes[1], sizes[2], sizes[3], sizes[5]
+    n_cells = len(task)
+
+    # the hierarchy
+    log_scales = _scales(x, scales, scale_priors)
+    gain, precision = _gains(log_scales, group, lambdas)
+    types = _fixed(x, fixed[0], fixed_scales[0], by_type, n_types)
+    task_means = np.empty(n_tasks)
     for t in range(n_tasks):
+        task_means[t] = x[means[0]] + types[of_type[t]]
+    task_dense = _around(x, effects[DENSE_TASK], task_means, gain, lambdas)
+    slopes = _fixed(x, fixed[4], fixed_scales[4], covariates, n_configs)
+    config_means = np.empty(n_tasks * n_configs)
+    for t in range(n_tasks):
+        for c in range(n_configs):
+            config_means[t * n_configs + c] = task_dense[t] + slopes[c]
+    dense = _around(x, effects[DENSE_CONFIG], config_means, gain, lambdas)
+    loc_means = _curve_means(
+        x[means[1]],
+        _fixed(x, fixed[1], fixed_scales[1], by_type, n_types),
+        _zero_sum(x, effects[LOC_METHOD], by_method, n_methods, gain),
+        _zero_sum(x, effects[LOC_TASK], by_task, n_tasks, gain),
+        _crossed(x, effects[LOC_CROSSED], by_method, n_methods, by_type, n_types, gain),
+        of_type,
+    )
+    loc = _around(x, effects[LOC_CURVE], loc_means, gain, lambdas)
+    slope_means, loc_config = np.zeros(n_configs - 1), np.zeros(n_configs)
+    if effects[LOC_CONFIG] >= 0:
+        slope_means = _product_back(
+            by_config, _fixed(x, fixed[5], fixed_scales[5], covariates, n_configs), n_configs - 1
+        )
+        loc_config = _product(by_config, _around(x, effects[LOC_CONFIG], slope_means, gain, lambdas))
+    shape_means = _curve_means(
+        x[means[2]],
+        _fixed(x, fixed[2], fixed_scales[2], by_type, n_types),
+        _zero_sum(x, effects[SHAPE_METHOD], by_method, n_methods, gain),
+        _zero_sum(x, effects[SHAPE_TASK], by_task, n_tasks, gain),
+        np.zeros(n_methods * n_types),
+        of_type,
+    )
+    shape = _around(x, effects[SHAPE_CURVE], shape_means, gain, lambdas)
+    no_increments = np.zeros(len(knot_step))
+    increments = _around(x, effects[INCREMENT], no_increments, gain, lambdas) * knot_step
+    tail = np.exp(min(max(x[means[3]], TAIL_ENDS[0]), TAIL_ENDS[1]))
+    floor = np.zeros(n_tasks)
+    for i in range(len(guessable)):
+        floor[guessable[i]] = 1 / (1 + np.exp(-(rule[i] + fixed_scales[3] * x[fixed[3] + i])))
+
+    # accuracy of cells
+    log_above, above = np.empty(len(dense)), np.empty(len(dense))
+    part, floor_part = np.zeros(len(dense)), np.zeros(len(dense))
+    for t in range(n_tasks):
+        ground = 1 - floor[t]
         for i in range(t * n_configs, (t + 1) * n_configs):
-            wrong = (1 - d.chance[t]) / (1 + np.exp(dense[i]))
-            above = (1 - wrong - floor[t]) / (1 - floor[t])
-            log_above[i] = np.log(max(above, LEAST_ABOVE))
-            if above > LEAST_ABOVE:
-                part[i] = wrong / (1 + np.exp(-dense[i])) / ((1 - floor[t]) * above)
-                floor_part[i] = -wrong / ((1 - floor[t]) ** 2 * above)
+            wrong = (1 - chance[t]) / (1 + exp(dense[i]))
+            rest = (ground - wrong) / ground
+            above[i] = max(rest, LEAST_ABOVE)
+            log_above[i] = log(above[i])
+            if rest > LEAST_ABOVE:
+                part[i] = wrong / (1 + exp(-dense[i])) / (ground * rest)
+                floor_part[i] = -wrong / (ground * ground * rest)
     grown = np.expm1(tail * LOG_ANCHOR)
     bend, bend_slope = LOG_ANCHOR * tail * (1 + grown) / grown, 1 / tail - LOG_ANCHOR / grown
+    hazard, hazard_slope = np.log(grown), LOG_ANCHOR * (1 + grown) / grown
     steep, steep_slope = np.empty(len(shape)), np.empty(len(shape))
     for i in range(len(shape)):
-        beyond = np.exp(2 * (shape[i] - STEEPEST))
-        steep[i] = bend * np.exp(shape[i]) / np.sqrt(1 + beyond)
+        beyond = exp(2 * (shape[i] - STEEPEST))
+        steep[i] = bend * exp(shape[i]) / np.sqrt(1 + beyond)
         steep_slope[i] = 1 / (1 + beyond)
-    hazard, hazard_slope = np.log(grown), LOG_ANCHOR * (1 + grown) / grown
-    odds = _shared_odds(v.increments, d)
-    residual, slope = np.empty(n_cells), np.empty(n_cells)
-    kept, broken, gone, moved = np.empty(n_cells), np.zeros(n_cells), np.zeros(n_cells), np.ones(n_cells)
-    for i in range(n_cells):
-        t, c, m = d.task[i], d.config[i], d.sparsifier[i]
-        log_kept = log_above[t * n_configs + c]
-        if m >= 0:
-            j = m * n_tasks + t
-            log_hazard = steep[j] * (d.log_halvings[i] - loc[j] - loc_config[c]) + hazard
-            small = np.exp(-abs(log_hazard))
-            gone[i] = max(log_hazard, 0.0) + np.log1p(small)
-            broken[i] = 1 / (1 + small) if log_hazard > 0 else small / (1 + small)
-            log_kept -= gone[i] / tail
-        kept[i] = max(np.exp(log_kept), 1e-250)
-        if m >= 0:
-            before = kept[i]
-            total = before + (1 - before) * odds[i]
-            kept[i] = before / total
-            moved[i] = odds[i] / total
-        p = floor[t] + (1 - floor[t]) * kept[i]
-        residual[i], slope[i] = _residual(d.share[i], d.n[i], d.entropy[i], _clipped(p, LEAST, 1 - LEAST))
-        if p < LEAST or p > 1 - LEAST:
-            slope[i] = 0.0
+    n_sparse = n_cells - n_dense
+    away, start_log = np.empty(n_sparse), np.empty(n_sparse)
+    for i in range(n_sparse):
+        c = n_dense + i
+        away[i] = steep[curve[c]] * (log_halvings[c] - loc[curve[c]] - loc_config[config[c]])
+        start_log[i] = log_above[answer[c]]
+    odds = _odds(increments, knot_first, knot, knot_part, n_dense)
+    kept, gone, broken, moved = _left(away + hazard, start_log, odds, tail)
+    p = np.empty(n_cells)
+    for c in range(n_dense):
+        p[c] = floor[task[c]] + (1 - floor[task[c]]) * above[answer[c]]
+    for i in range(n_sparse):
+        ground = floor[task[n_dense + i]]
+        p[n_dense + i] = ground + (1 - ground) * kept[i]
+    residual, slope = _residuals(p, share, n_answers, entropy)
+
     # the likelihood
-    white = whitened(residual, d)
-    departure = np.exp(2 * scales[-1])
+    white = _whitened(residual, starts, order, transposed)
+    departure = np.exp(2 * log_scales[-1])
+    variance = np.empty(n_cells)
     logp, to_departure = 0.0, 0.0
     for i in range(n_cells):
-        variance = 1 + departure * d.spread[i]
-        logp -= 0.5 * (white[i] * white[i] / variance + np.log(variance))
-        to_departure += 0.5 * d.spread[i] * (white[i] * white[i] / variance - 1) / variance
-        white[i] = -white[i] / variance
-    to_scales[-1] += 2 * departure * to_departure
-    up = _whitened_back(white, d)
+        variance[i] = 1 + departure * spread[i]
+    for i in range(n_cells):
+        size = white[i] * white[i] / variance[i]
+        logp -= 0.5 * (size + log(variance[i]))
+        to_departure += 0.5 * spread[i] * (size - 1) / variance[i]
+        white[i] = -white[i] / variance[i]
+    to_scales = np.zeros(len(log_scales))
+    to_scales[-1] = 2 * departure * to_departure
+    up = _whitened_back(white, starts, order, whitening) * slope
+
     # back through the cells
     up_dense, up_loc, up_shape = np.zeros(len(dense)), np.zeros(len(loc)), np.zeros(len(shape))
     up_config, up_floor, up_tail = np.zeros(n_configs), np.zeros(n_tasks), 0.0
-    up_increments, up_before = np.zeros(len(d.knot_step)), np.zeros(len(d.knot_step))
-    for i in range(n_cells):
-        t, c, m = d.task[i], d.config[i], d.sparsifier[i]
-        to_p = up[i] * slope[i]
-        to_log = to_p * (1 - floor[t]) * kept[i] * moved[i]
-        up_floor[t] += to_p * (1 - kept[i]) + to_log * floor_part[t * n_configs + c]
-        up_dense[t * n_configs + c] += to_log * part[t * n_configs + c]
-        if m >= 0:
-            to_shared = to_p * (1 - floor[t]) * kept[i] * (1 - kept[i])
-            up_increments[d.knot[i]] += d.knot_part[i] * to_shared
-            if not d.knot_first[d.knot[i]]:
-                up_before[d.knot[i] - 1] += to_shared
-            j = m * n_tasks + t
-            to_hazard = -to_log * broken[i] / tail
-            away = steep[j] * (d.log_halvings[i] - loc[j] - loc_config[c])
-            up_tail += to_log * gone[i] / (tail * tail) + to_hazard * (hazard_slope + away * bend_slope)
-            up_loc[j] -= to_hazard * steep[j]
-            up_config[c] -= to_hazard * steep[j]
-            up_shape[j] += to_hazard * away * steep_slope[j]
+    up_increments, up_before = np.zeros(len(knot_step)), np.zeros(len(knot_step))
+    for c in range(n_dense):
+        t = task[c]
+        to_log = up[c] * (1 - floor[t]) * above[answer[c]]
+        up_floor[t] += up[c] * (1 - above[answer[c]]) + to_log * floor_part[answer[c]]
+        up_dense[answer[c]] += to_log * part[answer[c]]
+    for i in range(n_sparse):
+        c = n_dense + i
+        t, j = task[c], curve[c]
+        left = (1 - floor[t]) * kept[i]
+        to_log = up[c] * left * moved[i]
+        up_floor[t] += up[c] * (1 - kept[i]) + to_log * floor_part[answer[c]]
+        up_dense[answer[c]] += to_log * part[answer[c]]
+        to_shared = up[c] * left * (1 - kept[i])
+        up_increments[knot[c]] += knot_part[c] * to_shared
+        if not knot_first[knot[c]]:
+            up_before[knot[c] - 1] += to_shared
+        to_hazard = -to_log * broken[i] / tail
+        up_tail += to_log * gone[i] / (tail * tail) + to_hazard * (hazard_slope + away[i] * bend_slope)
+        up_loc[j] -= to_hazard * steep[j]
+        up_config[config[c]] -= to_hazard * steep[j]
+        up_shape[j] += to_hazard * away[i] * steep_slope[j]
+
     # back through the hierarchy
+    grad = np.zeros(len(x))
     running = 0.0
-    for j in range(len(d.knot_step) - 1, -1, -1):
+    for j in range(len(knot_step) - 1, -1, -1):
         # what comes after a knot moves with every increment up to it
         running += up_before[j]
-        up_increments[j] += running
-        if d.knot_first[j]:
+        up_increments[j] = (up_increments[j] + running) * knot_step[j]
+        if knot_first[j]:
             running = 0.0
-    none = np.zeros(len(d.knot_step))
-    prior, to_scale = _around_back(
-        x, d.effects[10], none, scales[10], d.lambdas, up_increments * d.knot_step, grad, np.zeros(len(none))
+    prior, to_scales[INCREMENT], _ = _around_back(
+        x, effects[INCREMENT], no_increments, gain, precision, lambdas, log_scales[INCREMENT], up_increments, grad
     )
-    to_scales[10] += to_scale
     logp += prior
-    up_means = np.zeros(len(shape))
-    prior, to_scale = _around_back(x, d.effects[9], shape_means, scales[9], d.lambdas, up_shape, grad, up_means)
-    to_scales[9] += to_scale
+    prior, to_scales[SHAPE_CURVE], up_means = _around_back(
+        x, effects[SHAPE_CURVE], shape_means, gain, precision, lambdas, log_scales[SHAPE_CURVE], up_shape, grad
+    )
     logp += prior
-    logp += _curve_means_back(x, d, scales, 2, 2, 7, 8, up_means, grad, to_scales)[0]
-    if d.effects[5] >= 0:
-        up_means = np.zeros(len(slope_means))
-        up_inner = _product_back(d.contrasts_config, up_config)
-        prior, to_scale = _around_back(x, d.effects[5], slope_means, scales[5], d.lambdas, up_inner, grad, up_means)
-        to_scales[5] += to_scale
+    total, types, methods, tasks, _ = _curve_means_back(up_means, of_type, n_methods, n_types)
+    grad[means[2]] += total
+    _fixed_back(fixed[2], fixed_scales[2], by_type, types, grad)
+    prior, to_scales[SHAPE_METHOD] = _zero_sum_back(
+        x, effects[SHAPE_METHOD], by_method, gain, precision, lambdas, log_scales[SHAPE_METHOD], methods, grad
+    )
+    logp += prior
+    prior, to_scales[SHAPE_TASK] = _zero_sum_back(
+        x, effects[SHAPE_TASK], by_task, gain, precision, lambdas, log_scales[SHAPE_TASK], tasks, grad
+    )
+    logp += prior
+    if effects[LOC_CONFIG] >= 0:
+        up_inner = _product_back(by_config, up_config, n_configs - 1)
+        prior, to_scales[LOC_CONFIG], up_means = _around_back(
+            x, effects[LOC_CONFIG], slope_means, gain, precision, lambdas, log_scales[LOC_CONFIG], up_inner, grad
+        )
         logp += prior
-        _fixed_back(d, 5, d.covariates, _product(d.contrasts_config, up_means), grad)
-    up_means = np.zeros(len(loc))
-    prior, to_scale = _around_back(x, d.effects[6], loc_means, scales[6], d.lambdas, up_loc, grad, up_means)
-    to_scales[6] += to_scale
+        _fixed_back(fixed[5], fixed_scales[5], covariates, _product(by_config, up_means), grad)
+    prior, to_scales[LOC_CURVE], up_means = _around_back(
+        x, effects[LOC_CURVE], loc_means, gain, precision, lambdas, log_scales[LOC_CURVE], up_loc, grad
+    )
     logp += prior
-    prior, up_crossed = _curve_means_back(x, d, scales, 1, 1, 2, 3, up_means, grad, to_scales)
-    logp += prior + _crossed_back(x, d, scales, up_crossed, grad, to_scales)
-    if d.effects[1] >= 0:
-        up_means = np.zeros(len(dense))
-        prior, to_scale = _around_back(x, d.effects[1], config_means, scales[1], d.lambdas, up_dense, grad, up_means)
-        to_scales[1] += to_scale
-        logp += prior
-        up_dense = up_means
+    total, types, methods, tasks, crossed = _curve_means_back(up_means, of_type, n_methods, n_types)
+    grad[means[1]] += total
+    _fixed_back(fixed[1], fixed_scales[1], by_type, types, grad)
+    prior, to_scales[LOC_METHOD] = _zero_sum_back(
+        x, effects[LOC_METHOD], by_method, gain, precision, lambdas, log_scales[LOC_METHOD], methods, grad
+    )
+    logp += prior
+    prior, to_scales[LOC_TASK] = _zero_sum_back(
+        x, effects[LOC_TASK], by_task, gain, precision, lambdas, log_scales[LOC_TASK], tasks, grad
+    )
+    logp += prior
+    prior, to_scales[LOC_CROSSED] = _crossed_back(
+        x, effects[LOC_CROSSED], by_method, n_methods, by_type, n_types, gain, precision, lambdas,
+        log_scales[LOC_CROSSED], crossed, grad,
+    )  # fmt: skip
+    logp += prior
+    prior, to_scales[DENSE_CONFIG], up_means = _around_back(
+        x, effects[DENSE_CONFIG], config_means, gain, precision, lambdas, log_scales[DENSE_CONFIG], up_dense, grad
+    )
+    logp += prior
     up_task, up_slopes = np.zeros(n_tasks), np.zeros(n_configs)
     for t in range(n_tasks):
         for c in range(n_configs):
-            up_task[t] += up_dense[t * n_configs + c]
-            up_slopes[c] += up_dense[t * n_configs + c]
-    _fixed_back(d, 4, d.covariates, up_slopes, grad)
-    up_means = np.zeros(n_tasks)
-    prior, to_scale = _around_back(x, d.effects[0], task_means, scales[0], d.lambdas, up_task, grad, up_means)
-    to_scales[0] += to_scale
+            up_task[t] += up_means[t * n_configs + c]
+            up_slopes[c] += up_means[t * n_configs + c]
+    _fixed_back(fixed[4], fixed_scales[4], covariates, up_slopes, grad)
+    prior, to_scales[DENSE_TASK], up_means = _around_back(
+        x, effects[DENSE_TASK], task_means, gain, precision, lambdas, log_scales[DENSE_TASK], up_task, grad
+    )
     logp += prior
-    up_types = np.zeros(d.contrasts_type.shape[0])
+    up_types = np.zeros(n_types)
     for t in range(n_tasks):
-        grad[d.means[0]] += up_means[t]
-        up_types[d.of_type[t]] += up_means[t]
-    _fixed_back(d, 0, d.contrasts_type, up_types, grad)
-    for i in range(len(d.guessable)):
-        f = floor[d.guessable[i]]
-        grad[d.fixed[3] + i] += up_floor[d.guessable[i]] * f * (1 - f) * d.fixed_scales[3]
-    if TAIL_ENDS[0] < x[d.means[3]] < TAIL_ENDS[1]:
-        grad[d.means[3]] += up_tail * tail
-    return logp + _hyperpriors(x, d, to_scales, grad), grad
+        grad[means[0]] += up_means[t]
+        up_types[of_type[t]] += up_means[t]
+    _fixed_back(fixed[0], fixed_scales[0], by_type, up_types, grad)
+    for i in range(len(guessable)):
+        f = floor[guessable[i]]
+        grad[fixed[3] + i] += up_floor[guessable[i]] * f * (1 - f) * fixed_scales[3]
+    if TAIL_ENDS[0] < x[means[3]] < TAIL_ENDS[1]:
+        grad[means[3]] += up_tail * tail
 
-
-@_jit
-def _hyperpriors(x, d, to_scales, grad):  # type: ignore[no-untyped-def]
-    """Priors of means, scales and effects of known scale; gradients of the log scales end here."""
-    logp = 0.0
-    for i in range(len(d.means)):
-        z = (x[d.means[i]] - d.mean_priors[i, 0]) / d.mean_priors[i, 1]
+    # priors of means, scales and effects of known scale
+    for i in range(len(means)):
+        z = (x[means[i]] - mean_priors[2 * i]) / mean_priors[2 * i + 1]
         logp -= 0.5 * z * z
-        grad[d.means[i]] -= z / d.mean_priors[i, 1]
-    for g in range(len(d.scales)):
-        if d.scales[g] >= 0:
-            z = x[d.scales[g]]
+        grad[means[i]] -= z / mean_priors[2 * i + 1]
+    for g in range(len(scales)):
+        if scales[g] >= 0:
+            z = x[scales[g]]
             logp -= 0.5 * z * z
-            grad[d.scales[g]] += to_scales[g] * d.scale_priors[g, 1] - z
-    n_types, n_covariates = d.contrasts_type.shape[1], d.covariates.shape[1]
-    sizes = (n_types, n_types, n_types, len(d.guessable), n_covariates, n_covariates)
-    for g in range(len(d.fixed)):
-        if d.fixed[g] >= 0:
-            for i in range(d.fixed[g], d.fixed[g] + sizes[g]):
+            grad[scales[g]] += to_scales[g] * scale_priors[2 * g + 1] - z
+    columns = (n_types - 1, n_types - 1, n_types - 1, len(guessable), sizes[4], sizes[4])
+    for g in range(len(fixed)):
+        if fixed[g] >= 0:
+            for i in range(fixed[g], fixed[g] + columns[g]):
                 logp -= 0.5 * x[i] * x[i]
                 grad[i] -= x[i]
-    return logp
-
-
-@_jit
-def explained(positions, d, unwhitening, normals):  # type: ignore[no-untyped-def]
-    """Accuracy that the curves give each cell, and a draw of its departure from there ``(draw, cell)`` both.
-
-    The departure is drawn from its distribution given the answers, in units of arcsin(sqrt(accuracy)), where residuals
-    are linear. ``normals`` are standard normal ``(draw, cell)``.
-    """
-    n_draws, n_cells = normals.shape
-    accuracy, departure = np.empty((n_draws, n_cells)), np.empty((n_draws, n_cells))
-    residual = np.empty(n_cells)
-    for s in range(n_draws):
-        v = values(positions[s], d)
-        p = accuracies(v, d)
-        for i in range(n_cells):
-            residual[i] = _residual(d.share[i], d.n[i], d.entropy[i], _clipped(p[i], LEAST, 1 - LEAST))[0]
-        white = whitened(residual, d)
-        variance = np.exp(2 * v.log_scales[-1])
-        at = 0
-        for b in range(len(d.starts) - 1):
-            first, size = d.starts[b], d.starts[b + 1] - d.starts[b]
-            for i in range(size):
-                part = variance * d.spread[first + i] / (1 + variance * d.spread[first + i])
-                white[first + i] = part * white[first + i] + np.sqrt(part) * normals[s, first + i]
-            for i in range(size):
-                total = 0.0
-                for j in range(size):
-                    total += unwhitening[at + i * size + j] * white[first + j]
-                cell = d.order[first + i]
-                departure[s, cell] = total / (2 * np.sqrt(d.n[cell]))
-            at += size * size
-        accuracy[s] = p
-    return accuracy, departure
-
-
-@_jit
-def location_slopes(v, d):  # type: ignore[no-untyped-def]
-    """Change of each cell's accuracy with its log location ``(cell,)``; 0 for dense cells."""
-    n_tasks = len(d.of_type)
-    out = np.zeros(len(d.task))
-    p = accuracies(v, d)
-    hazard, bend = np.log(np.expm1(v.tail * LOG_ANCHOR)), -LOG_ANCHOR * v.tail / np.expm1(-v.tail * LOG_ANCHOR)
-    for i in range(len(out)):
-        t, c, m = d.task[i], d.config[i], d.sparsifier[i]
-        if m >= 0:
-            steep = bend * _steepness(v.shape[m * n_tasks + t])
-            log_hazard = steep * (d.log_halvings[i] - v.loc[m * n_tasks + t] - v.loc_config[c]) + hazard
-            out[i] = (p[i] - v.floor[t]) * steep / (1 + np.exp(-log_hazard)) / v.tail
-    return out
+    return logp, grad

@@ -5,13 +5,16 @@ from collections.abc import Iterator
 import pandas as pd
 
 from tolerance import findings as say
+from tolerance.aggregates import assumed, is_aggregate
 from tolerance.outcomes import is_dense, level
 
 
 def held_constant(outcomes: pd.DataFrame) -> Iterator[say.HeldConstant]:
     """Each axis with its range over the conditions (sparsifier x level) that are compared."""
-    flops = outcomes[["flops_linear", "flops_attention", "flops_selection"]].sum(axis=1, min_count=3)
-    table = outcomes.assign(flops=flops, sparsity=level(outcomes))
+    # means are published without what they cost
+    costs = ["flops_linear", "flops_attention", "flops_selection", "kv_bytes_allocated", "generated_tokens"]
+    table = outcomes.reindex(columns=list(dict.fromkeys([*outcomes.columns, *costs])))
+    table = table.assign(flops=table[costs[:3]].sum(axis=1, min_count=3), sparsity=level(outcomes))
     condition = ["sparsifier", "sparsity_requested"]
     axes: tuple[tuple[say.Axis, str, str], ...] = (
         ("sparsity fraction", "sparsity", "fraction removed"),
@@ -43,6 +46,8 @@ def _axis(axis: say.Axis, unit: str, values: pd.Series) -> say.HeldConstant:
 
 def data(outcomes: pd.DataFrame) -> say.Data:
     """Counts, pairing, and what could not be read; everything a report rests on."""
+    if is_aggregate(outcomes):
+        return _published(outcomes)
     conditions = outcomes[["sparsifier", "sparsity_requested"]].drop_duplicates()
     items = outcomes.groupby(["model", "task", "context_length", "item_id"], dropna=False)
     seen = items[["sparsifier", "sparsity_requested"]].apply(lambda g: len(g.drop_duplicates()))
@@ -64,6 +69,46 @@ def data(outcomes: pd.DataFrame) -> say.Data:
                 sparsity=float(str(at)),
                 realised=_or_none(group["sparsity_realised"].mean()),
                 n_items=len(group),
+            )
+            for (task, sparsifier, at), group in cells
+        ],
+    )
+
+
+def _published(means: pd.DataFrame) -> say.Data:
+    """Counts of published means: which items were answered alike, or could not be read, is not known."""
+    items = means.groupby(["model", "task", "context_length"], dropna=False)["n_items"].max()
+    cells = means.groupby(["task", "sparsifier", "sparsity_requested"], sort=True)
+    return say.Data(
+        n_rows=int(means["n_items"].sum()),
+        n_items=int(items.sum()),
+        n_paired=0,
+        n_means=len(means),
+        assumed_items=assumed(means),
+        models=sorted(set(means["model"])),
+        params=sorted({int(p) for p in means["params"].dropna()}),
+        sparsifiers=sorted(set(means["sparsifier"][~is_dense(means)])),
+        context_lengths=sorted({int(c) for c in means["context_length"].dropna()}),
+        has_dense=bool((level(means) == 0).any()),
+        tasks=[
+            say.TaskData(
+                task=str(name),
+                task_type=str(group["task_type"].iloc[0]),
+                n_items=int(items.xs(name, level="task").sum()),
+                n_rows=int(group["n_items"].sum()),
+                chance=_or_none(group["chance"].mean()),
+                unreadable=None,
+                truncated=None,
+            )
+            for name, group in means.groupby("task", sort=True)
+        ],
+        cells=[
+            say.CellData(
+                task=str(task),
+                sparsifier=str(sparsifier),
+                sparsity=float(str(at)),
+                realised=_or_none(group["sparsity_realised"].mean()),
+                n_items=int(group["n_items"].sum()),
             )
             for (task, sparsifier, at), group in cells
         ],
@@ -94,6 +139,10 @@ def caveats(outcomes: pd.DataFrame, data: say.Data) -> Iterator[say.Caveat]:
         yield "requested sparsity only"
     if outcomes["chance"].isna().any():
         yield "chance unknown"
+    if is_aggregate(outcomes):
+        yield "published means"
+        if data.assumed_items is not None:
+            yield "items assumed"
     yield "items independent"
 
 

@@ -1,10 +1,10 @@
-"""What is asked of the draws: accuracy curves by task type and sparsifier, tolerated levels, orderings.
+"""What is asked of the draws: accuracy curves by task type and sparsifier, tolerated levels, areas.
 
 Every quantity is averaged over the tasks and configurations of a type first, draw by draw, and summarised last. Only
 combinations that were measured enter an average, and the dense accuracy of a curve is that of the same combinations.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,15 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from tolerance.cells import Cells, halvings
-from tolerance.curves import crossing, departed, survival
+from tolerance.cells import halvings, sparsity
+from tolerance.curves import crossing, log_anchor_hazard, steepness
 from tolerance.errors import DesignError
 from tolerance.inference import Fit
-from tolerance.parameters import knots_of
+from tolerance.parameters import Knots, knots_of
+from tolerance.question import Question
 
 Floats = NDArray[np.float64]
+# Curves are kept in single precision: rounding is 1e-7, Monte Carlo error 1e-3, and a large report's curves fit memory.
+Singles = NDArray[np.float32]
+Ints = NDArray[np.int64]
+# A task and a configuration, by index.
+Place = tuple[int, int]
 GRID = 81
-MOST_DRAWS = 2000
+# Rows of draws that are worked on together: few enough to stay in a processor's cache.
+AT_ONCE = 256
+# Draws are thinned to what the numbers of all curves leave room for, within these limits.
+MOST_DRAWS, LEAST_DRAWS, MOST_NUMBERS = 2000, 800, 500_000_000
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,8 @@ class TypeCurve:
     """Draws for one task type under one sparsifier, on a grid of halvings from 0 to the last measured level.
 
     ``accuracy`` ``(draw, grid)``, ``dense`` and ``floor`` ``(draw,)``; ``first`` and ``last`` are measured sparsities.
-    ``has_dense`` says whether the dense accuracy was measured or only follows from the curve.
+    ``has_dense`` says whether the dense accuracy was measured or only follows from the curve. ``places`` are the tasks
+    and configurations that it averages.
     """
 
     task_type: str
@@ -36,10 +46,11 @@ class TypeCurve:
     tasks: tuple[str, ...]
     levels: Floats
     grid: Floats
-    accuracy: Floats
-    dense: Floats
-    floor: Floats
+    accuracy: Singles
+    dense: Singles
+    floor: Singles
     has_dense: bool
+    places: tuple[Place, ...] = ()
 
     @property
     def first(self) -> float:
@@ -51,22 +62,56 @@ class TypeCurve:
         """The highest measured sparsity."""
         return float(self.levels[-1])
 
-    @cached_property
-    def retention(self) -> Floats:
-        """Share of dense accuracy above the floor that is left ``(draw, grid)``."""
-        above = np.maximum(self.dense - self.floor, 1e-9)
-        return np.asarray((self.accuracy - self.floor[:, None]) / above[:, None])
+    @property
+    def above(self) -> Singles:
+        """Dense accuracy above the floor ``(draw,)``."""
+        return np.asarray(np.maximum(self.dense - self.floor, np.float32(1e-9)))
 
-    def tolerated(self, least: float) -> Floats:
-        """Halvings up to which at least ``least`` is retained ``(draw,)``; infinite beyond the last measured level."""
-        return crossing(self.retention, self.grid, least)
+    @property
+    def retention(self) -> Singles:
+        """Share of dense accuracy above the floor that is left ``(draw, grid)``."""
+        return np.asarray((self.accuracy - self.floor[:, None]) / self.above[:, None])
+
+    def tolerated(self, least: float, *, margin: float | None = None) -> Floats:
+        """Halvings up to which what must be kept is kept ``(draw,)``; infinite beyond the last measured level.
+
+        That is at least ``least`` of dense accuracy above the floor or, with ``margin``, accuracy at most so much below
+        dense.
+        """
+        # both rules are a line that accuracy may not cross, so that retention needs not be made for it
+        line = self.floor + least * self.above if margin is None else self.dense - margin
+        room: Floats = np.asarray(self.accuracy - line[:, None])  # in single precision all the same
+        return crossing(room, self.grid, 0.0)
+
+    def accuracy_at(self, sparsity: float) -> Floats:
+        """Accuracy at one sparsity ``(draw,)``."""
+        return np.asarray(self.accuracies_at([sparsity])[:, 0])
+
+    def accuracies_at(self, sparsities: Sequence[float]) -> Floats:
+        """Accuracy at several sparsities ``(draw, sparsity)``."""
+        at = halvings(np.asarray(sparsities, dtype=np.float64))
+        right = np.clip(np.searchsorted(self.grid, at), 1, len(self.grid) - 1)
+        part = np.clip((at - self.grid[right - 1]) / (self.grid[right] - self.grid[right - 1]), 0.0, 1.0)
+        return np.asarray(self.accuracy[:, right - 1] * (1 - part) + self.accuracy[:, right] * part)
 
     def retained_at(self, sparsity: float) -> Floats:
         """Retention at one sparsity ``(draw,)``."""
-        at = float(halvings(np.array(sparsity)))
-        right = int(np.clip(np.searchsorted(self.grid, at), 1, len(self.grid) - 1))
-        part = (at - self.grid[right - 1]) / (self.grid[right] - self.grid[right - 1])
-        return np.asarray(self.retention[:, right - 1] * (1 - part) + self.retention[:, right] * part)
+        return np.asarray((self.accuracy_at(sparsity) - self.floor) / self.above)
+
+    def area(self, upto: float, *, over_sparsity: bool = False) -> Floats:
+        """Mean retention between sparsity 0 and ``upto`` ``(draw,)``: the area under the curve over its width.
+
+        The axis is halvings of the density, in which accuracy is straight between grid points, or sparsity.
+        """
+        end = float(halvings(np.array(upto)))
+        inside = int(np.sum(self.grid < end - 1e-12))
+        points = np.r_[self.grid[:inside], end]
+        # the trapezoid rule is a weighted sum of grid points, the last of which stands between two
+        along = sparsity(points) if over_sparsity else points
+        widths = np.diff(along) / (along[-1] - along[0])
+        weights = (np.r_[widths, 0.0] + np.r_[0.0, widths]) / 2
+        mean = self.accuracy[:, :inside] @ weights[:-1].astype(np.float32) + weights[-1] * self.accuracy_at(upto)
+        return np.asarray((mean - self.floor) / self.above)
 
 
 @dataclass(frozen=True)
@@ -85,19 +130,87 @@ class _Draws:
     sd_departure_type: Floats
 
     @classmethod
-    def of(cls, fit: Fit) -> "_Draws":
-        return cls(**{field: fit.variable(field, at_most=MOST_DRAWS) for field in cls.__dataclass_fields__})
+    def of(cls, fit: Fit, at_most: int) -> "_Draws":
+        return cls(**{field: fit.variable(field, at_most=at_most) for field in cls.__dataclass_fields__})
 
 
-def type_curves(fit: Fit) -> list[TypeCurve]:
-    """One `TypeCurve` for each task type and sparsifier that was measured together."""
-    draws = _Draws.of(fit)
-    curves = (
-        _curve(fit, draws, sparsifier, [t for t, k in enumerate(fit.cells.types()) if k == kind], None)
-        for kind in range(len(fit.cells.task_types))
-        for sparsifier in fit.cells.sparsifiers
-    )
-    return [curve for curve in curves if curve is not None]
+@dataclass(frozen=True)
+class Source:
+    """What the curves of a fit are made from, looked up once: thinned draws, and which cells are where."""
+
+    fit: Fit
+
+    @cached_property
+    def draws(self) -> _Draws:
+        """Draws, fewer where there are very many curves."""
+        n_curves = len({(method, self.kinds[task]) for method, task, _ in self.measured})
+        room = MOST_NUMBERS // (n_curves * GRID)
+        return _Draws.of(self.fit, at_most=int(np.clip(room, LEAST_DRAWS, MOST_DRAWS)))
+
+    @cached_property
+    def kinds(self) -> tuple[int, ...]:
+        """Task type of each task, by index."""
+        return self.fit.cells.type_of_task
+
+    @cached_property
+    def knots(self) -> Knots:
+        """Knots of the departures that the tasks of a type share."""
+        return knots_of(self.fit.cells)
+
+    @cached_property
+    def measured(self) -> dict[tuple[int, int, int], Ints]:
+        """Sparse cells of each sparsifier, task and configuration, by ascending sparsity."""
+        cells = self.fit.cells
+        sparse = np.arange(cells.n_dense, len(cells.frame))
+        keys = np.stack([cells.sparsifier, cells.task[sparse], cells.config[sparse]], axis=1)
+        order = np.lexsort((cells.halvings[sparse], keys[:, 2], keys[:, 1], keys[:, 0]))
+        keys, cell = keys[order], sparse[order]
+        new = np.flatnonzero(np.any(np.diff(keys, axis=0) != 0, axis=1)) + 1
+        starts = np.r_[0, new]
+        return {(int(m), int(t), int(c)): g for (m, t, c), g in zip(keys[starts], np.split(cell, new), strict=True)}
+
+    @cached_property
+    def places(self) -> dict[int, dict[int, list[Place]]]:
+        """Where each sparsifier was measured, by task type: tasks and configurations, those with dense answers if any.
+
+        Sparsifier and type go by index; where nothing was measured there is no entry.
+        """
+        found: dict[int, dict[int, list[Place]]] = {}
+        for method, task, config in self.measured:
+            found.setdefault(method, {}).setdefault(self.kinds[task], []).append((task, config))
+        return {method: {k: self.answerable(p) for k, p in kinds.items()} for method, kinds in found.items()}
+
+    @cached_property
+    def asked(self) -> Floats:
+        """Sparsity that each cell was asked for ``(cell,)``."""
+        return self.fit.cells.frame["sparsity_requested"].to_numpy(dtype=np.float64)
+
+    @cached_property
+    def with_dense(self) -> frozenset[Place]:
+        """Tasks and configurations that have dense answers."""
+        cells = self.fit.cells
+        first = slice(cells.n_dense)
+        return frozenset(zip(cells.task[first].tolist(), cells.config[first].tolist(), strict=True))
+
+    def answerable(self, places: Iterable[Place]) -> list[Place]:
+        """The places with dense answers; all of them where none has."""
+        there = sorted(places)
+        return [place for place in there if place in self.with_dense] or there
+
+    def curve(self, method: int, places: Sequence[Place]) -> TypeCurve:
+        """The curve of a sparsifier averaged over some of its places."""
+        return _curve(self, method, places)
+
+
+def type_curves(fit: Fit | Source) -> list[TypeCurve]:
+    """One `TypeCurve` for each task type and sparsifier that was measured together, by type, then sparsifier."""
+    source = fit if isinstance(fit, Source) else Source(fit)
+    return [
+        source.curve(method, source.places[method][kind])
+        for kind in range(len(source.fit.cells.task_types))
+        for method in sorted(source.places)
+        if kind in source.places[method]
+    ]
 
 
 def curve(
@@ -108,119 +221,176 @@ def curve(
     Raises:
         DesignError: none of these was measured under this sparsifier.
     """
-    wanted = [fit.cells.tasks.index(task) for task in tasks]
-    chosen = None if configs is None else [fit.cells.configs.index(config) for config in configs]
-    found = _curve(fit, _Draws.of(fit), sparsifier, wanted, chosen)
-    if found is None:
+    source, cells = Source(fit), fit.cells
+    method, wanted = cells.sparsifiers.index(sparsifier), {cells.tasks.index(task) for task in tasks}
+    chosen = range(len(cells.configs)) if configs is None else [cells.configs.index(config) for config in configs]
+    found = [(t, c) for m, t, c in source.measured if m == method and t in wanted and c in chosen]
+    if not found:
         raise DesignError(f"{', '.join(tasks)} under {sparsifier!r}: nothing was measured there.")
-    return found
+    return source.curve(method, source.answerable(found))
 
 
-def _curve(
-    fit: Fit, draws: _Draws, sparsifier: str, tasks: Sequence[int], configs: Sequence[int] | None
-) -> TypeCurve | None:
-    cells, method = fit.cells, fit.cells.sparsifiers.index(sparsifier)
-    sparse = np.arange(cells.n_dense, len(cells.frame))
-    mine = sparse[(cells.sparsifier == method) & np.isin(cells.task[sparse], tasks)]
-    if configs is not None:
-        mine = mine[np.isin(cells.config[mine], configs)]
-    if not len(mine):
-        return None
-    rng = np.random.default_rng([fit.seed, method, *tasks])
-    pairs = set(zip(cells.task[mine], cells.config[mine], strict=True))
-    with_dense = pairs & set(zip(cells.task[: cells.n_dense], cells.config[: cells.n_dense], strict=True))
-    used = sorted(with_dense or pairs)
-    levels = np.unique(cells.frame["sparsity"].to_numpy(dtype=np.float64)[mine])
+def _curve(source: Source, method: int, places: Sequence[Place]) -> TypeCurve:
+    cells, draws = source.fit.cells, source.draws
+    here = [source.measured[method, task, config] for task, config in places]
+    levels = np.unique(cells.frame["sparsity"].to_numpy(dtype=np.float64)[np.concatenate(here)])
     grid = np.unique(np.concatenate([np.linspace(0, halvings(levels[-1:])[0], GRID), halvings(levels)]))
-    n_draws = len(draws.dense)
-    accuracy, dense, floor = np.zeros((n_draws, len(grid))), np.zeros(n_draws), np.zeros(n_draws)
-    kinds = {int(cells.types()[task]) for task, _ in used}
-    shared = {kind: _shared_departure(cells, draws, method, kind, grid, rng) for kind in sorted(kinds)}
-    for task, config in used:
-        here = mine[(cells.task[mine] == task) & (cells.config[mine] == config)]
-        ground = draws.floor[:, task]
-        floor += ground / len(used)
-        dense += _dense_accuracy(cells, draws, task, config) / len(used)
-        of_type = shared[int(cells.types()[task])]
-        accuracy += _curve_accuracy(cells, draws, (method, task, config), here, grid, of_type, rng) / len(used)
+    n_draws = len(draws.tail)
+    accuracy, dense, floor = np.zeros((n_draws, len(grid)), dtype=np.float32), np.zeros(n_draws), np.zeros(n_draws)
+    kinds = sorted({source.kinds[task] for task, _ in places})
+    shared = {kind: np.exp(-_shared_departure(source, method, kind, grid)).astype(np.float32) for kind in kinds}
+    for (task, config), measured in zip(places, here, strict=True):
+        ground, whole = draws.floor[:, task], _dense_accuracy(source, task, config)
+        floor += ground / len(places)
+        dense += whole / len(places)
+        accuracy += _curve_accuracy(source, (method, task, config), measured, whole, grid, shared[source.kinds[task]])
+    accuracy /= np.float32(len(places))
+    # rounding apart, that is what it is
+    accuracy[:, 0] = dense
     return TypeCurve(
-        task_type=" + ".join(cells.task_types[kind] for kind in sorted(kinds)),
-        sparsifier=sparsifier,
-        tasks=tuple(cells.tasks[t] for t in sorted({t for t, _ in used})),
+        task_type=" + ".join(cells.task_types[kind] for kind in kinds),
+        sparsifier=cells.sparsifiers[method],
+        tasks=tuple(cells.tasks[t] for t in sorted({t for t, _ in places})),
         levels=levels,
         grid=grid,
         accuracy=accuracy,
-        dense=dense,
-        floor=floor,
-        has_dense=bool(with_dense),
+        dense=dense.astype(np.float32),
+        floor=floor.astype(np.float32),
+        has_dense=any(place in source.with_dense for place in places),
+        places=tuple(places),
     )
 
 
-def _dense_accuracy(cells: Cells, draws: _Draws, task: int, config: int) -> Floats:
+def _dense_accuracy(source: Source, task: int, config: int) -> Floats:
     """Dense accuracy ``(draw,)``."""
-    return np.asarray(cells.chance[task] + (1 - cells.chance[task]) * expit(draws.dense[:, task, config]))
+    chance = source.fit.cells.chance[task]
+    return np.asarray(chance + (1 - chance) * expit(source.draws.dense[:, task, config]))
 
 
 def _curve_accuracy(
-    cells: Cells,
-    draws: _Draws,
+    source: Source,
     where: tuple[int, int, int],
-    measured: NDArray[np.int64],
+    measured: Ints,
+    whole: Floats,
     grid: Floats,
-    shared: Floats,
-    rng: np.random.Generator,
-) -> Floats:
+    shared: Singles,
+) -> Singles:
     """Accuracy of the curve of a sparsifier, task and configuration ``(draw, grid)``, departures included.
 
-    ``shared`` is the departure that the type shares; the curve's own is known at its ``measured`` cells.
+    ``shared`` is e to the minus the departure that the type shares; the curve's own is known at its ``measured`` cells.
+    The curve is that of `curves.survival` and `curves.departed`, written for speed in single precision.
     """
-    method, task, config = where
-    left = survival(
-        grid[None, :],
-        (draws.loc[:, method, task] + draws.loc_config[:, config])[:, None],
-        draws.shape[:, method, task, None],
-        draws.tail[:, None],
-    )
-    floor = draws.floor[:, task, None]
-    whole = _dense_accuracy(cells, draws, task, config)[:, None]
-    above = np.maximum((whole - floor) / (1 - floor), 1e-6) * np.maximum(left, 1e-280)
-    family = floor + (1 - floor) / (1 + (1 - above) / above * np.exp(-shared))
-    order = measured[np.argsort(cells.halvings[measured], kind="stable")]
-    knots, first = np.unique(cells.halvings[order], return_index=True)
-    if len(knots) < len(order):
-        # the same level asked twice: the mean of its departures
-        sizes = np.diff(np.r_[first, len(order)])
-        departure = np.add.reduceat(draws.departure[:, order], first, axis=1) / sizes
-    else:
-        departure = draws.departure[:, order]
+    draws, (method, task, config) = source.draws, where
+    slope = steepness(draws.shape[:, method, task], draws.tail)
+    start = log_anchor_hazard(draws.tail) + np.log(draws.tail)
+    start = start - slope * (draws.loc[:, method, task] + draws.loc_config[:, config])
+    floor = draws.floor[:, task]
+    above = np.maximum((whole - floor) / (1 - floor), 1e-6)
+    columns = np.stack([slope, start, draws.tail, floor, above], axis=1).astype(np.float32)
+    departure = _own_departure(source, where, measured, grid)
+    with np.errstate(divide="ignore"):
+        along = np.log(grid).astype(np.float32)
+    out = np.empty((len(columns), len(grid)), dtype=np.float32)
+    for at in range(0, len(out), AT_ONCE):
+        rows = slice(at, at + AT_ONCE)
+        left = _survival(columns[rows], along)
+        out[rows] = _departed(_family(columns[rows], left, shared[rows]), *departure.on_grid(rows))
+    return out
+
+
+def _survival(columns: Singles, along: Singles) -> Singles:
+    """Share of above-floor accuracy that is left ``(draw, grid)``, as `curves.survival` says."""
+    slope, start, tail, _, _ = columns.T[:, :, None]
+    # at density 1 the log of the halvings is minus infinity and the hazard 0
+    hazard = slope * along
+    hazard += start
+    np.minimum(hazard, np.float32(80), out=hazard)
+    np.exp(hazard, out=hazard)
+    # log(1 + h) = log(u) + (h - (u - 1)) / u with u = 1 + h as rounded: to the last digit where h is small, too
+    more = 1 + hazard
+    hazard -= more - 1
+    hazard /= more
+    hazard += np.log(more, out=more)
+    hazard /= -tail
+    return np.asarray(np.exp(hazard, out=hazard))
+
+
+def _family(columns: Singles, left: Singles, shared: Singles) -> Singles:
+    """Accuracy with the departure of the type, on the logit of what lies above the floor."""
+    _, _, _, floor, whole = columns.T[:, :, None]
+    above = whole * np.maximum(left, np.float32(1e-30))
+    return np.asarray(floor + (1 - floor) * (above / (above + (1 - above) * shared)))
+
+
+def _departed(family: Singles, straight: Singles, arch: Singles) -> Singles:
+    """sin(arcsin(sqrt(family)) + departure)^2, the angle held between 0 and pi / 2, as `curves.departed` says."""
+    sine, cosine = np.sqrt(family), np.sqrt(np.maximum(1 - family, np.float32(0)))
     # a logit of accuracy is sqrt(p (1 - p)) / 2 in arcsin(sqrt(p))
-    scale = draws.sd_departure[:, None] * np.sqrt(family * (1 - family)) / 2
-    return departed(family, _between(departure, knots, grid, scale, rng))
+    angle = np.clip(straight + arch * sine * cosine, np.float32(-np.pi / 2), np.float32(np.pi / 2))
+    step = np.sin(angle)
+    along = np.sqrt(np.maximum(1 - step * step, np.float32(0)))
+    moved = np.maximum(sine * along + cosine * step, np.float32(0))
+    moved[cosine * along < sine * step] = 1
+    moved *= moved
+    return np.asarray(np.minimum(moved, np.float32(1), out=moved))
 
 
-def _shared_departure(
-    cells: Cells, draws: _Draws, method: int, kind: int, grid: Floats, rng: np.random.Generator
-) -> Floats:
+@dataclass(frozen=True)
+class _Departure:
+    """Departures as weighted sums: those at knots ``(draw, knot)`` and heights of arches between them."""
+
+    ends: Singles
+    heights: Singles
+    line: Singles
+    bow: Singles
+
+    def on_grid(self, rows: slice = slice(None)) -> tuple[Singles, Singles]:
+        """The straight part and the arch of some draws ``(draw, grid)``."""
+        return self.ends[rows] @ self.line, self.heights[rows] @ self.bow
+
+
+def _own_departure(source: Source, where: tuple[int, int, int], measured: Ints, grid: Floats) -> _Departure:
+    """Departure of one curve; its arch is yet to be scaled by the curve."""
+    draws, at = source.draws, source.fit.cells.halvings[measured]
+    knots, first = np.unique(at, return_index=True)
+    departure = draws.departure[:, measured]
+    if len(knots) < len(measured):
+        # the same level asked twice: the mean of its departures
+        departure = np.add.reduceat(departure, first, axis=1) / np.diff(np.r_[first, len(measured)])
+    return _between(departure, knots, grid, draws.sd_departure / 2, [source.fit.seed, 0, *where])
+
+
+def _shared_departure(source: Source, method: int, kind: int, grid: Floats) -> Singles:
     """Departure that the tasks of a type share ``(draw, grid)``, in logits of above-floor accuracy."""
-    knots = knots_of(cells)
+    knots, draws = source.knots, source.draws
     start = knots.start[method, kind]
     mine = slice(start, start + knots.count(method, kind))
     values = np.cumsum(draws.departure_type[:, mine], axis=1)
-    return _between(values, knots.halvings[mine], grid, draws.sd_departure_type[:, None], rng)
+    seed = [source.fit.seed, 1, method, kind]
+    straight, arch = _between(values, knots.halvings[mine], grid, draws.sd_departure_type, seed).on_grid()
+    return straight + arch
 
 
-def _between(values: Floats, knots: Floats, grid: Floats, scale: Floats, rng: np.random.Generator) -> Floats:
-    """Departures on a grid from those at knots: straight in log2(1 + halvings), plus an arch between knots.
+def _between(values: Floats, knots: Floats, grid: Floats, scale: Floats, seed: Sequence[int]) -> _Departure:
+    """Departures on a grid from those at knots: straight in log2(1 + halvings), and an arch between knots.
 
-    The arch's middle has the variance of a Wiener bridge of that ``scale``. Nothing is claimed beyond the last knot.
+    The arch's middle has the variance of a Wiener bridge of that ``scale``. It follows from the seed alone, so that a
+    curve is the same in every average that it enters. Nothing is claimed beyond the last knot.
     """
     along, at = np.log2(1 + grid), np.log2(1 + np.r_[0.0, knots])
-    ends = np.concatenate([np.zeros((len(values), 1)), values], axis=1)
     segment = np.clip(np.searchsorted(at, along, side="right") - 1, 0, len(at) - 2)
     part = np.clip((along - at[segment]) / np.diff(at)[segment], 0.0, 1.0)
-    height = rng.standard_normal((len(values), len(at) - 1)) * np.sqrt(np.diff(at)) / 2
-    straight = ends[:, segment] * (1 - part) + ends[:, segment + 1] * part
-    return np.asarray(straight + scale * height[:, segment] * (4 * part * (1 - part)))
+    points = np.arange(len(grid))
+    line, bow = np.zeros((len(at), len(grid))), np.zeros((len(at) - 1, len(grid)))
+    line[segment, points], line[segment + 1, points] = 1 - part, part
+    bow[segment, points] = 4 * part * (1 - part)
+    normal = np.random.default_rng(seed).standard_normal((len(values), len(at) - 1), dtype=np.float32)
+    return _Departure(
+        ends=np.concatenate([np.zeros((len(values), 1)), values], axis=1).astype(np.float32),
+        heights=normal * (np.sqrt(np.diff(at)) / 2 * scale[:, None]).astype(np.float32),
+        line=line.astype(np.float32),
+        bow=bow.astype(np.float32),
+    )
 
 
 @dataclass(frozen=True)
@@ -232,16 +402,25 @@ class Ordering:
     neither: float
 
 
-def order(a: TypeCurve, b: TypeCurve, least: float) -> Ordering:
-    """Which of two curves keeps ``least`` further; neither where both lie outside what was measured, on one side.
+def order(a: TypeCurve, b: TypeCurve, least: float, *, margin: float | None = None) -> Ordering:
+    """Which of two curves tolerates more; neither where both lie outside what was measured, on one side.
 
     Draws of curves of one fit belong together, so the comparison is within draws.
     """
-    x, y = (_in_range(curve, least) for curve in (a, b))
+    return ordered(*(in_range(curve, least, margin=margin) for curve in (a, b)))
+
+
+def ordered(x: Floats, y: Floats) -> Ordering:
+    """Which of two tolerated levels is higher, from their draws `in_range` ``(draw,)``."""
     return Ordering(float(np.mean(x > y)), float(np.mean(y > x)), float(np.mean(x == y)))
 
 
-def _in_range(curve: TypeCurve, least: float) -> Floats:
+def in_range(curve: TypeCurve, least: float, *, margin: float | None = None) -> Floats:
     """Tolerated halvings with what lies below the first measured level set to 0."""
-    tolerated = curve.tolerated(least)
+    tolerated = curve.tolerated(least, margin=margin)
     return np.where(tolerated < halvings(np.array(curve.first)), 0.0, tolerated)
+
+
+def tolerated(curve: TypeCurve, question: Question) -> Floats:
+    """Halvings up to which what the question asks for is kept ``(draw,)``."""
+    return curve.tolerated(question.retention, margin=question.margin)

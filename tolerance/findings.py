@@ -21,7 +21,12 @@ Axis = Literal[
     "KV memory",
     "inference budget",
 ]
-Reason = Literal["fit failed its checks", "no dense baseline", "dense accuracy is at the guessing floor"]
+Reason = Literal[
+    "fit failed its checks",
+    "no dense baseline",
+    "dense accuracy is at the guessing floor",
+    "no task and configuration in common",
+]
 
 
 class Finding(BaseModel):
@@ -64,6 +69,58 @@ class Curve(Finding):
     band: Band | None
 
 
+class Assured(Finding):
+    """The largest level up to which enough is kept with the required probability ``prob``: a one-sided bound.
+
+    Outside the measured range it is null, and ``censored`` says on which side.
+    """
+
+    value: Number | None
+    prob: float
+    censored: Literal["none", "left", "right"]
+
+
+class Exceedance(Finding):
+    """Posterior probability that the tolerated level lies above a sparsity, from the first to the last measured one.
+
+    Each list ``(grid point,)``.
+    """
+
+    sparsity: list[Number]
+    probability: list[Number]
+
+
+class Area(Finding):
+    """Area under the retention curve over its width: mean retention from sparsity 0 to ``upto``.
+
+    All curves of one unit reach ``upto``, so that their areas can be compared.
+
+    Over halvings of the density, and over sparsity; 1 where all is kept, above 1 where more than dense is.
+    """
+
+    upto: Number
+    over_halvings: Estimate
+    over_sparsity: Estimate
+
+
+ShapeKind = Literal["plateau", "dip", "better than dense", "cliff before the first level", "flat"]
+
+
+class Shape(Finding):
+    """What is unusual about a curve: a kind that it has with at least the probability at which orders are decided.
+
+    ``low`` and ``high`` are the sparsities between which it shows. `tolerance.shapes` has the rule of each kind.
+    """
+
+    id: str
+    task_type: str
+    sparsifier: str
+    kind: ShapeKind
+    probability: Number
+    low: Number
+    high: Number
+
+
 class Level(Finding):
     """A sparsity that may lie outside the measured range: an end that does is null, and so is the median.
 
@@ -79,6 +136,7 @@ class Level(Finding):
     last: Number
     prob_below: Number
     prob_beyond: Number
+    assured: Assured | None = None
 
     @property
     def censored(self) -> Literal["none", "left", "right"]:
@@ -95,8 +153,14 @@ class Kept(Finding):
     probability: Number
 
 
+Leaning = Literal["prior-data conflict", "strong prior"]
+
+
 class Threshold(Finding):
-    """The largest sparsity up to which at least ``retention`` of dense accuracy above the floor is kept."""
+    """The largest sparsity up to which at least ``retention`` of dense accuracy above the floor is kept.
+
+    With ``margin``, it is the largest up to which accuracy is at most ``margin`` below dense.
+    """
 
     id: str
     task_type: str
@@ -110,6 +174,10 @@ class Threshold(Finding):
     dense: Estimate | None
     level: Level | None
     kept: list[Kept]
+    margin: float | None = None
+    exceedance: Exceedance | None = None
+    area: Area | None = None
+    leaning: Leaning | None = None
 
 
 class Comparison(Finding):
@@ -129,6 +197,121 @@ class Comparison(Finding):
     prob_second: Number | None
     prob_neither: Number | None
     verdict: Literal["first", "second", "undecided", "out of range"] | None
+
+
+class Difference(Finding):
+    """First minus second of a contrast. ``better``: the first is, with the required probability, and not equivalent.
+
+    ``equivalent``: within plus and minus the report's ``equivalence``, with the required probability.
+    """
+
+    estimate: Estimate
+    prob_positive: Number
+    prob_equivalent: Number
+    verdict: Literal["better", "worse", "equivalent", "undecided"]
+
+
+class LevelContrast(Finding):
+    """A contrast at one sparsity that both sides measured."""
+
+    sparsity: Number
+    accuracy: Difference
+    retention: Difference
+
+
+class Contrast(Finding):
+    """Two curves over the same tasks and configurations, compared within draws.
+
+    ``within`` is what both share: the task type (``of`` methods), the method (``of`` task types), or both (``of``
+    models, at equal context lengths). ``whole`` is the difference in mean retention between sparsity 0 and ``upto``,
+    the last level that both measured, over halvings of the density.
+    """
+
+    id: str
+    of: Literal["methods", "task types", "models"]
+    within: str
+    first: str
+    second: str
+    status: Status
+    reason: Reason | None
+    n_tasks: int
+    upto: Number | None
+    whole: Difference | None
+    levels: list[LevelContrast]
+
+
+class Rank(Finding):
+    """Task types that share a place in an ordering: one inside the measured range, or all that lie outside on one side.
+
+    Which of several outside tolerates more cannot be seen.
+    """
+
+    place: Literal["beyond", "inside", "below"]
+    task_types: list[str]
+
+
+class Order(Finding):
+    """One ordering, from the most to the least tolerant, with its posterior probability."""
+
+    ranks: list[Rank]
+    probability: Number
+
+
+class Extreme(Finding):
+    """Posterior probabilities that a task type tolerates more, or less, than every other."""
+
+    task_type: str
+    most: Number
+    least: Number
+
+
+class Ordering(Finding):
+    """The joint posterior of the order of task types by tolerated level under one method.
+
+    Levels count as outside where they lie below ``first`` or beyond ``last``, which all of the task types measured.
+    ``orders`` are the most probable ones; the ``n_others`` further ones have ``prob_others`` together. ``tied_most``
+    and ``tied_least`` are the probabilities that several share the place, because they lie outside on the same side.
+    """
+
+    id: str
+    sparsifier: str
+    task_types: list[str]
+    status: Status
+    reason: Reason | None
+    first: Number | None
+    last: Number | None
+    orders: list[Order]
+    n_others: int
+    prob_others: Number | None
+    extremes: list[Extreme]
+    tied_most: Number | None
+    tied_least: Number | None
+
+
+class Budget(Finding):
+    """The smallest number of KV tokens with which what must be kept is kept, at one context length.
+
+    An end outside the budgets that were measured is null: it lies above ``most`` (posterior probability ``prob_more``)
+    or below ``least`` (``prob_fewer``). ``assured`` suffices with the report's required probability. ``source`` says
+    whether budgets were recorded, or computed as prompt tokens times the share of entries that is kept.
+    """
+
+    id: str
+    task_type: str
+    sparsifier: str
+    context_length: int
+    source: Literal["recorded", "computed"]
+    status: Status
+    reason: Reason | None
+    most: Number
+    least: Number
+    median: Number | None
+    lower: Number | None
+    upper: Number | None
+    prob: float
+    prob_more: Number | None
+    prob_fewer: Number | None
+    assured: Assured | None
 
 
 class HeldConstant(Finding):
@@ -152,6 +335,83 @@ class Check(Finding):
     meaning: str
 
 
+class Predicted(Finding):
+    """Observed accuracy of one task under one method at a level, and what the fitted curves predict for new answers.
+
+    ``p`` is the posterior predictive p; ``unlike`` says that it is too small for the number of cells. The interval is
+    null where the draws are not one posterior.
+    """
+
+    task: str
+    sparsifier: str
+    sparsity: Number
+    n_items: int
+    observed: Number
+    lower: Number | None
+    upper: Number | None
+    prob: float
+    p: Number
+    unlike: bool
+
+
+class Sensitivity(Finding):
+    """How far a curve's quantities move when prior and likelihood are power-scaled.
+
+    ``prior`` and ``likelihood`` are the sensitivities of each quantity (Kallioinen et al. 2024); null where it is the
+    same in every draw. ``leaning`` is the diagnosis of the tolerated level, or without a dense baseline of the accuracy
+    at the level whose prior sensitivity is largest.
+    """
+
+    id: str
+    task_type: str
+    sparsifier: str
+    status: Status
+    leaning: Leaning | None
+    quantities: list["Scaled"]
+
+
+class Scaled(Finding):
+    """Sensitivities of one quantity: of the tolerated level, or at one sparsity."""
+
+    quantity: Literal["tolerated level", "retention", "accuracy"]
+    sparsity: Number | None
+    prior: Number | None
+    likelihood: Number | None
+
+
+class LeftOut(Finding):
+    """Expected log density of left-out cells or blocks (PSIS-LOO), withheld where its Pareto k says it may be wrong."""
+
+    unit: Literal["cell", "block"]
+    status: Status
+    n_units: int
+    high_k: int
+    limit_k: Number
+    elpd: Number | None
+    se: Number | None
+
+
+class Attempt(Finding):
+    """One fit that was tried: what was changed from the first, and which checks failed."""
+
+    change: str
+    failed: list[str]
+
+
+class Family(Finding):
+    """One curve family in a comparison by left-out cells: its difference to the best, withheld where k is high."""
+
+    name: str
+    change: str
+    status: Status
+    failed: list[str]
+    high_k: int
+    n_units: int
+    elpd: Number | None
+    difference: Number | None
+    se: Number | None
+
+
 class TaskData(Finding):
     """What a task contributed."""
 
@@ -160,8 +420,8 @@ class TaskData(Finding):
     n_items: int
     n_rows: int
     chance: Number | None
-    unreadable: int
-    truncated: int
+    unreadable: int | None
+    truncated: int | None
 
 
 class CellData(Finding):
@@ -175,7 +435,11 @@ class CellData(Finding):
 
 
 class Data(Finding):
-    """What the report rests on."""
+    """What the report rests on.
+
+    ``n_means`` is the number of published means where there are no answers; ``assumed_items`` the number of items that
+    was assumed for means that came without one.
+    """
 
     n_rows: int
     n_items: int
@@ -187,6 +451,152 @@ class Data(Finding):
     has_dense: bool
     tasks: list[TaskData]
     cells: list[CellData]
+    n_means: int | None = None
+    assumed_items: int | None = None
+
+
+class Measured(Finding):
+    """A number from the answers alone, with its confidence interval where one can be given."""
+
+    value: Number
+    interval: Interval | None
+
+
+class ObservedCell(Finding):
+    """Accuracy of a task type (``task`` is null) or of one task under one condition: the mean over its tasks.
+
+    ``level`` was asked for, ``sparsity`` is its measured mean. ``wilson`` is for 0/1 answers, one an item; ``robust``
+    follows from the spread between items, for any score. ``n_blocks`` counts tasks x models x contexts.
+    """
+
+    task_type: str
+    task: str | None
+    sparsifier: str
+    level: Number
+    sparsity: Number
+    n_items: int
+    n_answers: int
+    n_blocks: int
+    accuracy: Number
+    wilson: Interval | None
+    robust: Interval | None
+
+
+class Discordance(Finding):
+    """0/1 answers to the same items under two conditions: how many were right under one alone.
+
+    ``p`` is exact, from the discordant items; ``difference`` and its paired interval are over these items pooled.
+    ``repeated``: an item enters once for each of several models or contexts, which ``p`` takes for different items.
+    """
+
+    n_pairs: int
+    only_first: int
+    only_second: int
+    p: Number
+    difference: Number
+    interval: Interval
+    repeated: bool
+
+
+class Paired(Finding):
+    """Two conditions on the same items of a task type: a method and dense, or two methods asked for one level.
+
+    Accuracies are means over tasks, each over the items that both were asked. ``retention`` is for contrasts with
+    dense; where it is null, ``reason`` says why, or the contrast is one of two methods.
+    """
+
+    id: str
+    task_type: str
+    first: str
+    second: str
+    level: Number
+    sparsity: Number
+    n_pairs: int
+    unpaired_first: int
+    unpaired_second: int
+    n_blocks: int
+    accuracy_first: Number
+    accuracy_second: Number
+    difference: Measured
+    retention: Measured | None
+    reason: Reason | None
+    mcnemar: Discordance | None
+
+
+class Trend(Finding):
+    """Change of the log odds of a right answer with each halving of the density, answers to one item correlated.
+
+    ``left_out`` counts tasks (by model and context) whose answers do not vary; ``reason`` says why there is no slope.
+    """
+
+    task_type: str
+    sparsifier: str
+    slope: Measured | None
+    p: Number | None
+    correlation: Number | None
+    n_items: int
+    n_answers: int
+    left_out: int
+    reason: (
+        Literal[
+            "every answer is right",
+            "every answer is wrong",
+            "no answer changes",
+            "one level",
+            "one item",
+            "no convergence",
+        ]
+        | None
+    )
+
+
+class ObservedLevel(Finding):
+    """The tolerated level that the answers show, straight in halvings between measured levels.
+
+    Of ``level`` the median is the observed crossing, the ends are those of a bootstrap interval, and the probabilities
+    are shares of resamples. Without an interval nothing is given, and ``reason`` says why.
+    """
+
+    id: str
+    task_type: str
+    sparsifier: str
+    reason: Reason | Literal["a task with a single item"] | None
+    level: Level | None
+
+
+class Instant(Finding):
+    """What the answers show without a model: it takes no sampling and does not rest on the fit."""
+
+    retention: float
+    interval_prob: float
+    resamples: int
+    seed: int
+    n_answers: int
+    n_unpaired: int
+    cells: list[ObservedCell]
+    contrasts: list[Paired]
+    trends: list[Trend]
+    tolerated: list[ObservedLevel]
+
+
+class Disagreement(Finding):
+    """Where posterior and instant answer part materially, with the numbers of both.
+
+    ``accuracy``: of a type at a level, the intervals lie apart. ``kept``: one says that the required share is kept up
+    to a level, the other that it is not. ``order``: the two rank methods or task types in opposite ways; ``other`` is
+    then the second of them, ``within`` what they were compared in, and the numbers are tolerated levels.
+    """
+
+    id: str
+    about: Literal["accuracy", "kept", "order"]
+    within: str
+    subject: str
+    other: str | None
+    sparsity: Number | None
+    posterior: Interval | None
+    posterior_probability: Number | None
+    instant: Interval
+    instant_other: Interval | None
 
 
 Caveat = Literal[
@@ -195,6 +605,8 @@ Caveat = Literal[
     "no dense baseline",
     "requested sparsity only",
     "chance unknown",
+    "published means",
+    "items assumed",
     "items independent",
 ]
 
@@ -227,5 +639,18 @@ class Report(Finding):
     thresholds: list[Threshold]
     comparisons: list[Comparison]
     checks: list[Check]
+    predicted: list[Predicted] = []
+    sensitivities: list[Sensitivity] = []
+    shapes: list[Shape] = []
+    left_out: list[LeftOut] = []
+    attempts: list[Attempt] = []
+    families: list[Family] = []
     caveats: list[Caveat]
     provenance: Provenance
+    instant: Instant | None = None
+    disagreements: list[Disagreement] = []
+    margin: float | None = None
+    equivalence: float = 0.02
+    contrasts: list[Contrast] = []
+    orderings: list[Ordering] = []
+    budgets: list[Budget] = []

@@ -4,25 +4,30 @@ import hashlib
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from tolerance import aggregates
+from tolerance.aggregates import validate_aggregates
 from tolerance.errors import SchemaError
 from tolerance.manifest import Manifest
-from tolerance.outcomes import BY_NAME, NAMES, Column, validate
+from tolerance.outcomes import BY_NAME, Column, validate
 from tolerance.store import RunFolder
 
 MAPPINGS = Path(__file__).parent / "mappings"
 Scalar = str | int | float | bool
+Columns = dict[str, Column]
 
 
 class Mapping(BaseModel):
     """How a file's columns become ours; columns that already bear our names need no line.
 
     columns: ours -> theirs. values: ours -> their value -> ours; what is not listed stays. scale: ours -> factor (0.01
-    for percentages). constants: ours -> one value for all rows, where the file does not say.
+    for percentages). constants: ours -> one value for all rows, where the file does not say. where: their column -> the
+    value, or the values, of the rows to read; the others are left out.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -30,6 +35,7 @@ class Mapping(BaseModel):
     values: dict[str, dict[Scalar, Scalar]] = {}
     scale: dict[str, float] = {}
     constants: dict[str, Scalar] = {}
+    where: dict[str, Scalar | list[Scalar]] = {}
 
 
 def import_table(path: str | os.PathLike[str], mapping: str | os.PathLike[str] | Mapping | None = None) -> pd.DataFrame:
@@ -43,7 +49,19 @@ def import_table(path: str | os.PathLike[str], mapping: str | os.PathLike[str] |
     path = Path(path)
     chosen = mapping if isinstance(mapping, Mapping) else read_mapping(mapping)
     table = _read_table(path)
-    return validate(_mapped(table, chosen, path), source=str(path))
+    return validate(_mapped(table, chosen, path, BY_NAME), source=str(path))
+
+
+def import_means(path: str | os.PathLike[str], mapping: str | os.PathLike[str] | Mapping | None = None) -> pd.DataFrame:
+    """Read a tidy CSV or Parquet file of published means (one row a mean) as `import_table` reads answers.
+
+    Raises:
+        SchemaError: the file or mapping cannot be read, names unknown columns, or the means are not valid.
+    """
+    path = Path(path)
+    known = aggregates.AGGREGATES_BY_NAME
+    chosen = mapping if isinstance(mapping, Mapping) else read_mapping(mapping, known)
+    return validate_aggregates(_mapped(_read_table(path), chosen, path, known), source=str(path))
 
 
 def import_run(
@@ -57,12 +75,36 @@ def import_run(
     """
     chosen = mapping if isinstance(mapping, Mapping) else read_mapping(mapping)
     table = import_table(path, chosen)
-    plan = {"source": Path(path).name, "sha256": _sha256(Path(path)), "mapping": chosen.model_dump()}
-    manifest = Manifest("imported", plan, created=datetime.now(UTC).isoformat(timespec="seconds"), command=command)
-    folder = RunFolder.create(out, manifest)
+    folder = RunFolder.create(out, _manifest("imported", path, chosen, command))
     with folder.writing():
         folder.write_frame("imported", table.assign(run_id=folder.manifest.run_id))
     return folder, len(table)
+
+
+def import_published(
+    path: str | os.PathLike[str], mapping: str | os.PathLike[str] | Mapping | None, out: Path, *, command: str = ""
+) -> tuple[RunFolder, int]:
+    """Import published means into a run folder, as `import_run` imports answers.
+
+    Raises:
+        SchemaError: see `import_means`.
+        StoreError: ``out`` holds something else.
+    """
+    chosen = mapping if isinstance(mapping, Mapping) else read_mapping(mapping, aggregates.AGGREGATES_BY_NAME)
+    table = import_means(path, chosen)
+    folder = RunFolder.create(out, _manifest("published", path, chosen, command))
+    with folder.writing():
+        folder.write_published(table)
+    return folder, len(table)
+
+
+def _manifest(
+    origin: Literal["imported", "published"], path: str | os.PathLike[str], mapping: Mapping, command: str
+) -> Manifest:
+    # a field that is not used is not part of the plan: older runs had no such field
+    fields = {name: value for name, value in mapping.model_dump().items() if value or name != "where"}
+    plan = {"source": Path(path).name, "sha256": _sha256(Path(path)), "mapping": fields}
+    return Manifest(origin, plan, created=datetime.now(UTC).isoformat(timespec="seconds"), command=command)
 
 
 def _sha256(path: Path) -> str:
@@ -75,8 +117,8 @@ def shipped_mappings() -> list[str]:
     return sorted(file.stem for file in MAPPINGS.glob("*.yaml"))
 
 
-def read_mapping(mapping: str | os.PathLike[str] | None) -> Mapping:
-    """A mapping by file or shipped name; none maps every column to itself.
+def read_mapping(mapping: str | os.PathLike[str] | None, known: Columns = BY_NAME) -> Mapping:
+    """A mapping by file or shipped name onto ``known`` columns; none maps every column to itself.
 
     Raises:
         SchemaError: naming the file, the field and what it may hold.
@@ -96,9 +138,10 @@ def read_mapping(mapping: str | os.PathLike[str] | None) -> Mapping:
         field = ".".join(str(part) for part in first["loc"])
         raise SchemaError(f"{path}: {field}: {first['msg']}. Fields: {', '.join(Mapping.model_fields)}.") from error
     ours = [*parsed.columns, *parsed.values, *parsed.scale, *parsed.constants]
-    unknown = sorted(set(ours) - set(NAMES))
+    unknown = sorted(set(ours) - set(known))
     if unknown:
-        raise SchemaError(f"{path}: {', '.join(unknown)} is no outcome column. Known: {', '.join(NAMES)}.")
+        what = "outcome column" if known is BY_NAME else "column of published means"
+        raise SchemaError(f"{path}: {', '.join(unknown)} is no {what}. Known: {', '.join(known)}.")
     return parsed
 
 
@@ -113,18 +156,22 @@ def _read_table(path: Path) -> pd.DataFrame:
         raise SchemaError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
 
 
-def _mapped(table: pd.DataFrame, mapping: Mapping, path: Path) -> pd.DataFrame:
-    absent = sorted(set(mapping.columns.values()) - set(map(str, table.columns)))
+def _mapped(table: pd.DataFrame, mapping: Mapping, path: Path, known: Columns) -> pd.DataFrame:
+    absent = sorted({*mapping.columns.values(), *mapping.where} - set(map(str, table.columns)))
     if absent:
         raise SchemaError(
             f"{path}: column {', '.join(absent)} is named by the mapping but not in the file, which has "
             f"{', '.join(map(str, table.columns))}."
         )
+    for theirs, wanted in mapping.where.items():
+        table = table[table[theirs].isin(wanted if isinstance(wanted, list) else [wanted])]
+    if mapping.where and table.empty:
+        raise SchemaError(f"{path}: no row has {mapping.where} as the mapping asks under 'where'.")
     found: dict[str, pd.Series] = {}
-    for name in NAMES:
+    for name, column in known.items():
         theirs = mapping.columns.get(name, name)
         if theirs in table:
-            found[name] = _translated(table[theirs], BY_NAME[name], mapping)
+            found[name] = _translated(table[theirs], column, mapping)
     for name, value in mapping.constants.items():
         found[name] = pd.Series([value] * len(table), index=table.index)
     return pd.DataFrame(found)
@@ -136,4 +183,8 @@ def _translated(values: pd.Series, column: Column, mapping: Mapping) -> pd.Serie
         values = values.map(lambda value: translation.get(value, value))
     if column.name in mapping.scale:
         values = values * mapping.scale[column.name]
+        if column.kind == "integer":
+            # 8.2 billion is whole, 8.2 * 1e9 is not quite
+            whole = values.round()
+            values = values.where((values - whole).abs() > 1e-9 * whole.abs(), whole)
     return values

@@ -20,17 +20,23 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from tolerance import blocks as blocking
-from tolerance import curves, density
+from tolerance import curves, density, pointwise
 from tolerance.blocks import Blocks
 from tolerance.cells import Cells, collapse
 from tolerance.errors import StoreError
 from tolerance.manifest import digest, versions
-from tolerance.parameters import DEPARTURE, SCALED, Parameters
+from tolerance.parameters import Parameters
+from tolerance.positions import Meaning, accuracies, departures, location_slopes, meaning
 from tolerance.priors import PRIORS, Priors
 from tolerance.store import write_atomically
 
 DRAWS, FACTS = "draws.zarr", "fit.json"
 PACKAGES = ("sparsity-tolerance", "pymc", "nutpie", "pytensor", "numba", "arviz", "numpy", "scipy", "pandas", "xarray")
+# The files that say what is sampled.
+MODEL = (
+    *("model.py", "parameters.py", "density.py", "elementary.py", "positions.py", "blocks.py", "curves.py"),
+    "pointwise.py",
+)
 Stage = Callable[[str], None]
 Floats = NDArray[np.float64]
 # Whether cells that asked the same items are correlated, and whether cells may depart from the curve.
@@ -39,13 +45,13 @@ Likelihood = Literal["paired", "over-dispersed", "independent"]
 
 @dataclass(frozen=True)
 class Settings:
-    """How to sample. The pilot runs half as many warm-up steps on half the chains."""
+    """How to sample. The pilot runs on two chains."""
 
     chains: int = 4
-    tune: int = 400
+    tune: int = 200
     draws: int = 400
-    pilot_tune: int = 200
-    pilot_draws: int = 100
+    pilot_tune: int = 120
+    pilot_draws: int = 60
     target_accept: float = 0.9
     cores: int = 2
     likelihood: Likelihood = "paired"
@@ -70,10 +76,13 @@ class Fit:
     def variable(self, name: str, *, at_most: int | None = None) -> NDArray[np.float64]:
         """Draws of one variable, chain after chain ``(draw, ...)``, each chain thinned so that ``at_most`` are left."""
         values: NDArray[np.float64] = np.asarray(self.draws["posterior"][name], dtype=np.float64)
-        n_chains, n_draws = values.shape[:2]
-        step = 1 if at_most is None else max(1, -(-n_chains * n_draws // at_most))
-        thinned = values[:, ::step]
+        thinned = values[:, :: self.step(at_most)]
         return thinned.reshape(-1, *values.shape[2:])
+
+    def step(self, at_most: int | None) -> int:
+        """Every how many draws one is taken so that ``at_most`` are left."""
+        sizes = self.draws["posterior"].sizes
+        return 1 if at_most is None else max(1, -(-sizes["chain"] * sizes["draw"] // at_most))
 
     @cached_property
     def blocks(self) -> Blocks:
@@ -154,20 +163,48 @@ def content_hash(cells: Cells) -> str:
 
 
 def _sample(cells: Cells, settings: Settings, seed: int, stage: Stage) -> xr.DataTree:
-    """A pilot with independent items sets the centring and the blocks' covariance; then the chains."""
+    """A pilot with independent items sets the centring, the blocks' covariance and where the chains start."""
     parameters = Parameters(cells, settings.priors)
     observed = (cells.right + 0.5) / (cells.n + 1)
-    start = blocking.blocks(cells, blocking.independent(cells), blocking.departures(cells, observed))
+    first = blocking.blocks(cells, blocking.independent(cells), blocking.departures(cells, observed))
     stage("pilot run")
-    design = density.design(parameters, start)
-    pilot, _ = _chains(design, settings.pilot_draws, settings.pilot_tune, 2, settings.cores, seed + 1, 0.9)
-    final = _final_blocks(cells, settings.likelihood, *plug_in(design, pilot))
-    design = density.design(parameters, final, centring(parameters, design, pilot))
+    design = density.design(parameters, first)
+    pilot = _pilot(parameters, design, settings, seed)
+    m = meaning(pilot, parameters, design)
+    effects = _effects(parameters, design, pilot, m)
+    final = _final_blocks(cells, settings.likelihood, *plug_in(parameters, m))
+    design = density.design(parameters, final, centring(parameters, effects, m))
     stage("sampling")
     positions, statistics = _chains(
-        design, settings.draws, settings.tune, settings.chains, settings.cores, seed, settings.target_accept
+        design,
+        _recentred(parameters, design, pilot, effects, m),
+        draws=settings.draws,
+        tune=settings.tune,
+        chains=settings.chains,
+        cores=settings.cores,
+        seed=seed,
+        target_accept=settings.target_accept,
     )
     return _tree(parameters, design, final, positions, statistics, seed)
+
+
+def _pilot(parameters: Parameters, design: density.Design, settings: Settings, seed: int) -> Floats:
+    """Positions of a short run from about the centre of the prior ``(draw, size)``.
+
+    From far away the sampler takes very many very small steps before it finds its way.
+    """
+    around = 0.3 * np.random.default_rng(seed).standard_normal((settings.chains, parameters.size))
+    positions, _ = _chains(
+        design,
+        parameters.centre() + around,
+        draws=settings.pilot_draws,
+        tune=settings.pilot_tune,
+        chains=2,
+        cores=settings.cores,
+        seed=seed + 1,
+        target_accept=0.9,
+    )
+    return positions.reshape(-1, parameters.size)
 
 
 def _final_blocks(cells: Cells, likelihood: Likelihood, accuracy: Floats, slope: Floats) -> Blocks:
@@ -179,18 +216,28 @@ def _final_blocks(cells: Cells, likelihood: Likelihood, accuracy: Floats, slope:
 
 
 def _chains(
-    design: density.Design, draws: int, tune: int, chains: int, cores: int, seed: int, target_accept: float
+    design: density.Design,
+    starts: Floats,
+    *,
+    draws: int,
+    tune: int,
+    chains: int,
+    cores: int,
+    seed: int,
+    target_accept: float,
 ) -> tuple[Floats, xr.Dataset]:
-    """Positions ``(chain, draw, size)`` and the sampler's statistics."""
+    """Positions ``(chain, draw, size)`` and the sampler's statistics; each chain starts at one of ``starts``."""
     import nutpie
     from nutpie.compiled_pyfunc import from_pyfunc
 
     size = len(design.lambdas)
 
+    def start(chain_seed: int) -> Floats:
+        return np.asarray(starts[np.random.default_rng(chain_seed).integers(len(starts))])
+
     def log_density(position: Floats) -> tuple[float, Floats]:
         # the sampler's own array is read-only, which would be compiled a second time
-        value, gradient = density.log_density(position.copy(), design)
-        return value, gradient
+        return density.log_density(position.copy(), design)
 
     def expand(position: Floats) -> dict[str, Floats]:
         return {"position": position}
@@ -202,6 +249,7 @@ def _chains(
         [np.dtype("float64")],
         [(size,)],
         ["position"],
+        make_initial_point_fn=start,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -219,11 +267,10 @@ def _chains(
     return np.asarray(tree["posterior"]["position"], dtype=np.float64), tree["sample_stats"].to_dataset()
 
 
-def plug_in(design: density.Design, positions: Floats) -> tuple[Floats, Floats]:
+def plug_in(parameters: Parameters, m: Meaning) -> tuple[Floats, Floats]:
     """Posterior means, over a pilot, of each cell's accuracy and of its slope in the log location ``(cell,)``."""
-    each = [density.values(position, design) for position in positions.reshape(-1, positions.shape[-1])]
-    accuracy = np.mean([density.accuracies(value, design) for value in each], axis=0)
-    return accuracy, np.mean([density.location_slopes(value, design) for value in each], axis=0)
+    accuracy = accuracies(m, parameters)
+    return accuracy.mean(axis=0), location_slopes(m, accuracy, parameters).mean(axis=0)
 
 
 def _shifting(cells: Cells, slope: Floats) -> Floats:
@@ -233,36 +280,58 @@ def _shifting(cells: Cells, slope: Floats) -> Floats:
     return np.where(several, slope, 0.0)
 
 
-def centring(parameters: Parameters, design: density.Design, positions: Floats) -> dict[str, Floats]:
+def _effects(
+    parameters: Parameters, design: density.Design, positions: Floats, m: Meaning
+) -> dict[str, tuple[Floats, Floats]]:
+    """Each effect with an estimated scale and the mean it lies around ``(draw, element)``."""
+    leaves = {
+        "dense_task": m.dense_task,
+        "dense_config": m.dense,
+        "loc_curve": m.loc,
+        "shape_curve": m.shape,
+        "loc_config": m.loc_config @ parameters.contrasts["config"],
+    }
+    found = {}
+    for name in parameters.scaled:
+        place = parameters.where[f"{name}_z"]
+        if name in leaves:
+            effect, mean = (values.reshape(len(positions), -1) for values in (leaves[name], m.means[name]))
+        else:
+            effect = positions[:, place] * np.exp(m.log_scales[name][:, None] * (1 - design.lambdas[place]))
+            mean = np.zeros_like(effect)
+        found[name] = (effect, mean)
+    return found
+
+
+def centring(parameters: Parameters, effects: dict[str, tuple[Floats, Floats]], m: Meaning) -> dict[str, Floats]:
     """The share of centring of each effect, from its information in a pilot run.
 
     lambda = 1 - min(Var(non-centred coordinate), Var(effect) / sd^2): 0 where the data say nothing, towards 1 where
     they say everything.
     """
-    flat = positions.reshape(-1, positions.shape[-1])
-    each = [density.values(position, design) for position in flat]
-    log_scales = dict(zip(SCALED, np.array([value.log_scales for value in each]).T[: len(SCALED)], strict=True))
-    leaves = {
-        "dense_task": np.array([(value.by_task, value.means[0]) for value in each]),
-        "dense_config": np.array([(value.dense, value.means[1]) for value in each]),
-        "loc_curve": np.array([(value.loc, value.means[2]) for value in each]),
-        "shape_curve": np.array([(value.shape, value.means[3]) for value in each]),
-        "loc_config": np.array([(value.loc_config @ design.contrasts_config, value.means[4]) for value in each]),
-    }
     shares = {}
-    for name in parameters.scaled:
-        sd = np.exp(log_scales[name])[:, None]
-        place = parameters.where[f"{name}_z"]
-        if name in leaves:
-            effect, mean = leaves[name][:, 0], leaves[name][:, 1]
-        else:
-            effect = flat[:, place] * sd ** (1 - design.lambdas[place])
-            mean = np.zeros_like(effect)
-        away = (effect - mean) / sd
-        variance = np.exp(2 * log_scales[name].mean())
+    for name, (effect, mean) in effects.items():
+        away = (effect - mean) / np.exp(m.log_scales[name])[:, None]
+        variance = np.exp(2 * m.log_scales[name].mean())
         share = 1 - np.minimum(away.var(axis=0), effect.var(axis=0) / variance)
         shares[name] = np.clip(share, 0.0, 1.0).reshape(parameters.shapes[f"{name}_z"])
     return shares
+
+
+def _recentred(
+    parameters: Parameters,
+    design: density.Design,
+    positions: Floats,
+    effects: dict[str, tuple[Floats, Floats]],
+    m: Meaning,
+) -> Floats:
+    """The same effects as positions of a design with other shares of centring."""
+    out = positions.copy()
+    for name, (effect, mean) in effects.items():
+        place = parameters.where[f"{name}_z"]
+        weight = design.lambdas[place]
+        out[:, place] = weight * mean + (effect - mean) * np.exp(-(1 - weight) * m.log_scales[name][:, None])
+    return out
 
 
 def _tree(
@@ -277,28 +346,25 @@ def _tree(
     cells = parameters.cells
     chains, draws, size = positions.shape
     flat = positions.reshape(-1, size)
-    normals = np.random.default_rng(seed).standard_normal((len(flat), len(cells.frame)))
-    fitted, departure = density.explained(flat, design, blocks.unwhitening, normals)
-    each = [density.values(position, design) for position in flat]
-    tasks, methods, configs = len(cells.tasks), len(cells.sparsifiers), len(cells.configs)
-    log_scales = np.array([value.log_scales for value in each])
+    m = meaning(flat, parameters, design)
+    fitted = accuracies(m, parameters)
+    departure = departures(m, fitted, parameters, blocks, np.random.default_rng(seed))
     found: dict[str, tuple[tuple[str, ...], Floats]] = {
-        "dense": (("task", "config"), np.array([v.dense for v in each]).reshape(-1, tasks, configs)),
-        "loc": (("sparsifier", "task"), np.array([v.loc for v in each]).reshape(-1, methods, tasks)),
-        "loc_config": (("config",), np.array([v.loc_config for v in each])),
-        "shape": (("sparsifier", "task"), np.array([v.shape for v in each]).reshape(-1, methods, tasks)),
-        "departure_type": (("knot",), np.array([v.increments for v in each])),
-        "tail": ((), np.array([v.tail for v in each])),
-        "floor": (("task",), np.array([v.floor for v in each])),
+        "dense": (("task", "config"), m.dense),
+        "loc": (("sparsifier", "task"), m.loc),
+        "loc_config": (("config",), m.loc_config),
+        "shape": (("sparsifier", "task"), m.shape),
+        "departure_type": (("knot",), m.increments),
+        "tail": ((), m.tail),
+        "floor": (("task",), m.floor),
         "fitted": (("cell",), fitted.astype(np.float32)),
         "departure": (("cell",), departure.astype(np.float32)),
         "accuracy": (("cell",), curves.departed(fitted, departure).astype(np.float32)),
     }
     for name in ("dense_mean", "loc_mean", "shape_mean"):
         found[name] = ((), flat[:, parameters.where[name].start])
-    for g, name in enumerate((*(f"sd_{n}" for n in SCALED), DEPARTURE)):
-        if f"{name}_z" in parameters.where:
-            found[name] = ((), np.exp(log_scales[:, g]))
+    for name, log_scale in m.log_scales.items():
+        found[f"sd_{name}"] = ((), np.exp(log_scale))
     posterior = xr.Dataset(
         {n: (("chain", "draw", *dims), v.reshape(chains, draws, *v.shape[1:])) for n, (dims, v) in found.items()},
         coords={
@@ -313,7 +379,10 @@ def _tree(
     held = xr.Dataset(
         {name: ((f"{name}_place",), np.asarray(getattr(blocks, name))) for name in Blocks.__dataclass_fields__}
     )
-    return xr.DataTree.from_dict({"posterior": posterior, "sample_stats": statistics[kept], "constant_data": held})
+    densities = pointwise.groups(parameters, blocks, positions, fitted, found["sd_departure"][1])
+    return xr.DataTree.from_dict(
+        {"posterior": posterior, "sample_stats": statistics[kept], "constant_data": held, **densities}
+    )
 
 
 def _kept(folder: Path, key: str, cells: Cells, settings: Settings, seed: int) -> Fit | None:
@@ -342,10 +411,6 @@ def _saved_facts(folder: Path) -> dict[str, Any] | None:
 
 
 def _model_hash() -> str:
-    """Changes whenever the text of the model or of the curve does."""
+    """Changes whenever the text of the model, of the curve, or of what is kept beside the draws does."""
     here = Path(__file__).parent
-    return hashlib.sha256(
-        b"".join(
-            (here / name).read_bytes() for name in ("model.py", "parameters.py", "density.py", "blocks.py", "curves.py")
-        )
-    ).hexdigest()
+    return hashlib.sha256(b"".join((here / name).read_bytes() for name in MODEL)).hexdigest()

@@ -11,10 +11,15 @@ Number = Annotated[float, PlainSerializer(lambda v: float(f"{v:.6g}"), return_ty
 
 
 class Interval(BaseModel):
-    """``prob`` of the probability lies between the ends. ``eti``: equal tails; ``wilson``: score interval."""
+    """``prob`` of the probability lies between the ends.
+
+    ``eti``: equal posterior tails. The others are confidence intervals: ``wilson``, score interval of a share;
+    ``robust``, from the spread between items; ``bootstrap``, percentiles over resampled items; ``newcombe``, of the
+    difference of two shares of the same items.
+    """
 
     model_config = ConfigDict(frozen=True)
-    kind: Literal["eti", "wilson"]
+    kind: Literal["eti", "wilson", "robust", "bootstrap", "newcombe"]
     prob: float
     lower: Number
     upper: Number
@@ -30,11 +35,17 @@ class Estimate(BaseModel):
 
 def summarise(draws: NDArray[np.float64], prob: float) -> Estimate:
     """Median and equal-tailed interval of draws of one quantity ``(draw,)``."""
+    return summarise_each(draws[:, None], prob)[0]
+
+
+def summarise_each(draws: NDArray[np.float64], prob: float) -> list[Estimate]:
+    """Median and equal-tailed interval of each of several quantities ``(draw, quantity)``."""
     tail = (1 - prob) / 2
-    lower, middle, upper = np.quantile(draws, [tail, 0.5, 1 - tail])
-    return Estimate(
-        value=float(middle), interval=Interval(kind="eti", prob=prob, lower=float(lower), upper=float(upper))
-    )
+    ends = np.quantile(draws, [tail, 0.5, 1 - tail], axis=0).T.tolist()
+    return [
+        Estimate(value=middle, interval=Interval(kind="eti", prob=prob, lower=lower, upper=upper))
+        for lower, middle, upper in ends
+    ]
 
 
 def wilson(successes: float, trials: int, prob: float) -> Interval:
@@ -43,3 +54,16 @@ def wilson(successes: float, trials: int, prob: float) -> Interval:
 
     lower, upper = proportion_confint(successes, trials, alpha=1 - prob, method="wilson")
     return Interval(kind="wilson", prob=prob, lower=float(lower), upper=float(upper))
+
+
+def quantiles(draws: NDArray[np.float64], prob: float) -> tuple[float, float, float]:
+    """Lower end, median and upper end of draws that may be infinite ``(draw,)``: order statistics, not interpolated."""
+    # without rounding, 1 - 0.95 is a little more than 0.05, which is the next order statistic
+    tail = round((1 - prob) / 2, 12)
+    lower, middle, upper = np.quantile(draws, [tail, 0.5, 1 - tail], method="inverted_cdf")
+    return float(lower), float(middle), float(upper)
+
+
+def lower_limit(draws: NDArray[np.float64], prob: float) -> float:
+    """What draws that may be infinite ``(draw,)`` exceed with probability ``prob``: an order statistic."""
+    return float(np.quantile(draws, round(1 - prob, 12), method="inverted_cdf"))

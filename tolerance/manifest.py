@@ -17,7 +17,7 @@ PACKAGES = ("sparsity-tolerance", "numpy", "pandas", "pyarrow", "torch", "transf
 class Manifest:
     """Where a run came from. ``plan`` decides the answers: a folder never mixes two plans."""
 
-    origin: Literal["collected", "imported", "simulated"]
+    origin: Literal["collected", "imported", "published", "simulated"]
     plan: dict[str, Any]
     created: str
     command: str = ""

@@ -4,7 +4,7 @@
 pass is refused with the row, the column, the value and the mend of every fault.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -118,14 +118,18 @@ def validate(frame: pd.DataFrame, *, source: str = "outcomes") -> pd.DataFrame:
     Raises:
         SchemaError: naming row, column, value and mend of the first faults, and how many there are.
     """
-    _require_columns(frame, source)
-    table = _typed(frame, source)
-    faults = [*_column_faults(table, source), *_row_faults(table)]
+    require_columns(frame, COLUMNS, source)
+    table = _with_counts(typed(frame, COLUMNS, source))
+    refuse_faults([*column_faults(table, COLUMNS), *_row_faults(table)], source)
+    return table
+
+
+def refuse_faults(faults: Sequence[str], source: str) -> None:
+    """Raise a `SchemaError` with the first faults and their number, if there are any."""
     if faults:
         shown = "\n  ".join(faults[:MOST_FAULTS_SHOWN])
         more = f"\n  and {len(faults) - MOST_FAULTS_SHOWN} more" if len(faults) > MOST_FAULTS_SHOWN else ""
         raise SchemaError(f"{source}: {len(faults)} fault{'s' if len(faults) > 1 else ''}:\n  {shown}{more}")
-    return table
 
 
 def level(table: pd.DataFrame) -> pd.Series:
@@ -138,8 +142,10 @@ def is_dense(table: pd.DataFrame) -> pd.Series:
     return table["sparsifier"] == DENSE
 
 
-def _require_columns(frame: pd.DataFrame, source: str) -> None:
-    missing = [name for name in REQUIRED if name not in frame]
+def require_columns(frame: pd.DataFrame, columns: Sequence[Column], source: str) -> None:
+    """Refuse a table without its required columns, without rows, or with columns of other names."""
+    names = [column.name for column in columns]
+    missing = [column.name for column in columns if column.required and column.name not in frame]
     if missing:
         raise SchemaError(
             f"{source}: column {_listed(missing)} missing; the table has {_listed(map(str, frame.columns))}. "
@@ -147,15 +153,20 @@ def _require_columns(frame: pd.DataFrame, source: str) -> None:
         )
     if frame.empty:
         raise SchemaError(f"{source}: no rows, so there is nothing to analyse. Collect or import outcomes first.")
-    unknown = [str(name) for name in frame.columns if name not in BY_NAME]
+    unknown = [str(name) for name in frame.columns if name not in names]
     if unknown:
-        raise SchemaError(f"{source}: column {_listed(unknown)} unknown. Drop it or map it to one of {_listed(NAMES)}.")
+        raise SchemaError(f"{source}: column {_listed(unknown)} unknown. Drop it or map it to one of {_listed(names)}.")
 
 
-def _typed(frame: pd.DataFrame, source: str) -> pd.DataFrame:
-    table = frame.reset_index(drop=True).reindex(columns=list(NAMES))
-    for column in COLUMNS:
+def typed(frame: pd.DataFrame, columns: Sequence[Column], source: str) -> pd.DataFrame:
+    """The table with every column, in order and of its type; what is missing is null."""
+    table = frame.reset_index(drop=True).reindex(columns=[column.name for column in columns])
+    for column in columns:
         table[column.name] = _cast(table[column.name], column, source)
+    return table
+
+
+def _with_counts(table: pd.DataFrame) -> pd.DataFrame:
     table["replicate"] = table["replicate"].fillna(0)
     binary = table["n"].isna() & table["score"].isin((0.0, 1.0))
     if binary.any():
@@ -191,18 +202,18 @@ def _refuse(values: pd.Series, wrong: pd.Series, column: Column, source: str, wa
         )
 
 
-def _column_faults(table: pd.DataFrame, source: str) -> list[str]:
+def column_faults(table: pd.DataFrame, columns: Sequence[Column]) -> list[str]:
     """Faults that one column alone shows, found by pandera, in our words."""
     from pandera.errors import SchemaErrors
 
     try:
-        _schema().validate(table, lazy=True)
+        _schema(columns).validate(table, lazy=True)
     except SchemaErrors as errors:
-        return _in_words(errors)
+        return _in_words(errors, {column.name: column for column in columns})
     return []
 
 
-def _schema() -> "pa.DataFrameSchema":
+def _schema(columns: Sequence[Column]) -> "pa.DataFrameSchema":
     import pandera.pandas as pa
 
     def checks(column: Column) -> Iterable["pa.Check"]:
@@ -218,15 +229,15 @@ def _schema() -> "pa.DataFrameSchema":
             yield pa.Check.lt(column.below)
 
     return pa.DataFrameSchema(
-        {c.name: pa.Column(checks=list(checks(c)), nullable=not c.required) for c in COLUMNS}, ordered=True
+        {c.name: pa.Column(checks=list(checks(c)), nullable=not c.required) for c in columns}, ordered=True
     )
 
 
-def _in_words(errors: "SchemaErrors") -> list[str]:
+def _in_words(errors: "SchemaErrors", by_name: Mapping[str, Column]) -> list[str]:
     cases = errors.failure_cases
     words = []
     for (name, row), group in cases.groupby(["column", "index"], sort=False, dropna=False):
-        column = BY_NAME[str(name)]
+        column = by_name[str(name)]
         value = group["failure_case"].iloc[0]
         seen = "empty" if pd.isna(value) or value == "" else repr(value) if isinstance(value, str) else str(value)
         words.append(f"row {int(row)}, column {name}: {seen}, expected {_expected(column)}. {column.mend}".rstrip())

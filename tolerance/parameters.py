@@ -142,6 +142,11 @@ class Parameters:
                 out[place] = np.ravel(values[name])
         return out
 
+    def centre(self) -> Floats:
+        """The vector at the centre of the prior."""
+        names = {"dense_mean": "dense", "loc_mean": "loc", "shape_mean": "shape", "log_tail": "log_tail"}
+        return self.vector({name: np.array(getattr(self.priors, prior)[0]) for name, prior in names.items()})
+
     def lambdas(self, shares: Mapping[str, Floats] | None = None) -> Floats:
         """Shares of centring ``(size,)`` by effect; 0.5 to start with, 0 for what has no estimated scale."""
         given = shares or {}

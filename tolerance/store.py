@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tolerance.aggregates import validate_aggregates
 from tolerance.errors import SchemaError, StoreError
 from tolerance.manifest import Manifest
 from tolerance.outcomes import COLUMNS, NAMES, Kind, validate
@@ -23,6 +24,8 @@ from tolerance.outcomes import COLUMNS, NAMES, Kind, validate
 MANIFEST = "manifest.json"
 SHARDS = "outcomes"
 QUARANTINE = "quarantine"
+PUBLISHED = "published.parquet"
+LOCK = ".lock"
 _ARROW: dict[Kind, pa.DataType] = {"text": pa.string(), "real": pa.float64(), "integer": pa.int64(), "flag": pa.bool_()}
 ARROW_SCHEMA = pa.schema([pa.field(c.name, _ARROW[c.kind], nullable=not c.required) for c in COLUMNS])
 
@@ -45,7 +48,12 @@ class RunFolder:
         if there is not None:
             return there
         path.mkdir(parents=True, exist_ok=True)
-        write_atomically(path / MANIFEST, manifest.to_json().encode())
+        with _locked(path):
+            # another run may have started here since
+            there = cls.find(path, manifest)
+            if there is not None:
+                return there
+            write_atomically(path / MANIFEST, manifest.to_json().encode())
         return cls(path, manifest)
 
     @classmethod
@@ -60,7 +68,7 @@ class RunFolder:
             _same_plan(path, there.manifest, manifest)
             return there
         # A writer that was killed before its manifest stood leaves half of one.
-        if path.exists() and (not path.is_dir() or {p.name for p in path.iterdir()} - {f".{MANIFEST}.tmp"}):
+        if path.exists() and (not path.is_dir() or {p.name for p in path.iterdir()} - {f".{MANIFEST}.tmp", LOCK}):
             raise StoreError(f"{path}: exists and is no run folder. Give a new or empty folder; nothing was written.")
         return None
 
@@ -85,13 +93,7 @@ class RunFolder:
         Raises:
             StoreError: another process is writing.
         """
-        with (self.path / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise StoreError(
-                    f"{self.path}: another process is writing here. Wait for it or use another folder."
-                ) from error
+        with _locked(self.path):
             (self.path / SHARDS).mkdir(exist_ok=True)
             for leftover in (self.path / SHARDS).glob(".*.tmp"):
                 leftover.unlink()
@@ -145,13 +147,19 @@ class RunFolder:
         pq.write_table(table, sink, compression="zstd")
         write_atomically(self.path / SHARDS / f"{block}.parquet", sink.getvalue().to_pybytes())
 
+    def write_published(self, table: pd.DataFrame) -> None:
+        """Write validated published means, whole or not at all. Call inside `writing`."""
+        write_atomically(self.path / PUBLISHED, table.to_parquet())
+
     def read(self) -> pd.DataFrame:
-        """All outcomes, validated.
+        """All outcomes, validated; for a run of published means, those.
 
         Raises:
             StoreError: no outcomes yet, or a damaged shard.
             SchemaError: outcomes that do not pass validation.
         """
+        if self.manifest.origin == "published":
+            return self._read_published()
         shards = self.shards()
         if not shards:
             raise StoreError(f"{self.path}: the run holds no outcomes yet. Run collect (again) to fill it.")
@@ -165,9 +173,30 @@ class RunFolder:
         whole = pa.concat_tables([table for table in tables if table is not None])
         return validate(whole.to_pandas(types_mapper=_PANDAS.get), source=str(self.path))
 
+    def _read_published(self) -> pd.DataFrame:
+        try:
+            return validate_aggregates(pd.read_parquet(self.path / PUBLISHED), source=str(self.path))
+        except (pa.ArrowException, OSError) as error:
+            raise StoreError(f"{self.path / PUBLISHED}: cannot be read ({error}). Import the means again.") from error
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a folder against other writers; the system lets go of it when a writer dies."""
+    try:
+        held = (path / LOCK).open("w")
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written ({error.strerror}). Make room, or use another folder.") from error
+    with held as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StoreError(f"{path}: another process is writing here. Wait for it or use another folder.") from error
+        yield
+
 
 def read_run(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """The validated outcomes of a run folder.
+    """The validated outcomes of a run folder, or its published means.
 
     Raises:
         StoreError: no run, no outcomes yet, or a damaged shard.
@@ -195,14 +224,15 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
         raise StoreError(f"{path}: cannot be written ({error.strerror}). What was finished before is safe.") from error
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _same_plan(path: Path, there: Manifest, wanted: Manifest) -> None:

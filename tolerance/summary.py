@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from tolerance.aggregates import is_aggregate
 from tolerance.cells import CELL
 from tolerance.intervals import wilson
 from tolerance.outcomes import level
@@ -51,6 +52,8 @@ def summarise_run(path: Path) -> Summary:
     """
     folder = RunFolder.open(path)
     outcomes = folder.read()
+    if is_aggregate(outcomes):
+        return _published(path, folder, outcomes)
     table = outcomes.assign(
         sparsity=level(outcomes),
         context_length=outcomes["context_length"].fillna(0).astype("int64"),
@@ -71,3 +74,22 @@ def summarise_run(path: Path) -> Summary:
     models = ", ".join(sorted(set(outcomes["model"])))
     origin = f"{folder.manifest.origin}, run {folder.manifest.run_id}"
     return Summary(f"{path}: {len(outcomes):,} answers of {models} ({origin})", cells)
+
+
+def _published(path: Path, folder: RunFolder, means: pd.DataFrame) -> Summary:
+    """Published means are cells already; one without a number of items has no interval."""
+    cells = means.assign(
+        sparsity=level(means),
+        context_length=means["context_length"].fillna(0).astype("int64"),
+        answers=means["n_items"].fillna(0).astype("int64"),
+        accuracy=means["score"],
+        unreadable=0,
+    )[["task_type", *CELL, "sparsity", "answers", "accuracy", "unreadable"]]
+    cells = cells.sort_values(["task_type", *CELL], ignore_index=True)
+    ends = [wilson(a * n, n, PROB) if n else None for a, n in zip(cells["accuracy"], cells["answers"], strict=True)]
+    cells = cells.assign(
+        lower=[e.lower if e else float("nan") for e in ends], upper=[e.upper if e else float("nan") for e in ends]
+    )
+    models = ", ".join(sorted(set(means["model"])))
+    origin = f"{folder.manifest.origin}, run {folder.manifest.run_id}"
+    return Summary(f"{path}: {len(means):,} published means of {models} ({origin})", cells)

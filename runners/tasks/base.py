@@ -1,30 +1,33 @@
 """Tasks with known answers: a puzzle is drawn, a dialect writes it as a prompt, a documented rule grades the answer.
 
 Item i depends on (task, dialect, context length, seed, i) alone: the same item has the same id at every sparsity level
-and for every model, and asking for more items keeps the first ones.
+and for every model that is given the same text, and asking for more items keeps the first ones. docs/tasks.md lists
+every task with its rule.
 """
 
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import Literal, Protocol
 
 Question = Literal["lookup", "two-hop", "most-common"]
+Grader = Literal["word", "named", "exact", "contains", "any", "choice", "number"]
 Fact = tuple[str, str]
+Count = Callable[[str], int]
 
 
 @dataclass(frozen=True)
 class Puzzle:
     """What is asked, before it is written: facts (key, value) or a list of words, and the one right answer.
 
-    ``needed`` indexes the facts that the answer rests on; a guesser would choose among ``n_candidates`` answers.
+    ``needed`` indexes the facts that the answer rests on; a guesser would choose among ``candidates``.
     """
 
     question: Question
     asked: str
     answer: str
-    n_candidates: int
+    candidates: tuple[str, ...]
     facts: tuple[Fact, ...] = ()
     needed: tuple[int, ...] = ()
     words: tuple[str, ...] = ()
@@ -41,33 +44,30 @@ class Written:
 
 @dataclass(frozen=True)
 class Item:
-    """One question with its answer, and what the outcome table says of it."""
+    """One question with its answers, and what the outcome table says of it.
+
+    ``answers`` are the parts of the answer, or with graders 'exact', 'any', 'choice' and 'number' ways to write it;
+    ``candidates`` are what grader 'named' looks for. ``chance``, ``scope``, ``dispersion`` and ``context_length`` are
+    None where nobody knows them.
+    """
 
     item_id: str
     task: str
     task_type: str
-    context_length: int
+    context_length: int | None
     prompt: str
-    answer: str
-    chance: float
-    scope: int
-    dispersion: float
+    answers: tuple[str, ...]
+    chance: float | None
+    scope: float | None
+    dispersion: float | None
     seed: int
-
-
-@dataclass(frozen=True)
-class Grade:
-    """How an answer was judged: ``k`` of ``n`` parts right; ``parse_ok`` False where nothing could be read."""
-
-    k: int
-    n: int
-    parse_ok: bool
-    answer: str
+    grader: Grader
+    candidates: tuple[str, ...] = ()
 
     @property
-    def score(self) -> float:
-        """The share of parts that are right."""
-        return self.k / self.n
+    def answer(self) -> str:
+        """All parts as one text."""
+        return ", ".join(self.answers)
 
 
 class Dialect(Protocol):
@@ -75,11 +75,19 @@ class Dialect(Protocol):
 
     @property
     def name(self) -> str:
-        """What plans and item ids call it."""
+        """What item ids call it: everything that a prompt depends on besides the puzzle."""
+
+    @property
+    def family(self) -> str:
+        """What plans call it. Puzzles are drawn by it, so that two tokenizers get the same ones where they can."""
+
+    @property
+    def grader(self) -> Grader:
+        """The rule by which answers to its puzzles are judged."""
 
     @property
     def max_new_tokens(self) -> int:
-        """Tokens that an answer may take."""
+        """Tokens that an answer to one of its puzzles may take."""
 
     @property
     def adds_special_tokens(self) -> bool:
@@ -97,52 +105,72 @@ class Dialect(Protocol):
     def write(self, puzzle: Puzzle, context_length: int, rng: random.Random) -> Written:
         """Write a puzzle as a prompt."""
 
-    def truncated(self, *, stopped: bool) -> bool:
-        """Whether an answer was cut off at the limit, given whether the model stopped by itself."""
-
-    def read(self, text: str) -> list[str]:
-        """The words that a generated text offers as its answer; none if it cannot be read."""
+    def ask(self, message: str) -> str:
+        """The prompt for a message that somebody else wrote."""
 
 
 class Task(ABC):
-    """A source of puzzles of one kind."""
+    """A source of items of one kind. ``max_new_tokens`` bounds an answer; None leaves it to the dialect."""
 
-    name: ClassVar[str]
-    task_type: ClassVar[str]
+    name: str
+    task_type: str
+    max_new_tokens: int | None = None
+
+    @abstractmethod
+    def item(self, dialect: Dialect, context_length: int, seed: int, index: int) -> Item:
+        """Item ``index``."""
+
+    def items(self, n: int, dialect: Dialect, context_length: int, seed: int) -> list[Item]:
+        """The first ``n`` items."""
+        return [self.item(dialect, context_length, seed, index) for index in range(n)]
+
+    def longest(self, n: int) -> int:
+        """Which of the first ``n`` items has the longest prompt; where lengths are made equal, the first will do."""
+        return 0
+
+    def answer_tokens(self, dialect: Dialect) -> int:
+        """Tokens that an answer may take."""
+        return self.max_new_tokens or dialect.max_new_tokens
+
+
+class PuzzleTask(Task):
+    """A task that every dialect can write."""
 
     @abstractmethod
     def puzzle(self, dialect: Dialect, context_length: int, rng: random.Random) -> Puzzle:
         """Draw one puzzle that fits a context."""
 
     def item(self, dialect: Dialect, context_length: int, seed: int, index: int) -> Item:
-        """Item ``index``."""
-        item_id = f"{self.name}/{dialect.name}/{context_length}/{seed}/{index:05d}"
-        rng = random.Random(item_id)
+        """See `Task.item`."""
+        rng = draws(self, dialect, context_length, seed, index)
         puzzle = self.puzzle(dialect, context_length, rng)
         written = dialect.write(puzzle, context_length, rng)
-        places = [written.places[i] for i in puzzle.needed]
         return Item(
-            item_id=item_id,
+            item_id=item_id(self, dialect, context_length, seed, index),
             task=self.name,
             task_type=self.task_type,
             context_length=context_length,
             prompt=written.prompt,
-            answer=puzzle.answer,
-            chance=1 / puzzle.n_candidates,
+            answers=(puzzle.answer,),
+            candidates=puzzle.candidates,
+            chance=1 / len(puzzle.candidates),
             scope=written.scope,
-            dispersion=max(places) - min(places) if places else 1.0,
+            dispersion=spread([written.places[i] for i in puzzle.needed]),
             seed=seed,
+            grader=dialect.grader,
         )
 
-    def items(self, n: int, dialect: Dialect, context_length: int, seed: int) -> list[Item]:
-        """The first ``n`` items."""
-        return [self.item(dialect, context_length, seed, index) for index in range(n)]
+
+def item_id(task: Task, dialect: Dialect, context_length: int, seed: int, index: int) -> str:
+    """The same prompt has the same id, another prompt another."""
+    return f"{task.name}/{dialect.name}/{context_length}/{seed}/{index:05d}"
 
 
-def grade(item: Item, text: str, dialect: Dialect) -> Grade:
-    """Right if the answer is among the words offered (RULER's string match, 2404.06654); unreadable is said."""
-    offered = dialect.read(text)
-    return Grade(k=int(item.answer in offered), n=1, parse_ok=bool(offered), answer=text.strip())
+def draws(task: Task, dialect: Dialect, context_length: int, seed: int, index: int) -> random.Random:
+    """Where all of an item's randomness comes from."""
+    return random.Random(f"{task.name}/{dialect.family}/{context_length}/{seed}/{index:05d}")
 
 
-Count = Callable[[str], int]
+def spread(places: list[float]) -> float:
+    """Dispersion: the part of the context that the needed facts span; 1 where all of it is needed."""
+    return max(places) - min(places) if places else 1.0

@@ -1,20 +1,19 @@
 """Single-fact QA: find one key among many key-value facts and give its value."""
 
 import random
-from typing import ClassVar
 
-from tolerance.runners.tasks.base import Dialect, Puzzle, Task
+from tolerance.runners.tasks.base import Dialect, Puzzle, PuzzleTask
 from tolerance.runners.tiny.words import entities
 
 
-class KeyValueLookup(Task):
+class KeyValueLookup(PuzzleTask):
     """One fact is needed; the other facts are distractors of the same form."""
 
-    name: ClassVar[str] = "kv-lookup"
-    task_type: ClassVar[str] = "single-qa"
+    name = "kv-lookup"
+    task_type = "single-qa"
 
     def puzzle(self, dialect: Dialect, context_length: int, rng: random.Random) -> Puzzle:
-        """See `Task.puzzle`. Keys are distinct; values may repeat, but there are two at least to choose from."""
+        """See `PuzzleTask.puzzle`. Keys are distinct; values may repeat, but there are two at least to choose from."""
         n = dialect.n_facts(context_length)
         keys = rng.sample(entities(), n)
         values = rng.choices(entities(), k=n)
@@ -25,7 +24,7 @@ class KeyValueLookup(Task):
             "lookup",
             asked=keys[asked],
             answer=values[asked],
-            n_candidates=len(set(values)),
+            candidates=tuple(sorted(set(values))),
             facts=tuple(zip(keys, values, strict=True)),
             needed=(asked,),
         )

@@ -1,20 +1,19 @@
 """Multi-hop QA: follow two facts, a -> b and b -> c, and give c."""
 
 import random
-from typing import ClassVar
 
-from tolerance.runners.tasks.base import Dialect, Puzzle, Task
+from tolerance.runners.tasks.base import Dialect, Puzzle, PuzzleTask
 from tolerance.runners.tiny.words import entities
 
 
-class TwoHop(Task):
+class TwoHop(PuzzleTask):
     """Two facts are needed, in an order that the question does not give away."""
 
-    name: ClassVar[str] = "two-hop"
-    task_type: ClassVar[str] = "multi-hop"
+    name = "two-hop"
+    task_type = "multi-hop"
 
     def puzzle(self, dialect: Dialect, context_length: int, rng: random.Random) -> Puzzle:
-        """See `Task.puzzle`. All names are distinct; a guesser chooses among the ends of the chains."""
+        """See `PuzzleTask.puzzle`. All names are distinct; a guesser chooses among the ends of the chains."""
         n = dialect.n_chains(context_length)
         names = rng.sample(entities(), 3 * n)
         chains = list(zip(names[::3], names[1::3], names[2::3], strict=True))
@@ -25,7 +24,7 @@ class TwoHop(Task):
             "two-hop",
             asked=chains[asked][0],
             answer=chains[asked][2],
-            n_candidates=n,
+            candidates=tuple(end for _, _, end in chains),
             facts=(*first, *second),
             needed=(asked, n + asked),
         )

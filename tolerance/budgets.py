@@ -1,0 +1,134 @@
+"""Tolerated levels as KV tokens: the smallest budget with which enough is kept, at each context length.
+
+A fraction and a number of tokens are different claims: 90% of 4,096 entries removed leaves 410, of 131,072 13,107.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tolerance import findings as say
+from tolerance.cells import halvings
+from tolerance.estimands import Source, TypeCurve, tolerated
+from tolerance.intervals import lower_limit, quantiles
+from tolerance.manifest import digest
+from tolerance.outcomes import is_dense, level
+from tolerance.question import Question
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """KV tokens kept at measured halvings, both ``(level,)``, ascending in halvings."""
+
+    halvings: Floats
+    kept: Floats
+    source: Literal["recorded", "computed"]
+
+    def at(self, halved: Floats) -> Floats:
+        """Tokens kept at halvings inside the measured range: their logarithm is straight between levels."""
+        return np.asarray(2.0 ** np.interp(halved, self.halvings, np.log2(self.kept)))
+
+
+def tokens(outcomes: pd.DataFrame) -> Tokens | None:
+    """KV tokens by level of one method, from its sparse outcomes at one context length; None where nothing says.
+
+    Budgets that were recorded count as such. For KV-cache methods without any, prompt tokens times the share kept.
+    """
+    at = outcomes.assign(halved=halvings(level(outcomes).to_numpy(dtype=np.float64)))
+    if outcomes["kv_budget_tokens"].notna().all():
+        source: Literal["recorded", "computed"] = "recorded"
+        at["kept"] = outcomes["kv_budget_tokens"].astype("float64")
+    elif "prompt_tokens" in outcomes and _computable(outcomes):
+        source = "computed"
+        at["kept"] = outcomes["prompt_tokens"].astype("float64") * (1 - level(outcomes))
+    else:
+        return None
+    means = at.groupby("sparsity_requested")[["halved", "kept"]].mean().sort_values("halved")
+    # more removed cannot leave more: a mean over other prompts could say so
+    kept = np.minimum.accumulate(means["kept"].to_numpy(dtype=np.float64))
+    return Tokens(means["halved"].to_numpy(dtype=np.float64), kept, source) if kept.min() > 0 else None
+
+
+def _computable(outcomes: pd.DataFrame) -> bool:
+    kinds = set(outcomes["sparsity_kind"].dropna())
+    return kinds == {"kv-cache"} and bool(outcomes["prompt_tokens"].notna().all())
+
+
+def budgets(
+    source: Source,
+    outcomes: pd.DataFrame,
+    curves: Sequence[TypeCurve],
+    states: Sequence[tuple[say.Status, say.Reason | None]],
+    question: Question,
+) -> Iterator[say.Budget]:
+    """One finding for each task type, method and context length whose KV tokens are known."""
+    configs = source.fit.cells.configs
+    sparse = outcomes[~is_dense(outcomes) & (level(outcomes) > 0)]
+    sparse = sparse.assign(context_length=sparse["context_length"].fillna(0).astype("int64"))
+    groups = dict(iter(sparse.groupby(["sparsifier", "context_length", "task_type"])))
+    for curve, (status, reason) in zip(curves, states, strict=True):
+        for context in sorted({configs[config][1] for _, config in curve.places}):
+            mine = groups.get((curve.sparsifier, context, curve.task_type))
+            known = None if mine is None else tokens(mine)
+            if known is None:
+                continue
+            places = [place for place in curve.places if configs[place[1]][1] == context]
+            here = None
+            if status == "ok":
+                method = source.fit.cells.sparsifiers.index(curve.sparsifier)
+                here = curve if len(places) == len(curve.places) else source.curve(method, places)
+            yield _budget(curve, here, context, known, status, reason, question)
+
+
+def _budget(
+    curve: TypeCurve,
+    here: TypeCurve | None,
+    context: int,
+    known: Tokens,
+    status: say.Status,
+    reason: say.Reason | None,
+    question: Question,
+) -> say.Budget:
+    said = {} if here is None else _said(tolerated(here, question), known, question)
+    nothing = dict.fromkeys(("median", "lower", "upper", "prob_more", "prob_fewer", "assured"))
+    return say.Budget(
+        id=f"budget-{digest([curve.task_type, curve.sparsifier, context])[:8]}",
+        task_type=curve.task_type,
+        sparsifier=curve.sparsifier,
+        context_length=context,
+        source=known.source,
+        status=status,
+        reason=reason,
+        most=float(known.kept[0]),
+        least=float(known.kept[-1]),
+        prob=question.interval_prob,
+        **{**nothing, **said},
+    )
+
+
+def _said(draws: Floats, known: Tokens, question: Question) -> dict[str, object]:
+    """Ends and median in tokens: a higher tolerated level is a smaller budget."""
+    first, last = known.halvings[0], known.halvings[-1]
+    low, middle, high = quantiles(draws, question.interval_prob)
+    surely = lower_limit(draws, question.decision_prob)
+
+    def inside(halved: float) -> float | None:
+        return float(known.at(np.array(halved))) if first - 1e-12 <= halved <= last + 1e-12 else None
+
+    # enough budget is censored on the other side than the level: beyond the last level, fewer tokens than measured do
+    side: Literal["none", "left", "right"] = "right" if surely < first else "left" if surely > last else "none"
+    side = "none" if inside(surely) is not None else side
+    return {
+        "median": inside(middle),
+        "lower": inside(high),
+        "upper": inside(low),
+        "prob_more": float(np.mean(draws < first)),
+        "prob_fewer": float(np.mean(draws > last)),
+        "assured": say.Assured(value=inside(surely), prob=question.decision_prob, censored=side),
+    }

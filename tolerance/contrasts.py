@@ -1,0 +1,229 @@
+"""Which is better, by how much: two curves over the same tasks and configurations, compared draw by draw.
+
+Methods on one task type, task types under one method, models under one method at equal context lengths. A contrast
+never reaches beyond what either side measured.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import combinations
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tolerance import findings as say
+from tolerance.cells import sparsity
+from tolerance.estimands import Place, Source, TypeCurve
+from tolerance.intervals import summarise_each
+from tolerance.manifest import digest
+from tolerance.question import Question
+
+Floats = NDArray[np.float64]
+# Up to so many are compared each with each; of more, every one with that of the largest area under its curve.
+ALL_PAIRS = 12
+# Levels of two curves are one level if their halvings differ by less: 0.25 asked for and 0.24 realised, say.
+SAME_LEVEL = 0.1
+State = tuple[say.Status, say.Reason | None]
+Of = Literal["methods", "task types", "models"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two curves that answer one question, and what both share."""
+
+    of: Of
+    within: str
+    first: str
+    second: str
+    curves: tuple[TypeCurve, TypeCurve] | None
+    states: tuple[State, State]
+
+
+@dataclass(frozen=True)
+class Contrasted:
+    """Contrasts of a fit: curves by task type and method, the state of each, and the source of further averages."""
+
+    source: Source
+    curves: Sequence[TypeCurve]
+    states: Sequence[State]
+    question: Question
+    _made: dict[tuple[str, tuple[Place, ...]], TypeCurve] = field(default_factory=dict)
+    _areas: dict[tuple[int, float], Floats] = field(default_factory=dict)
+    _levels_of: dict[tuple[str, tuple[Place, ...]], Floats] = field(default_factory=dict)
+
+    def pairs(self) -> Iterator[tuple[int, int, say.Compared]]:
+        """Which curves are compared: task types under one method, then methods on one task type, by index."""
+        for _, mine in self._groups("sparsifier"):
+            yield from ((a, b, "task types") for a, b in self.chosen(mine))
+        for _, mine in self._groups("task_type"):
+            yield from ((a, b, "methods") for a, b in self.chosen(mine))
+
+    def chosen(self, members: Sequence[int]) -> Iterator[tuple[int, int]]:
+        """Each two of a group; in a large group, each with the one of the largest area."""
+        if len(members) <= ALL_PAIRS:
+            yield from combinations(members, 2)
+            return
+        best = max(members, key=lambda i: self.areas[i])
+        yield from ((min(i, best), max(i, best)) for i in members if i != best)
+
+    @cached_property
+    def areas(self) -> Floats:
+        """Posterior mean of each curve's mean retention, up to its own last level; -1 where there is none."""
+        told = zip(self.curves, self.states, strict=True)
+        return np.array([float(c.area(c.last).mean()) if state[0] == "ok" else -1.0 for c, state in told])
+
+    def matched(self, a: TypeCurve, b: TypeCurve, of: Of) -> tuple[TypeCurve, TypeCurve] | None:
+        """Both curves over what they have in common: tasks and configurations, or configurations alone."""
+
+        def common(place: Place) -> object:
+            return place[1] if of == "task types" else place
+
+        both = {common(place) for place in a.places} & {common(place) for place in b.places}
+        if not both:
+            return None
+        first, second = (self._over(c, [place for place in c.places if common(place) in both]) for c in (a, b))
+        return first, second
+
+    def _over(self, curve: TypeCurve, places: Sequence[Place]) -> TypeCurve:
+        if len(places) == len(curve.places):
+            return curve
+        key = curve.sparsifier, tuple(places)
+        if key not in self._made:
+            method = self.source.fit.cells.sparsifiers.index(curve.sparsifier)
+            self._made[key] = self.source.curve(method, places)
+        return self._made[key]
+
+    def _groups(self, by: str) -> Iterator[tuple[str, list[int]]]:
+        groups: dict[str, list[int]] = {}
+        for i, curve in enumerate(self.curves):
+            groups.setdefault(getattr(curve, by), []).append(i)
+        yield from groups.items()
+
+    def findings(self) -> Iterator[say.Contrast]:
+        """Every contrast: task types, methods, models."""
+        for a, b, of in self.pairs():
+            first, second = self.curves[a], self.curves[b]
+            within, names = (
+                (first.sparsifier, (first.task_type, second.task_type))
+                if of == "task types"
+                else (first.task_type, (first.sparsifier, second.sparsifier))
+            )
+            answerable = self.states[a][0] == self.states[b][0] == "ok"
+            curves = self.matched(first, second, of) if answerable else None
+            yield self._finding(Pair(of, within, *names, curves, (self.states[a], self.states[b])))
+        for curve, state in zip(self.curves, self.states, strict=True):
+            yield from (self._finding(pair) for pair in self._models(curve, state))
+
+    def _models(self, curve: TypeCurve, state: State) -> Iterator[Pair]:
+        """Models under one method on one task type, over the tasks and context lengths that both have."""
+        configs = self.source.fit.cells.configs
+        models = sorted({configs[config][0] for _, config in curve.places})
+        pairs = combinations(models, 2) if len(models) <= ALL_PAIRS else ((models[0], model) for model in models[1:])
+        for first, second in pairs:
+            sides = [
+                {(t, configs[c][1]): (t, c) for t, c in curve.places if configs[c][0] == m} for m in (first, second)
+            ]
+            both = sorted(set(sides[0]) & set(sides[1]))
+            curves = None
+            if state[0] == "ok" and both:
+                one, other = (self._over(curve, [side[key] for key in both]) for side in sides)
+                curves = one, other
+            within = f"{curve.task_type} under {curve.sparsifier}"
+            yield Pair("models", within, first, second, curves, (state, state))
+
+    def _finding(self, pair: Pair) -> say.Contrast:
+        status, reason = next((s for s in pair.states if s[0] != "ok"), pair.states[0])
+        if status == "ok" and pair.curves is None:
+            status, reason = "unanswerable", "no task and configuration in common"
+        whole, levels, upto, n_tasks = None, [], None, 0
+        if status == "ok" and pair.curves is not None:
+            a, b = pair.curves
+            upto = min(a.last, b.last)
+            at = list(self._levels(a, b))
+            accuracy = [c.accuracies_at(at) for c in (a, b)]
+            kept = [(p - c.floor[:, None]) / c.above[:, None] for p, c in zip(accuracy, (a, b), strict=True)]
+            areas = self._area(a, upto) - self._area(b, upto)
+            gaps = np.column_stack([areas, accuracy[0] - accuracy[1], kept[0] - kept[1]])
+            whole, *others = differences(gaps, self.question)
+            pairs = zip(at, others[: len(at)], others[len(at) :], strict=True)
+            levels = [say.LevelContrast(sparsity=s, accuracy=p, retention=r) for s, p, r in pairs]
+            n_tasks = len({*a.tasks, *b.tasks})
+        return say.Contrast(
+            id=f"contrast-{digest([pair.of, pair.within, pair.first, pair.second])[:8]}",
+            of=pair.of,
+            within=pair.within,
+            first=pair.first,
+            second=pair.second,
+            status=status,
+            reason=reason,
+            n_tasks=n_tasks,
+            upto=upto,
+            whole=whole,
+            levels=levels,
+        )
+
+    def _levels(self, a: TypeCurve, b: TypeCurve) -> Iterable[float]:
+        return common_levels(self._measured(a), self._measured(b), min(a.last, b.last))
+
+    def _measured(self, curve: TypeCurve) -> Floats:
+        """Halvings of each level that was asked for, as realised on average."""
+        key = curve.sparsifier, curve.places
+        if key not in self._levels_of:
+            cells, source = self.source.fit.cells, self.source
+            method = cells.sparsifiers.index(curve.sparsifier)
+            mine = np.concatenate([source.measured[method, task, config] for task, config in curve.places])
+            asked = source.asked[mine]
+            means = [cells.halvings[mine[asked == level]].mean() for level in np.unique(asked)]
+            self._levels_of[key] = np.array(means)
+        return self._levels_of[key]
+
+    def _area(self, curve: TypeCurve, upto: float) -> Floats:
+        """Mean retention, made once: one curve is part of many contrasts, and lives as long as they do."""
+        key = id(curve), upto
+        if key not in self._areas:
+            self._areas[key] = curve.area(upto)
+        return self._areas[key]
+
+
+def common_levels(a: Floats, b: Floats, last: float) -> list[float]:
+    """Sparsities that both sides measured, up to ``last``: halvings ``(level,)`` that nearly agree, averaged."""
+    found = []
+    for one in a:
+        nearest = float(b[np.abs(b - one).argmin()])
+        if abs(nearest - one) < SAME_LEVEL and abs(a[np.abs(a - nearest).argmin()] - one) < 1e-12:
+            found.append(min(float(sparsity(np.array((one + nearest) / 2))), last))
+    return found
+
+
+def difference(draws: Floats, question: Question) -> say.Difference:
+    """First minus second, from draws ``(draw,)``, with its verdict."""
+    return differences(draws[:, None], question)[0]
+
+
+def differences(draws: Floats, question: Question) -> list[say.Difference]:
+    """First minus second of several quantities, from draws ``(draw, quantity)``, each with its verdict."""
+    positive = (np.mean(draws > 0, axis=0) + np.mean(draws == 0, axis=0) / 2).tolist()
+    equivalent = np.mean(np.abs(draws) < question.equivalence, axis=0).tolist()
+    return [
+        say.Difference(
+            estimate=estimate,
+            prob_positive=above,
+            prob_equivalent=near,
+            verdict=_verdict(above, near, question.decision_prob),
+        )
+        for estimate, above, near in zip(
+            summarise_each(draws, question.interval_prob), positive, equivalent, strict=True
+        )
+    ]
+
+
+def _verdict(
+    positive: float, equivalent: float, needed: float
+) -> Literal["better", "worse", "equivalent", "undecided"]:
+    if equivalent >= needed:
+        return "equivalent"
+    if positive >= needed:
+        return "better"
+    return "worse" if 1 - positive >= needed else "undecided"

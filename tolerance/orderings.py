@@ -1,0 +1,88 @@
+"""In which order task types tolerate a method: the joint posterior of all of them, not of two at a time."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tolerance import findings as say
+from tolerance.cells import halvings
+from tolerance.estimands import TypeCurve, tolerated
+from tolerance.manifest import digest
+from tolerance.question import Question
+
+Floats = NDArray[np.float64]
+MOST_ORDERS = 5
+
+
+def ordering(
+    curves: Sequence[TypeCurve], status: say.Status, reason: say.Reason | None, question: Question
+) -> say.Ordering:
+    """The orders of task types under one method; levels outside the range that all measured are tied."""
+    names = [curve.task_type for curve in curves]
+    common = {
+        "id": f"ordering-{digest([curves[0].sparsifier, names])[:8]}",
+        "sparsifier": curves[0].sparsifier,
+        "task_types": names,
+        "status": status,
+        "reason": reason,
+    }
+    if status != "ok":
+        nothing = dict.fromkeys(("first", "last", "prob_others", "tied_most", "tied_least"))
+        return say.Ordering(**common, **nothing, orders=[], n_others=0, extremes=[])
+    first, last = max(curve.first for curve in curves), min(curve.last for curve in curves)
+    places = censored(np.stack([tolerated(curve, question) for curve in curves], axis=1), first, last)
+    orders, n_others, prob_others = _orders(places, names)
+    most, least = places == places.max(1, keepdims=True), places == places.min(1, keepdims=True)
+    alone_most, alone_least = most.sum(1) == 1, least.sum(1) == 1
+    return say.Ordering(
+        **common,
+        first=first,
+        last=last,
+        orders=orders,
+        n_others=n_others,
+        prob_others=prob_others,
+        extremes=[
+            say.Extreme(
+                task_type=curve.task_type,
+                most=float(np.mean(most[:, i] & alone_most)),
+                least=float(np.mean(least[:, i] & alone_least)),
+            )
+            for i, curve in enumerate(curves)
+        ],
+        tied_most=float(np.mean(~alone_most)),
+        tied_least=float(np.mean(~alone_least)),
+    )
+
+
+def censored(draws: Floats, first: float, last: float) -> Floats:
+    """Tolerated halvings ``(draw, curve)`` with all below the sparsity ``first`` -inf and all beyond ``last`` inf."""
+    low, high = float(halvings(np.array(first))), float(halvings(np.array(last)))
+    inside = np.where(draws > high, np.inf, draws)
+    return np.where(inside < low, -np.inf, inside)
+
+
+def _orders(places: Floats, names: Sequence[str]) -> tuple[list[say.Order], int, float]:
+    """The most probable orders, how many others there are, and their probability."""
+    order = np.argsort(-places, axis=1, kind="stable")
+    sides = np.where(np.isposinf(places), 1, np.where(np.isneginf(places), -1, 0))
+    # two of one side have no order among themselves: they stand by name, whatever their order of columns
+    keys = np.concatenate([order, np.take_along_axis(sides, order, axis=1)], axis=1)
+    found, counts = np.unique(keys, axis=0, return_counts=True)
+    by_count = np.argsort(-counts, kind="stable")
+    shown, others = by_count[:MOST_ORDERS], by_count[MOST_ORDERS:]
+    n = len(names)
+    orders = [
+        say.Order(ranks=_ranks(found[i, :n], found[i, n:], names), probability=float(counts[i] / len(places)))
+        for i in shown
+    ]
+    return orders, len(others), float(counts[others].sum() / len(places))
+
+
+def _ranks(order: NDArray[np.int64], sides: NDArray[np.int64], names: Sequence[str]) -> list[say.Rank]:
+    beyond, below = ([names[i] for i in order[sides == side]] for side in (1, -1))
+    return [
+        *([say.Rank(place="beyond", task_types=beyond)] if beyond else []),
+        *(say.Rank(place="inside", task_types=[names[i]]) for i in order[sides == 0]),
+        *([say.Rank(place="below", task_types=below)] if below else []),
+    ]

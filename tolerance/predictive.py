@@ -1,0 +1,128 @@
+"""Do the answers look like the fitted curves? Posterior predictive checks by task and by task type, cell by cell.
+
+New data would have the items' noise and departures of their own, so that a departure which a whole type shares, or one
+of a single cell, is not explained away by the departures that were fitted to it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from tolerance.inference import Fit
+from tolerance.pointwise import residuals
+
+Floats = NDArray[np.float64]
+REPLICATES = 1000
+PROB = 0.9
+LIMIT = 0.05
+# What the cells of a group share: all tasks of a type, or all configurations of a task.
+BY_TYPE = ("task_type", "sparsifier", "sparsity_requested")
+BY_TASK = ("task", "sparsifier", "sparsity_requested")
+
+
+@dataclass(frozen=True)
+class Groups:
+    """One way to group the cells, and each group's p. ``table`` has a row a group: its keys, ``right``, ``n``, ``p``.
+
+    ``corrected`` is p times the number of groups, and times the number of ways to group (Bonferroni).
+    """
+
+    table: pd.DataFrame
+
+    @property
+    def smallest(self) -> float:
+        """The smallest corrected p."""
+        return float(self.table["corrected"].min())
+
+    @property
+    def unlike(self) -> pd.DataFrame:
+        """Groups whose answers are unlike what is predicted, the most unlike first."""
+        return self.table[self.table["corrected"] < LIMIT].sort_values("p", kind="stable")
+
+
+@dataclass(frozen=True)
+class Predictive:
+    """Predictive checks of one fit, thinned to `REPLICATES` draws."""
+
+    fit: Fit
+
+    @cached_property
+    def by_type(self) -> Groups:
+        """Task type x sparsifier x level."""
+        return self._groups(BY_TYPE)
+
+    @cached_property
+    def by_task(self) -> Groups:
+        """Task x sparsifier x level."""
+        return self._groups(BY_TASK)
+
+    @property
+    def smallest(self) -> float:
+        """The smallest corrected p of both ways to group: the gate."""
+        return min(1.0, self.by_type.smallest, self.by_task.smallest)
+
+    def unlike(self) -> Iterator[str]:
+        """The groups that defeat the family, in words, tasks first."""
+        for row in self.by_task.unlike.itertuples():
+            yield f"{row.task} under {row.sparsifier} at sparsity {row.sparsity_requested:g}"
+        for row in self.by_type.unlike.itertuples():
+            yield f"all tasks of {row.task_type} under {row.sparsifier} at sparsity {row.sparsity_requested:g}"
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """`by_task` with the observed share and the ends of the interval for new answers, the most unlike first."""
+        frame = self.by_task.table
+        lower, upper = np.quantile(self._replicates(), [(1 - PROB) / 2, (1 + PROB) / 2], axis=0)
+        told = frame.assign(
+            observed=frame["right"] / frame["n"], lower=lower, upper=upper, unlike=frame["corrected"] < LIMIT
+        )
+        return told.sort_values("p", kind="stable", ignore_index=True)
+
+    def _groups(self, by: tuple[str, ...]) -> Groups:
+        """Two-sided p of the mean residual of each group's cells, averaged over draws."""
+        order, starts = self._places(by)
+        residual = residuals(self.fit.cells, self._fitted)[:, order]
+        z = np.add.reduceat(residual, starts, axis=1)
+        z /= np.sqrt(np.add.reduceat(self._variance[:, order], starts, axis=1))
+        frame = self.fit.cells.frame.groupby(list(by), sort=True)
+        table = frame.agg(right=("right", "sum"), n=("n", "sum")).reset_index()
+        p = (2 * ndtr(-np.abs(z))).mean(0)
+        return Groups(table.assign(p=p, corrected=np.minimum(1.0, p * len(p) * self._ways)))
+
+    def _replicates(self) -> Floats:
+        """Accuracy of new answers to the groups of `by_task` ``(draw, group)``.
+
+        A residual is near twice the root of n times the difference in arcsin(sqrt(accuracy)).
+        """
+        order, starts = self._places(BY_TASK)
+        cells, noise = self.fit.cells, np.random.default_rng(self.fit.seed).standard_normal(self._fitted.shape)
+        moved = np.sqrt(self._variance) * noise
+        angle = np.arcsin(np.sqrt(np.clip(self._fitted, 0, 1))) + moved / (2 * np.sqrt(cells.weight))
+        right = np.sin(np.clip(angle, 0.0, np.pi / 2)) ** 2 * cells.n
+        return np.asarray(np.add.reduceat(right[:, order], starts, axis=1) / np.add.reduceat(cells.n[order], starts))
+
+    def _places(self, by: tuple[str, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Cells in the order of their groups, and where each group starts."""
+        keys = self.fit.cells.frame.groupby(list(by), sort=True).ngroup().to_numpy()
+        order = np.argsort(keys, kind="stable")
+        return order, np.flatnonzero(np.r_[True, np.diff(keys[order]) > 0])
+
+    @cached_property
+    def _ways(self) -> int:
+        """Two, or one where every type has a single task and both ways are the same."""
+        return 1 if len(self.fit.cells.tasks) == len(self.fit.cells.task_types) else 2
+
+    @cached_property
+    def _fitted(self) -> Floats:
+        return self.fit.variable("fitted", at_most=REPLICATES)
+
+    @cached_property
+    def _variance(self) -> Floats:
+        """Variance of new residuals ``(draw, cell)``: the items' noise, and departures drawn anew."""
+        scale = self.fit.variable("sd_departure", at_most=REPLICATES)[:, None]
+        return np.asarray(1 + scale**2 * self.fit.blocks.departure)

@@ -1,0 +1,116 @@
+"""Fit, check, mend, fit again: what failing checks call for, tried in order, and every attempt recorded.
+
+Checks of sampling are mended by sampling longer with smaller steps, twice at most. Where the draws are one posterior
+and only the answers look unlike the fitted curves, the family gets more room: wider priors of departures from it.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from tolerance import checks as checking
+from tolerance.errors import StoreError
+from tolerance.estimands import TypeCurve, type_curves
+from tolerance.findings import Attempt, Check
+from tolerance.inference import Fit, Settings, Stage, fit, saved_among
+from tolerance.priors import Priors
+from tolerance.store import write_atomically
+
+ATTEMPTS = "attempts.json"
+LONGER = (2, 4)
+# A departure of 0.2 logits after one halving becomes one of 0.6.
+WIDER = 3.0
+
+
+@dataclass(frozen=True)
+class Mended:
+    """The last fit, its curves and checks, and how it came about."""
+
+    fit: Fit
+    curves: list[TypeCurve]
+    checks: list[Check]
+    attempts: list[Attempt]
+
+
+@dataclass(frozen=True)
+class _Try:
+    """Settings by what differs from the first: how many times as long, and whether departures have wider priors."""
+
+    times: int = 1
+    wider: bool = False
+
+    def of(self, settings: Settings) -> Settings:
+        """The settings to fit with."""
+        priors = widened(settings.priors) if self.wider else settings.priors
+        if self.times == 1:
+            return replace(settings, priors=priors)
+        tune, draws = self.times * settings.tune, self.times * settings.draws
+        return replace(settings, tune=tune, draws=draws, target_accept=0.99, priors=priors)
+
+    @property
+    def change(self) -> str:
+        """What was changed, in words."""
+        parts = [f"{self.times} times as long, with smaller steps"] if self.times > 1 else []
+        parts += [f"priors of departures {WIDER:g} times as wide"] if self.wider else []
+        return "; ".join(parts) or "as asked"
+
+    def next(self, checks: list[Check]) -> "_Try | None":
+        """What to try after these checks, if anything."""
+        if checking.trustworthy(checks):
+            return None
+        if checking.sampled(checks):
+            return None if self.wider else replace(self, wider=True)
+        longer = [times for times in LONGER if times > self.times]
+        return replace(self, times=longer[0]) if longer else None
+
+
+TRIES = [_Try(times, wider) for wider in (False, True) for times in (1, *LONGER)]
+
+
+def widened(priors: Priors) -> Priors:
+    """Priors under which cells, and types, depart further from the family."""
+    (cell, cell_spread), (kind, kind_spread) = priors.sd_departure, priors.sd_departure_type
+    return replace(priors, sd_departure=(WIDER * cell, cell_spread), sd_departure_type=(WIDER * kind, kind_spread))
+
+
+def mended(
+    outcomes: pd.DataFrame,
+    settings: Settings,
+    seed: int | None = None,
+    folder: Path | None = None,
+    stage: Stage = lambda _: None,
+) -> Mended:
+    """Fit until the checks pass or nothing is left to try.
+
+    A later attempt that is saved already is where it goes on, so an unchanged analysis samples nothing.
+    """
+    each = [one.of(settings) for one in TRIES]
+    place = 0 if folder is None else saved_among(outcomes, each, seed, folder) or 0
+    now, attempts = TRIES[place], _before(folder) if place else []
+    while True:
+        fitted = fit(outcomes, settings=now.of(settings), seed=seed, folder=folder, stage=stage)
+        stage("checking the fit")
+        curves = type_curves(fitted)
+        checks = checking.check(fitted, curves)
+        attempts = [*attempts, Attempt(change=now.change, failed=[one.name for one in checks if not one.passed])]
+        later = now.next(checks)
+        if later is None:
+            break
+        stage(f"some checks failed, trying again: {later.change}")
+        now = later
+    if folder is not None:
+        rows = [one.model_dump() for one in attempts]
+        write_atomically(folder / ATTEMPTS, (json.dumps(rows, indent=1) + "\n").encode())
+    return Mended(fitted, curves, checks, attempts)
+
+
+def _before(folder: Path | None) -> list[Attempt]:
+    """Attempts before the one that is saved in a folder; empty where they were not recorded."""
+    if folder is None or not (folder / ATTEMPTS).is_file():
+        return []
+    try:
+        return [Attempt.model_validate(row) for row in json.loads((folder / ATTEMPTS).read_text())][:-1]
+    except ValueError as error:
+        raise StoreError(f"{folder / ATTEMPTS}: cannot be read ({error}). Remove the folder and fit again.") from error

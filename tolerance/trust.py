@@ -1,0 +1,91 @@
+"""What a fit says about itself beside its checks, as findings: predictions, sensitivity to priors, shapes, left-outs.
+
+A fit that failed its checks says nothing of its curves: their numbers are withheld here as anywhere. What the answers
+were predicted to be stays, where the draws are one posterior: it is how one sees why a fit failed.
+"""
+
+from collections.abc import Iterator
+from math import isnan
+
+from tolerance import findings as say
+from tolerance import sensitivity
+from tolerance.estimands import TypeCurve
+from tolerance.inference import Fit
+from tolerance.leaving import leave_out
+from tolerance.manifest import digest
+from tolerance.predictive import PROB, Predictive
+from tolerance.shapes import named
+
+
+def predicted(fit: Fit, sampled: bool) -> list[say.Predicted]:
+    """Every task x sparsifier x level, the most unlike its prediction first."""
+    table = Predictive(fit).table
+    names = {"sparsity_requested": "sparsity", "n": "n_items"}
+    told = table.rename(columns=names).drop(columns=["right", "corrected"]).assign(prob=PROB)
+    if not sampled:
+        told = told.assign(lower=None, upper=None)
+    return [say.Predicted.model_validate(row) for row in told.to_dict("records")]
+
+
+def sensitivities(fit: Fit, curves: list[TypeCurve], passed: bool, least: float) -> list[say.Sensitivity]:
+    """How far priors decide, one finding a curve."""
+    found = sensitivity.sensitivities(fit, curves, least) if passed else [[] for _ in curves]
+    return [
+        say.Sensitivity(
+            id=_id("sensitivity", curve),
+            task_type=curve.task_type,
+            sparsifier=curve.sparsifier,
+            status="ok" if passed else "withheld",
+            leaning=sensitivity.leaning(quantities),
+            quantities=[
+                say.Scaled(
+                    quantity=one.what,
+                    sparsity=one.sparsity,
+                    prior=_or_none(one.prior),
+                    likelihood=_or_none(one.likelihood),
+                )
+                for one in quantities
+            ],
+        )
+        for curve, quantities in zip(curves, found, strict=True)
+    ]
+
+
+def shapes(curves: list[TypeCurve], passed: bool, prob: float) -> Iterator[say.Shape]:
+    """What is unusual about each curve, where that is decided."""
+    for curve in curves if passed else []:
+        for shape in named(curve, prob):
+            yield say.Shape(
+                id=_id(f"shape-{shape.kind.replace(' ', '-')}", curve),
+                task_type=curve.task_type,
+                sparsifier=curve.sparsifier,
+                kind=shape.kind,
+                probability=shape.probability,
+                low=shape.low,
+                high=shape.high,
+            )
+
+
+def left_out(fit: Fit, passed: bool) -> list[say.LeftOut]:
+    """PSIS-LOO by cell and by block."""
+    found = [leave_out(fit, "cell"), leave_out(fit, "block")]
+    return [
+        say.LeftOut(
+            unit=one.unit,
+            status="ok" if passed and not one.high else "withheld",
+            n_units=len(one.k),
+            high_k=one.high,
+            limit_k=one.limit,
+            elpd=one.elpd if passed and not one.high else None,
+            se=one.se if passed and not one.high else None,
+        )
+        for one in found
+    ]
+
+
+def _or_none(value: float) -> float | None:
+    return None if isnan(value) else value
+
+
+def _id(kind: str, curve: TypeCurve) -> str:
+    return f"{kind}-{digest([curve.task_type, curve.sparsifier])[:8]}"
