@@ -1,7 +1,9 @@
 """What an item cost: closed forms x recorded pairs. Two FLOPs a multiply-add.
 
 Linear: 2 x tokens x (weights of the linear layers) + 2 x width x vocabulary for each position whose logits are made.
-Attention: 2 x (query-key + value) dims per kept pair. Selection by score pays the query-key half for each visible one.
+Attention: 2 x (query-key + value) dims per kept pair. Selection by score pays the query-key half for each visible one;
+a method that evicts cache entries pays for scoring each entry once. What an item cost is what it would have cost alone:
+that levels share a prefill is our thrift, not the method's.
 Checked against `torch.utils.flop_counter.FlopCounterMode` in the tests; that counter itself takes a masked pair for a
 kept one, so it cannot do this.
 """
@@ -15,7 +17,7 @@ from transformers.pytorch_utils import Conv1D
 
 from tolerance.runners.generate import Answer
 from tolerance.runners.models import LoadedModel
-from tolerance.runners.sparsifiers.base import Sparsifier
+from tolerance.runners.sparsifiers import AttentionPattern, BlockPattern, Eviction, Sparsifier
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -27,6 +29,8 @@ class Shape:
 
     linear_weights: int
     output_weights: int
+    heads: int
+    kv_heads: int
     query_key_dim: int
     value_dim: int
     kv_bytes_per_token: int  # of one layer
@@ -64,6 +68,8 @@ def shape(loaded: LoadedModel) -> Shape | None:
     return Shape(
         linear_weights=sum(m.weight.numel() for m in linear),
         output_weights=0 if output is None else output.weight.numel(),
+        heads=heads,
+        kv_heads=kv_heads,
         query_key_dim=dim,
         value_dim=dim,
         kv_bytes_per_token=2 * kv_heads * dim * element,
@@ -77,20 +83,52 @@ def cost(form: Shape, answer: Answer, sparsifier: Sparsifier | None, phases: fro
     steps = max(answer.generated_tokens - (not answer.stopped), 0)
     tokens = answer.prompt_tokens + steps
     kept = answer.prefill.kept + answer.decode.kept
-    scored = sum(
-        pairs.visible
-        for phase, pairs in (("prefill", answer.prefill), ("decode", answer.decode))
-        if sparsifier is not None and sparsifier.needs_scores and phase in phases
-    )
     return Cost(
         flops_linear=2.0 * tokens * form.linear_weights + 2.0 * form.output_weights * (1 + steps),
         flops_attention=2.0 * (form.query_key_dim + form.value_dim) * kept,
-        flops_selection=2.0 * form.query_key_dim * scored,
-        kv_bytes_allocated=float(
-            form.kv_bytes_per_token * sum(tokens if most is None else min(tokens, most) for most in form.kv_windows)
-        ),
+        flops_selection=2.0 * _selecting(form, answer, sparsifier, phases),
+        kv_bytes_allocated=_allocated(form, answer, tokens),
         kv_bytes_read=form.kv_bytes_per_pair * answer.decode.kept,
     )
+
+
+def _selecting(form: Shape, answer: Answer, sparsifier: Sparsifier | None, phases: frozenset[str]) -> int:
+    """Multiply-adds spent on choosing what to keep."""
+    if isinstance(sparsifier, Eviction):
+        assert answer.entries is not None
+        held = [_at_most(answer.entries.end, most) for most in form.kv_windows]
+        dims = {"dim": form.query_key_dim, "value_dim": form.value_dim}
+        return sum(sparsifier.multiply_adds(n, heads=form.heads, kv_heads=form.kv_heads, **dims) for n in held)
+    if isinstance(sparsifier, AttentionPattern) and sparsifier.needs_scores:
+        by_phase = (("prefill", answer.prefill), ("decode", answer.decode))
+        return form.query_key_dim * sum(pairs.visible for phase, pairs in by_phase if phase in phases)
+    if isinstance(sparsifier, BlockPattern):
+        return _choosing_blocks(form, answer, sparsifier, phases)
+    return 0
+
+
+def _choosing_blocks(form: Shape, answer: Answer, sparsifier: BlockPattern, phases: frozenset[str]) -> int:
+    """Worth of blocks, in the prefill once and in every decoding step for the keys that there are."""
+    n, steps = answer.prompt_tokens, max(answer.generated_tokens - (not answer.stopped), 0)
+    took = [(n, n)] if "prefill" in phases else []
+    took += [(1, n + step + 1) for step in range(steps)] if "decode" in phases else []
+    dims = {"heads": form.heads, "kv_heads": form.kv_heads, "dim": form.query_key_dim}
+    return sum(
+        sparsifier.multiply_adds(queries, _at_most(keys, most), **dims)
+        for queries, keys in took
+        for most in form.kv_windows
+    )
+
+
+def _allocated(form: Shape, answer: Answer, tokens: int) -> float:
+    """Bytes of KV cache held when the answer ends."""
+    if answer.entries is not None:
+        return float(form.kv_bytes_per_token / form.kv_heads * answer.entries.last)
+    return float(form.kv_bytes_per_token * sum(_at_most(tokens, most) for most in form.kv_windows))
+
+
+def _at_most(tokens: int, most: int | None) -> int:
+    return tokens if most is None else min(tokens, most)
 
 
 def _windows(config: "PretrainedConfig") -> tuple[int | None, ...] | None:

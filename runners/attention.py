@@ -15,10 +15,14 @@ import torch
 import torch.nn.functional as F
 
 from tolerance.errors import RunnerError
-from tolerance.runners.sparsifiers.base import Phase, Sparsifier
+from tolerance.runners import flex
+from tolerance.runners.cache import Softmax
+from tolerance.runners.sparsifiers import AttentionPattern, BlockPattern, Phase
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+    from tolerance.runners.cache import KeptCache, PrefillCache
 
 NAME = "tolerance"
 # What models pass that changes nothing here: windows are in the mask, positions are in the rotated queries and keys.
@@ -42,16 +46,18 @@ class Pairs:
 class Control:
     """What to impose now, and what was seen: pairs by phase, calls by layer."""
 
-    sparsifier: Sparsifier | None = None
+    sparsifier: AttentionPattern | None = None
     level: float = 0.0
     phases: frozenset[Phase] = frozenset(("prefill", "decode"))
     phase: Phase = "prefill"
     real: torch.Tensor | None = None  # (row, query): False where a query is padding
+    # What is visible follows from this pass's cache; pairs are not counted then, since they follow from it too.
+    cache: "PrefillCache | KeptCache | None" = None
     pairs: dict[Phase, Pairs] = field(default_factory=dict)
     calls: Counter[int] = field(default_factory=Counter)
 
     @property
-    def active(self) -> Sparsifier | None:
+    def active(self) -> AttentionPattern | None:
         """The sparsifier that acts in this phase, if any."""
         return self.sparsifier if self.level > 0 and self.phase in self.phases else None
 
@@ -73,7 +79,7 @@ CONTROL: Control | None = None
 
 @contextmanager
 def imposing(
-    sparsifier: Sparsifier | None = None,
+    sparsifier: AttentionPattern | None = None,
     level: float = 0.0,
     phases: frozenset[Phase] = frozenset(("prefill", "decode")),
 ) -> Iterator[Control]:
@@ -143,14 +149,28 @@ def attention(
         raise RunnerError(f"{type(module).__name__} built no attention mask, so what is visible is unknown.")
     control = CONTROL
     heads = query.shape[1]
-    visible = _visible(attention_mask[..., : key.shape[2]], None if control is None else control.real)
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if control is not None and control.cache is not None:
+        layer, window = int(module.layer_idx), others.get("sliding_window")  # type: ignore[arg-type]
+        _same_window(module, window, control.cache.windows[layer])
+        how = Softmax(scaling, softcap, s_aux)
+        if isinstance(control.active, BlockPattern):
+            out = _attend_table(query, key, value, how, control, control.active, layer)
+        else:
+            control.calls[layer] += 1
+            out = control.cache.attend(layer, query, key, value, how)
+        return out.transpose(1, 2).contiguous(), None
+    visible = _visible(attention_mask[..., : key.shape[2]], None if control is None else control.real)
     if control is None:
         return _attend(query, key, value, visible, scaling, softcap, s_aux).transpose(1, 2).contiguous(), None
     chooser = control.active
     seen = kept = _pairs(visible, heads)
     if chooser is None:
         out = _attend(query, key, value, visible, scaling, softcap, s_aux)
+    elif isinstance(chooser, BlockPattern):
+        if control.phase == "prefill" and control.real is not None:
+            raise RunnerError(f"sparsifier {chooser.label}: prompts of one batch must have one length.")
+        out, kept = _attend_blocks(query, key, value, visible, scaling, softcap, s_aux, chooser, control.level)
     elif not chooser.needs_scores:
         keep = torch.cat([chooser.keep(None, part, control.level) for part in _parts(visible)], 2)
         out, kept = _attend(query, key, value, keep, scaling, softcap, s_aux), _pairs(keep, heads)
@@ -158,6 +178,14 @@ def attention(
         out, kept = _attend_choosing(query, key, value, visible, scaling, softcap, s_aux, chooser, control.level)
     control.count(int(getattr(module, "layer_idx", 0) or 0), kept, seen)
     return out.transpose(1, 2).contiguous(), None
+
+
+def _same_window(module: torch.nn.Module, told: int | None, known: int | None) -> None:
+    if told is not None and told != known:
+        raise RunnerError(
+            f"{type(module).__name__} sees a window of {told} tokens where its configuration says {known or 'all'}, so "
+            "what its cache holds is unknown. Methods on KV caches cannot be imposed on it."
+        )
 
 
 def _visible(attention_mask: torch.Tensor, real: torch.Tensor | None) -> torch.Tensor:
@@ -198,7 +226,7 @@ def _attend_choosing(
     scaling: float,
     softcap: float | None,
     s_aux: torch.Tensor | None,
-    chooser: Sparsifier,
+    chooser: AttentionPattern,
     level: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Attention with pairs chosen by score, and how many each query kept ``(row, query)``.
@@ -219,6 +247,78 @@ def _attend_choosing(
         outs.append(_weigh(scores, keep, value[:, :, seen_keys], s_aux))
         kept.append(_pairs(keep, heads))
     return torch.cat(outs, 2), torch.cat(kept, 1)
+
+
+def _attend_blocks(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    visible: torch.Tensor,
+    scaling: float,
+    softcap: float | None,
+    s_aux: torch.Tensor | None,
+    chooser: BlockPattern,
+    level: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Attention over blocks of keys, and how many pairs each query kept ``(row, query)``.
+
+    On CUDA a kernel skips what is dropped, where blocks have its size and nothing but causality hides pairs.
+    """
+    heads, queries, keys = query.shape[1], query.shape[2], key.shape[2]
+    first, plain = keys - queries, softcap is None and s_aux is None
+    whole = query.is_cuda and plain and first == 0 and chooser.query_block == chooser.block == flex.BLOCK
+    if whole and queries > 1 and _is_causal(visible):
+        blocks = chooser.blocks(query, key, 0, level)
+        return flex.attend(query, key, value, blocks, scaling), _pairs_of_blocks(blocks, queries, chooser.block)
+    step = max(1, _chunk(visible, heads) // chooser.query_block) * chooser.query_block
+    outs, kept = [], []
+    for start in range(0, queries, step):
+        part = slice(start, start + step)
+        seen_keys = slice(0, first + min(start + step, queries))
+        seen = visible[:, :, part, seen_keys]
+        blocks = chooser.blocks(query[:, :, part], key[:, :, seen_keys], first + start, level, seen)
+        keep = chooser.mask(blocks, seen)
+        outs.append(
+            _attend(query[:, :, part], key[:, :, seen_keys], value[:, :, seen_keys], keep, scaling, softcap, s_aux)
+        )
+        kept.append(_pairs(keep, heads))
+    return torch.cat(outs, 2), torch.cat(kept, 1)
+
+
+def _attend_table(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    how: Softmax,
+    control: Control,
+    chooser: BlockPattern,
+    layer: int,
+) -> torch.Tensor:
+    """Blocks of a prefill that builds no mask at all; on CUDA alone, where blocks have the kernel's size."""
+    n, plain = query.shape[2], how.softcap is None and how.s_aux is None
+    fits = query.is_cuda and chooser.query_block == chooser.block == flex.BLOCK and key.shape[2] == n
+    if not fits or not plain or control.cache is None or control.cache.windows[layer] is not None:
+        raise RunnerError(
+            f"sparsifier {chooser.label}: a prefill without masks needs CUDA, blocks of {flex.BLOCK} and plain causal "
+            "attention. Leave the cache out, so that masks are made."
+        )
+    blocks = chooser.blocks(query, key, 0, control.level)
+    seen = query.shape[1] * torch.arange(1, n + 1, device=query.device).expand(len(query), -1)
+    control.count(layer, _pairs_of_blocks(blocks, n, chooser.block), seen)
+    return flex.attend(query, key, value, blocks, how.scaling)
+
+
+def _is_causal(visible: torch.Tensor) -> bool:
+    """Whether nothing but causality hides pairs: every query sees as many keys as there are up to it."""
+    expected = torch.arange(1, visible.shape[2] + 1, device=visible.device)
+    return bool((_pairs(visible, visible.shape[1]) == expected * visible.shape[1]).all())
+
+
+def _pairs_of_blocks(blocks: torch.Tensor, n: int, block: int) -> torch.Tensor:
+    """Pairs of each query over heads ``(row, query)``: whole blocks before its own, and its own up to itself."""
+    before = (blocks.sum((1, 3)) - blocks.shape[1]) * block
+    inside = torch.arange(n, device=blocks.device) % block + 1
+    return before.repeat_interleave(block, 1)[:, :n] + blocks.shape[1] * inside
 
 
 def _chunk(visible: torch.Tensor, heads: int) -> int:

@@ -16,7 +16,6 @@ from typing import Any
 
 from tolerance.errors import StoreError, ToleranceError
 from tolerance.manifest import Manifest
-from tolerance.outcomes import DENSE
 from tolerance.runners.engines import ENGINES, Answered, Engine
 from tolerance.runners.engines import engine as make_engine
 from tolerance.runners.plan import Plan, blocks
@@ -130,8 +129,7 @@ class _Meter:
         for row in answered.rows:
             self.seconds += row.get("seconds") or 0.0
             self.flops += sum(row.get(column) or 0.0 for column in FLOPS)
-        method = DENSE if block.sparsifier is None else f"{block.sparsifier.name} {block.level:g}"
-        self._tell(f"{block.task}, {method}")
+        self._tell(f"{block.task}, {block.condition}")
 
     def _tell(self, text: str) -> None:
         if self.report is not None:

@@ -1,7 +1,7 @@
 """Where workers live: in this process, or as Ray actors on the GPUs of one host or many.
 
 An engine takes blocks and gives back their rows, in any order; whoever drives it writes them, so one process alone
-touches the run folder and a lost worker loses the block that it was answering, nothing else.
+touches the run folder and a lost worker loses the blocks that it was answering together, nothing else.
 """
 
 import os
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tolerance.errors import RunnerError, ToleranceError
-from tolerance.runners.plan import Block, Plan
+from tolerance.runners.plan import Block, Plan, together
 
 if TYPE_CHECKING:
     from tolerance.runners.worker import Worker
@@ -71,10 +71,11 @@ class Local:
         return self._holding(model).about()
 
     def answer(self, blocks: Sequence[Block]) -> Iterator[Answered]:
-        """See `Engine.answer`. In their order."""
-        for block in blocks:
-            worker = self._holding(block.model)
-            yield Answered(block, worker.answer(block), worker.about())
+        """See `Engine.answer`. In the order of the first of those that share a prefill."""
+        for group in together(blocks):
+            worker = self._holding(group[0].model)
+            for block, rows in worker.answer_together(group):
+                yield Answered(block, rows, worker.about())
 
     def close(self) -> None:
         """See `Engine.close`."""
@@ -100,10 +101,10 @@ class Holder:
         """See `Worker.about`."""
         return self._loaded().about()
 
-    def answer(self, block: Block) -> tuple[list[Row], Row]:
-        """Rows of a block, and what the model that gave them is."""
+    def answer(self, group: Sequence[Block]) -> list[Answered]:
+        """Rows of blocks that share their items."""
         worker = self._loaded()
-        return worker.answer(block), worker.about()
+        return [Answered(block, rows, worker.about()) for block, rows in worker.answer_together(group)]
 
     def process(self) -> int:
         """Its process id."""
@@ -144,26 +145,23 @@ class RayCore:
         return self._get(model, self._holding(model)[0].about.remote())  # type: ignore[no-any-return]
 
     def answer(self, blocks: Sequence[Block]) -> Iterator[Answered]:
-        """See `Engine.answer`. One block in flight for each worker; a model's workers go when it has no more."""
-        waiting: dict[str, deque[Block]] = {}
-        for block in blocks:
-            waiting.setdefault(block.model, deque()).append(block)
-        flying: dict[Any, tuple[Block, Any]] = {}
+        """See `Engine.answer`. One group in flight for each worker; a model's workers go when it has no more."""
+        waiting: dict[str, deque[list[Block]]] = {}
+        for group in together(blocks):
+            waiting.setdefault(group[0].model, deque()).append(group)
+        flying: dict[Any, tuple[str, Any]] = {}
         for model, queue in waiting.items():
             for actor in self._holding(model)[: len(queue)]:
-                block = queue.popleft()
-                flying[actor.answer.remote(block)] = block, actor
+                flying[actor.answer.remote(queue.popleft())] = model, actor
         while flying:
             (ready, *_), _ = self._ray.wait(list(flying), num_returns=1)
-            block, actor = flying.pop(ready)
-            rows, about = self._get(block.model, ready)
-            queue = waiting[block.model]
-            if queue:
-                following = queue.popleft()
-                flying[actor.answer.remote(following)] = following, actor
+            model, actor = flying.pop(ready)
+            answered = self._get(model, ready)
+            if waiting[model]:
+                flying[actor.answer.remote(waiting[model].popleft())] = model, actor
             else:
-                self._let_go(block.model, actor)
-            yield Answered(block, rows, about)
+                self._let_go(model, actor)
+            yield from answered
 
     def close(self) -> None:
         """See `Engine.close`."""

@@ -82,7 +82,7 @@ def estimate(plan: Plan, out: Path, *, device: str = "auto", workers: int = 1) -
                 model=model,
                 task=task,
                 context_length=context,
-                cells=len({(repr(block.sparsifier), block.level) for block in made}),
+                cells=len({(repr(block.sparsifier), block.level, block.tokens) for block in made}),
                 items=sum(block.n for block in made),
                 items_left=sum(block.n for block in left),
                 flops_left=None if size is None else sum(_flops(size, plan, b, prompt, answer) for b in left),

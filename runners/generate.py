@@ -1,7 +1,7 @@
 """Prompts -> answers: greedy decoding of a batch in our own loop, so that the phase is known and pairs are counted."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -31,6 +31,22 @@ class Answer:
     stopped: bool
     prefill: PhasePairs
     decode: PhasePairs
+    entries: "Entries | None" = None
+    # rows x slots of the batch it was decoded in, where that is not the batch of its prompt
+    batch_shape: str | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Entries:
+    """Entries of the KV cache of one row, over all layers and kv heads.
+
+    ``kept`` of ``held`` when compression ended, after ``end`` tokens; ``last`` are held when the answer ends.
+    """
+
+    kept: int
+    held: int
+    last: int
+    end: int
 
 
 def encode(loaded: LoadedModel, prompts: Sequence[str], *, special_tokens: bool) -> "BatchEncoding":
@@ -50,7 +66,7 @@ def answer(
     prompt_tokens = mask.sum(1)
     # One length, nothing padded: a mask of padding would only cost time.
     padded = bool((mask == 0).any())
-    stops = _stop_ids(loaded)
+    stops = stop_ids(loaded)
     control.phase = "prefill"
     control.real = mask.bool() if padded else None
     positions = (mask.cumsum(1) - 1).clamp(min=0)
@@ -93,11 +109,15 @@ def _answers(
     for row, (ids, length, n, done) in enumerate(
         zip(tokens.cpu(), prompt_tokens.tolist(), n_tokens.long().tolist(), stopped.tolist(), strict=True)
     ):
-        kept = ids[:n]
-        kept = kept[~torch.isin(kept, stops.cpu())]
-        text = loaded.tokenizer.decode(kept, skip_special_tokens=True)
+        kept, text = read(loaded, ids[:n], stops)
         rows.append(Answer(text, length, len(kept), done, prefill[row], decode[row]))
     return rows
+
+
+def read(loaded: LoadedModel, ids: torch.Tensor, stops: torch.Tensor) -> tuple[torch.Tensor, str]:
+    """The generated tokens without those that end an answer, and their text."""
+    kept = ids[~torch.isin(ids, stops.cpu())]
+    return kept, loaded.tokenizer.decode(kept, skip_special_tokens=True)
 
 
 def _per_row(pairs: Pairs | None, n_rows: int) -> list[PhasePairs]:
@@ -106,7 +126,7 @@ def _per_row(pairs: Pairs | None, n_rows: int) -> list[PhasePairs]:
     return [PhasePairs(k, v) for k, v in zip(pairs.kept.tolist(), pairs.visible.tolist(), strict=True)]
 
 
-def _stop_ids(loaded: LoadedModel) -> torch.Tensor:
+def stop_ids(loaded: LoadedModel) -> torch.Tensor:
     """Tokens that end an answer: the generation config's, the tokenizer's."""
     configured = getattr(loaded.model.generation_config, "eos_token_id", None)
     ids = {*(configured if isinstance(configured, list) else [configured]), loaded.tokenizer.eos_token_id}

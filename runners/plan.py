@@ -4,6 +4,7 @@ models: [tiny]                      # shipped model, model folders, hub names
 tasks: [kv-lookup, two-hop, common-word]
 sparsifiers: [top-k, {streaming: {sinks: 4}}]
 levels: [0, 0.5, 0.67, 0.8, 0.9, 0.95]
+kv_budgets: [128, 512]              # optional: entries per layer and head that cache methods keep, besides the levels
 context_lengths: [256]
 items: 64
 """
@@ -18,15 +19,17 @@ import yaml
 
 from tolerance.errors import SchemaError
 from tolerance.manifest import digest
+from tolerance.outcomes import DENSE
 from tolerance.runners import sparsifiers as methods
 from tolerance.runners import tasks as task_registry
-from tolerance.runners.sparsifiers.base import Sparsifier
+from tolerance.runners.sparsifiers import Eviction, Option, Sparsifier
 from tolerance.runners.tasks import from_file as questions
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 PHASES = {"prefill": ("prefill",), "decode": ("decode",), "both": ("prefill", "decode")}
+DEMO_SPARSIFIERS = ("top-k", "streaming")
 DEMO_LEVELS = (0.0, 0.5, 0.67, 0.8, 0.9, 0.95)
-Options = tuple[tuple[str, int | float], ...]
+Options = tuple[tuple[str, Option], ...]
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Plan:
     dtype: str = "float32"
     batch_size: int = 32
     max_new_tokens: int | None = None
+    kv_budgets: tuple[int, ...] = ()
     # (path, sha256) of the files of questions among the tasks: the same plan is the same questions
     files: tuple[tuple[str, str], ...] = ()
 
@@ -74,8 +78,12 @@ class Plan:
         return cls.make(str(path), **{str(key): value for key, value in given.items()})
 
     def to_dict(self) -> dict[str, Any]:
-        """For the manifest; plain JSON types. Files of questions are known by name and content, wherever they lie."""
-        plain = {f.name: _plain(getattr(self, f.name)) for f in fields(self) if f.name != "files"}
+        """For the manifest; plain JSON types. A field that came later is left out where it says nothing.
+
+        Files of questions are known by name and content, wherever they lie.
+        """
+        told = [f.name for f in fields(self) if f.name != "files" and (f.name != "kv_budgets" or self.kv_budgets)]
+        plain = {name: _plain(getattr(self, name)) for name in told}
         plain["sparsifiers"] = [{name: dict(options)} for name, options in self.sparsifiers]
         if self.files:
             plain["tasks"] = [Path(name).name if task_registry.is_file(name) else name for name in self.tasks]
@@ -119,38 +127,72 @@ class Block:
     level: float
     first: int
     n: int
+    tokens: int | None = None
+
+    @property
+    def condition(self) -> str:
+        """Method and level, readable."""
+        if self.sparsifier is None:
+            return DENSE
+        return (
+            f"{self.sparsifier.label} {self.level:g}"
+            if self.tokens is None
+            else f"{self.sparsifier.label} {self.tokens} tokens"
+        )
 
     @property
     def name(self) -> str:
         """Readable and safe as a file name, and different for every block of a plan."""
-        method = "dense" if self.sparsifier is None else self.sparsifier.name
+        method = DENSE if self.sparsifier is None else self.sparsifier.label
+        level = f"{self.level:g}" if self.tokens is None else f"{self.tokens}t"
         # a file of questions is the same one in another folder
         task = self.task.rpartition("/")[2] if task_registry.is_file(self.task) else self.task
-        whole = digest([self.model, task, self.context_length, repr(self.sparsifier), self.level, self.first, self.n])
+        identity = [self.model, task, self.context_length, repr(self.sparsifier), self.level, self.first, self.n]
+        whole = digest(identity if self.tokens is None else [*identity, self.tokens])
         task = re.sub(r"[^\w.-]+", "-", task)
-        return f"{task}-{self.context_length}-{method}-{self.level:g}-{self.first:06d}-{whole[:10]}"
+        return f"{task}-{self.context_length}-{method}-{level}-{self.first:06d}-{whole[:10]}"
 
 
 def blocks(plan: Plan) -> list[Block]:
     """All blocks of a plan, model by model; the dense level once, shared by all sparsifiers."""
-    conditions: list[tuple[Sparsifier | None, float]] = [(None, 0.0)]
-    conditions += [(method, level) for method in plan.methods() for level in plan.levels if level > 0]
+    conditions: list[tuple[Sparsifier | None, float, int | None]] = [(None, 0.0, None)]
+    for method in plan.methods():
+        conditions += [(method, level, None) for level in plan.levels if level > 0]
+        conditions += [(method, 0.0, tokens) for tokens in plan.kv_budgets if isinstance(method, Eviction)]
     return [
-        Block(model, task, context, method, level, first, min(plan.batch_size, items - first))
+        Block(model, task, context, method, level, first, min(plan.batch_size, items - first), tokens)
         for model in plan.models
         for task, context, items in plan.series()
-        for method, level in conditions
+        for method, level, tokens in conditions
         for first in range(0, items, plan.batch_size)
     ]
 
 
+def together(todo: Sequence[Block]) -> list[list[Block]]:
+    """Blocks that share a prefill: the same items, dense or with cache entries evicted; all others alone.
+
+    In the order of the first of each group.
+    """
+    groups: dict[tuple[object, ...], list[Block]] = {}
+    sharing = {_items(block) for block in todo if isinstance(block.sparsifier, Eviction)}
+    for block in todo:
+        shares = block.sparsifier is None or isinstance(block.sparsifier, Eviction)
+        key = _items(block) if shares and _items(block) in sharing else (block.name,)
+        groups.setdefault(key, []).append(block)
+    return list(groups.values())
+
+
+def _items(block: Block) -> tuple[object, ...]:
+    return block.model, block.task, block.context_length, block.first, block.n
+
+
 def demo_plan(*, items: int, seed: int) -> Plan:
-    """What `tolerance demo` collects: the shipped model, its tasks, all sparsifiers, at 256 tokens."""
+    """What `tolerance demo` collects: the shipped model, its tasks, two sparsifiers of attention, at 256 tokens."""
     return Plan.make(
         "demo",
         models=["tiny"],
         tasks=list(task_registry.PUZZLES),
-        sparsifiers=list(methods.SPARSIFIERS),
+        sparsifiers=list(DEMO_SPARSIFIERS),
         levels=list(DEMO_LEVELS),
         context_lengths=[256],
         items=items,
@@ -184,6 +226,7 @@ class _Checked:
             dtype=self._choice("dtype", DTYPES, "float32"),
             batch_size=self._whole("batch_size", least=1, default=32),
             max_new_tokens=None if self.given.get("max_new_tokens") is None else self._whole("max_new_tokens", least=1),
+            kv_budgets=() if self.given.get("kv_budgets") is None else self._kv_budgets(),
         )
 
     def _list(self, field: str) -> Sequence[Any]:
@@ -226,19 +269,19 @@ class _Checked:
         return tuple(names), tuple(files)
 
     def _sparsifiers(self) -> tuple[tuple[str, Options], ...]:
-        made = []
+        made, labels = [], []
         for entry in self._list("sparsifiers"):
             name, options = (entry, {}) if isinstance(entry, str) else self._named(entry)
             try:
-                methods.get(name, **options)
+                labels.append(methods.get(name, **options).label)
             except SchemaError as error:
                 raise SchemaError(f"{self.source}: sparsifiers: {error}") from error
             made.append((name, tuple(sorted(options.items()))))
-        # the outcome table knows a method by its name alone
-        self._distinct("sparsifiers", [name for name, _ in made])
+        # the outcome table knows a method by its label alone
+        self._distinct("sparsifiers", labels)
         return tuple(made)
 
-    def _named(self, entry: object) -> tuple[str, dict[str, int | float]]:
+    def _named(self, entry: object) -> tuple[str, dict[str, Option]]:
         if not (isinstance(entry, dict) and len(entry) == 1 and isinstance(next(iter(entry.values())), dict)):
             raise SchemaError(f"{self.source}: sparsifiers: {entry!r}, expected a name or {{name: {{option: value}}}}.")
         ((name, options),) = entry.items()
@@ -267,6 +310,18 @@ class _Checked:
             if isinstance(length, bool) or not isinstance(length, int) or length < 32:
                 raise SchemaError(f"{self.source}: context_lengths: {length!r}, expected tokens, at least 32.")
         return self._distinct("context_lengths", lengths)
+
+    def _kv_budgets(self) -> tuple[int, ...]:
+        budgets = self._list("kv_budgets")
+        for tokens in budgets:
+            if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 1:
+                raise SchemaError(f"{self.source}: kv_budgets: {tokens!r}, expected whole tokens, at least 1.")
+        if not any(issubclass(methods.SPARSIFIERS[name], Eviction) for name, _ in self._sparsifiers()):
+            raise SchemaError(
+                f"{self.source}: kv_budgets: {list(budgets)}, but no sparsifier evicts cache entries. Add one "
+                f"({', '.join(cls.name for cls in methods.EVICTIONS)}), or leave kv_budgets out."
+            )
+        return self._distinct("kv_budgets", budgets)
 
     def _whole(self, field: str, *, least: int, default: int | None = None) -> int:
         value = self.given.get(field, default)

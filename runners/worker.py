@@ -1,17 +1,23 @@
 """One model answers blocks: (plan, block) -> outcome rows. A plain function of its inputs, wherever it runs."""
 
 import time
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+import torch
 
 from tolerance.errors import RunnerError
 from tolerance.outcomes import DENSE
 from tolerance.runners import accounting, selfcheck
 from tolerance.runners import tasks as task_registry
 from tolerance.runners.attention import imposing
+from tolerance.runners.backoff import shrinking
 from tolerance.runners.generate import Answer, answer
+from tolerance.runners.levels import Condition, answer_levels, encode
 from tolerance.runners.models import load
 from tolerance.runners.plan import PHASES, Block, Plan
-from tolerance.runners.sparsifiers.base import Phase
+from tolerance.runners.questions import question_at
+from tolerance.runners.sparsifiers import AttentionPattern, BlockPattern, Eviction, Phase
 from tolerance.runners.tasks.base import Item, Task
 from tolerance.runners.tasks.dialects import dialect
 from tolerance.runners.tasks.graders import Grade, grade
@@ -35,6 +41,7 @@ class Worker:
         self.form = accounting.shape(self.loaded)
         self.phases: frozenset[Phase] = frozenset(PHASES[plan.phase])  # type: ignore[arg-type]
         self._require_room()
+        self._require_steps()
 
     def _require_room(self) -> None:
         """An item of every task and context can be written, and fits the positions the model was made for."""
@@ -52,6 +59,16 @@ class Worker:
                     "shorter context."
                 )
 
+    def _require_steps(self) -> None:
+        """What is evicted after the whole prompt was read acts on the second token of an answer at the earliest."""
+        late = [m.label for m in self.plan.methods() if isinstance(m, Eviction) and m.question == "visible"]
+        short = [name for name in self.plan.tasks if self.max_new_tokens(task_registry.get(name)) == 1]
+        if late and short:
+            raise RunnerError(
+                f"sparsifier {late[0]}: answers to {short[0]} take one token here, which follows the prompt before "
+                "anything is evicted, so nothing would be measured. Use question: hidden, or raise max_new_tokens."
+            )
+
     def about(self) -> Row:
         """What the manifest says of the model."""
         loaded = self.loaded
@@ -65,30 +82,81 @@ class Worker:
         """Tokens that an answer may take: the plan's, or else the task's."""
         return self.plan.max_new_tokens or task.answer_tokens(self.dialect)
 
+    def answer_together(self, group: Sequence[Block]) -> Iterator[tuple[Block, list[Row]]]:
+        """Rows of blocks that share their items (`plan.together`)."""
+        if any(isinstance(block.sparsifier, Eviction) for block in group):
+            yield from self._answer_levels(group)
+        else:
+            for block in group:
+                yield block, self.answer(block)
+
     def answer(self, block: Block) -> list[Row]:
-        """Answer the items of a block in one batch."""
-        task = task_registry.get(block.task)
-        indices = range(block.first, block.first + block.n)
-        items = [task.item(self.dialect, block.context_length, self.plan.seed, index) for index in indices]
+        """Answer the items of a block of dense or sparse attention in one batch."""
+        items = self._items(block)
         started = time.perf_counter()
+        answers: dict[int, Answer] = {}
+        for alike in self._batches(block, items):
+            for part in shrinking(alike, lambda some: self._attend(block, [items[i] for i in some]), _forget):
+                answers |= zip(part.rows, part.made, strict=True)
+        seconds = (time.perf_counter() - started) / len(items)
+        shape = f"{len(items)}x{max(a.prompt_tokens for a in answers.values())}"
+        return self._rows(block, items, [answers[i] for i in range(len(items))], seconds, shape)
+
+    def _attend(self, block: Block, items: Sequence[Item]) -> list[Answer]:
+        assert block.sparsifier is None or isinstance(block.sparsifier, AttentionPattern)
         with imposing(block.sparsifier, block.level, self.phases) as control:
-            answers = answer(
+            return answer(
                 self.loaded,
                 [item.prompt for item in items],
                 control,
-                max_new_tokens=self.max_new_tokens(task),
+                max_new_tokens=self.max_new_tokens(task_registry.get(block.task)),
                 special_tokens=self.dialect.adds_special_tokens,
             )
-        seconds = (time.perf_counter() - started) / len(items)
-        widest = max(a.prompt_tokens for a in answers)
-        shared = {**self._about_model(), **self._about_method(block), "batch_shape": f"{len(items)}x{widest}"}
+
+    def _batches(self, block: Block, items: Sequence[Item]) -> list[list[int]]:
+        """Items that are answered at once: all, or those of one length where blocks must not begin inside padding."""
+        if not isinstance(block.sparsifier, BlockPattern):
+            return [list(range(len(items)))]
+        special, alike = self.dialect.adds_special_tokens, dict[int, list[int]]()
+        for i, item in enumerate(items):
+            ids = self.loaded.tokenizer(item.prompt, add_special_tokens=special, verbose=False).input_ids
+            alike.setdefault(len(ids), []).append(i)
+        return list(alike.values())
+
+    def _answer_levels(self, group: Sequence[Block]) -> Iterator[tuple[Block, list[Row]]]:
+        """One prefill for all blocks; its time is shared among all rows alike."""
+        items = self._items(group[0])
+        special = self.dialect.adds_special_tokens
+        prompts = [
+            encode(self.loaded, item.prompt, question_at(item, self.dialect), special_tokens=special) for item in items
+        ]
+        conditions = [Condition(_eviction(block), block.level, block.tokens) for block in group]
+        started = time.perf_counter()
+        answers = answer_levels(
+            self.loaded, prompts, conditions, max_new_tokens=self.max_new_tokens(task_registry.get(group[0].task))
+        )
+        seconds = (time.perf_counter() - started) / (len(items) * len(group))
+        for block, got in zip(group, answers, strict=True):
+            yield block, self._rows(block, items, got, seconds, "")
+
+    def _items(self, block: Block) -> list[Item]:
+        task = task_registry.get(block.task)
+        indices = range(block.first, block.first + block.n)
+        return [task.item(self.dialect, block.context_length, self.plan.seed, index) for index in indices]
+
+    def _rows(
+        self, block: Block, items: Sequence[Item], answers: Sequence[Answer], seconds: float, shape: str
+    ) -> list[Row]:
+        shared = {**self._about_model(), **self._about_method(block)}
         return [
             {
                 **shared,
                 **_about_item(item),
                 **_about_answer(got, grade(item, got.text, stopped=got.stopped)),
+                **_about_budget(got, block),
                 **self._about_cost(got, block),
                 "seconds": seconds,
+                "batch_shape": got.batch_shape or shape,
             }
             for item, got in zip(items, answers, strict=True)
         ]
@@ -116,19 +184,31 @@ class Worker:
                 "sparsity_requested": 0.0,
             }
         return {
-            "sparsifier": method.name,
+            "sparsifier": method.label,
             "sparsity_kind": method.kind,
-            "phase": self.plan.phase,
+            # entries are evicted after a dense prefill
+            "phase": "decode" if isinstance(method, Eviction) else self.plan.phase,
             "unit": method.unit,
             "sparsity_requested": block.level,
             "covered_layers": self.checked.covered_layers,
             "trained_sparse": False,
+            **({"query_position": method.query_position} if isinstance(method, Eviction) else {}),
         }
 
     def _about_cost(self, got: Answer, block: Block) -> Row:
         if self.form is None:
             return {}
         return vars(accounting.cost(self.form, got, block.sparsifier, self.phases))
+
+
+def _forget() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _eviction(block: Block) -> Eviction | None:
+    assert block.sparsifier is None or isinstance(block.sparsifier, Eviction)
+    return block.sparsifier
 
 
 def _about_item(item: Item) -> Row:
@@ -145,9 +225,22 @@ def _about_item(item: Item) -> Row:
     }
 
 
+def _about_budget(got: Answer, block: Block) -> Row:
+    """A budget in tokens, and the fraction of this item's entries that it asks to drop."""
+    if block.tokens is None:
+        return {}
+    assert got.entries is not None
+    return {
+        "kv_budget_tokens": block.tokens,
+        "sparsity_requested": 1 - min(block.tokens, got.entries.end) / got.entries.end,
+    }
+
+
 def _about_answer(got: Answer, judged: Grade) -> Row:
     visible = got.prefill.visible + got.decode.visible
     kept = got.prefill.kept + got.decode.kept
+    if got.entries is not None:
+        kept, visible = got.entries.kept, got.entries.held
     return {
         "sparsity_realised": 1 - kept / visible,
         "prompt_tokens": got.prompt_tokens,

@@ -219,7 +219,8 @@ def test_what_a_worker_refuses_is_said_as_if_it_were_here(ray, plan, tmp_path):
 def test_a_holder_loads_once_and_says_what_the_worker_says(plan):
     holder = engines.Holder(plan, plan.models[0], "cpu")
     (first, *_) = blocks(plan)
-    rows, about = holder.answer(first)
+    (answered,) = holder.answer([first])
+    rows, about = answered.rows, answered.about
     assert about == holder.about()
     assert {row["revision"] for row in rows} == {about["revision"]}
     assert holder.process() == os.getpid()

@@ -3,16 +3,36 @@
 from dataclasses import fields
 
 from tolerance.errors import SchemaError
-from tolerance.runners.sparsifiers.base import Phase, Sparsifier, budget
+from tolerance.runners.sparsifiers.base import AttentionPattern, Phase, Sparsifier, budget
+from tolerance.runners.sparsifiers.block_top_k import BlockTopK
+from tolerance.runners.sparsifiers.blocks import BlockPattern
+from tolerance.runners.sparsifiers.kv import EVICTIONS, Eviction
+from tolerance.runners.sparsifiers.quest import Quest
 from tolerance.runners.sparsifiers.streaming import Streaming
 from tolerance.runners.sparsifiers.top_k import TopK
 
-SPARSIFIERS: dict[str, type[Sparsifier]] = {cls.name: cls for cls in (TopK, Streaming)}
+PATTERNS: tuple[type[AttentionPattern], ...] = (TopK, Streaming, BlockTopK, Quest)
+SPARSIFIERS: dict[str, type[Sparsifier]] = {cls.name: cls for cls in (*PATTERNS, *EVICTIONS)}
+Option = int | float | str
 
-__all__ = ["SPARSIFIERS", "Phase", "Sparsifier", "Streaming", "TopK", "budget", "get"]
+__all__ = [
+    "EVICTIONS",
+    "PATTERNS",
+    "SPARSIFIERS",
+    "AttentionPattern",
+    "BlockPattern",
+    "Eviction",
+    "Option",
+    "Phase",
+    "Sparsifier",
+    "Streaming",
+    "TopK",
+    "budget",
+    "get",
+]
 
 
-def get(name: str, **options: int | float) -> Sparsifier:
+def get(name: str, **options: Option) -> Sparsifier:
     """A sparsifier by name with its options.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a sparsifier is: a rule that says which of the visible (query, key) pairs are kept."""
+"""What a sparsifier is; and one that says which of the visible (query, key) pairs of attention are kept."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -11,16 +11,34 @@ Phase = Literal["prefill", "decode"]
 
 
 @dataclass(frozen=True)
-class Sparsifier(ABC):
-    """A method that imposes sparsity on attention. Subclasses are frozen dataclasses; their fields are its options.
+class Sparsifier:
+    """A method that imposes sparsity. Subclasses are frozen dataclasses; their fields are its options."""
+
+    name: ClassVar[str]
+    kind: ClassVar[str]
+    unit: ClassVar[str]
+
+    @property
+    def label(self) -> str:
+        """What the outcome table calls it: different wherever an option makes a different method of it."""
+        return self.name
+
+
+@dataclass(frozen=True)
+class AttentionPattern(Sparsifier, ABC):
+    """A method that drops (query, key) pairs.
 
     ``needs_scores``: the rule looks at attention scores, so choosing costs the whole query-key half of attention.
     """
 
-    name: ClassVar[str]
     kind: ClassVar[str] = "attention"
     unit: ClassVar[str] = "causal-pairs"
     needs_scores: ClassVar[bool]
+
+    @property
+    def grain(self) -> int:
+        """Keys that are kept or dropped together: a query keeps less than this more than its budget."""
+        return 1
 
     @abstractmethod
     def keep(self, scores: "torch.Tensor | None", visible: "torch.Tensor", level: float) -> "torch.Tensor":
@@ -33,8 +51,13 @@ class Sparsifier(ABC):
 
 def budget(visible: "torch.Tensor", level: float) -> "torch.Tensor":
     """Keys that each query keeps: the visible ones x (1 - level), rounded up, at least 1 ``(row, head, query, 1)``."""
+    return kept_of(visible.sum(-1, keepdim=True), level)
+
+
+def kept_of(held: "torch.Tensor", level: float) -> "torch.Tensor":
+    """How many of ``held`` are kept at a level: rounded up, at least 1."""
     import torch
 
     # Rounded before ceil: 10 x (1 - 0.9) must be 1 key, not 2 for the sake of a float's last bit.
-    exact = visible.sum(-1, keepdim=True, dtype=torch.float64) * (1 - level)
+    exact = held.to(torch.float64) * (1 - level)
     return torch.ceil(torch.round(exact, decimals=9)).clamp(min=1).to(torch.int64)

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from tolerance.errors import SchemaError
-from tolerance.runners.sparsifiers.base import Sparsifier, budget
+from tolerance.runners.sparsifiers.base import AttentionPattern, budget
 
 if TYPE_CHECKING:
     import torch
 
 
 @dataclass(frozen=True)
-class Streaming(Sparsifier):
+class Streaming(AttentionPattern):
     """Keep ``sinks`` first keys, fill the budget with the latest; a budget below ``sinks`` + 1 gives up sinks first."""
 
     sinks: int = 4
@@ -23,7 +23,7 @@ class Streaming(Sparsifier):
             raise SchemaError(f"sparsifier 'streaming': sinks: {self.sinks!r}, expected a whole number, at least 0.")
 
     def keep(self, scores: "torch.Tensor | None", visible: "torch.Tensor", level: float) -> "torch.Tensor":
-        """See `Sparsifier.keep`. The current token is always kept."""
+        """See `AttentionPattern.keep`. The current token is always kept."""
         count = budget(visible, level)
         order = visible.cumsum(-1)  # 1 for the first visible key
         last = order[..., -1:]

@@ -3,21 +3,21 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from tolerance.runners.sparsifiers.base import Sparsifier, budget
+from tolerance.runners.sparsifiers.base import AttentionPattern, budget
 
 if TYPE_CHECKING:
     import torch
 
 
 @dataclass(frozen=True)
-class TopK(Sparsifier):
+class TopK(AttentionPattern):
     """Keep the highest scores; among equal scores the earlier key."""
 
     name: ClassVar[str] = "top-k"
     needs_scores: ClassVar[bool] = True
 
     def keep(self, scores: "torch.Tensor | None", visible: "torch.Tensor", level: float) -> "torch.Tensor":
-        """See `Sparsifier.keep`."""
+        """See `AttentionPattern.keep`."""
         assert scores is not None
         count = budget(visible, level)
         most = min(int(count.max()), scores.shape[-1])

@@ -1,0 +1,1 @@
+"""Speed of the runner, against the loop that one would write first."""

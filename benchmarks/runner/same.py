@@ -1,0 +1,63 @@
+"""Every method on a CPU and on CUDA, steps captured there: the same rows in float32?
+
+    python -m benchmarks.runner.same --items 16
+
+The shipped model, every method, three levels; the words dialect with eight tokens to generate, so that steps are taken.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from tolerance.runners.collect import collect
+from tolerance.runners.plan import Plan
+from tolerance.runners.sparsifiers import EVICTIONS, PATTERNS, BlockPattern
+
+KEY = ["task", "sparsifier", "sparsity_requested", "kv_budget_tokens", "item_id"]
+
+
+def plan(items: int) -> Plan:
+    methods = [{p.name: {"block": 16}} if issubclass(p, BlockPattern) else p.name for p in PATTERNS]
+    methods += [c.name for c in EVICTIONS] + [{c.name: {"question": "visible"}} for c in EVICTIONS]
+    methods += [{c.name: {"allocation": "per-head"}} for c in EVICTIONS if c.per_head]
+    return Plan.make(
+        models=["tiny"],
+        tasks=["kv-lookup", "two-hop"],
+        sparsifiers=methods,
+        levels=[0, 0.5, 0.8, 0.95],
+        kv_budgets=[32],
+        context_lengths=[256],
+        items=items,
+        max_new_tokens=8,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--items", type=int, default=16)
+    parser.add_argument("--devices", nargs=2, default=["cpu", "cuda"])
+    options = parser.parse_args()
+    tables = []
+    for number, device in enumerate(options.devices):
+        started = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            run = collect(plan(options.items), Path(folder) / str(number), device=device)
+            # as they were written: a machine that only collects need not have what checks tables
+            table = pd.concat([pd.read_parquet(shard) for shard in run.shards()])
+        print(f"{device}: {len(table)} rows in {time.perf_counter() - started:.0f} s", flush=True)
+        tables.append(table.sort_values(KEY, ignore_index=True))
+    one, other = tables
+    for column in ("answer", "score", "sparsity_realised", "kv_bytes_allocated", "flops_attention", "flops_selection"):
+        print(
+            f"{column}: {int(((one[column] != other[column]) & one[column].notna()).sum())} of {len(one)} rows differ"
+        )
+    print(one.groupby("sparsifier")["score"].mean().round(3).to_string())
+    print(torch.__version__)
+
+
+if __name__ == "__main__":
+    main()

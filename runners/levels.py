@@ -1,0 +1,442 @@
+"""Many levels for nearly one price: one dense prefill, then every method and level of it decoded side by side.
+
+A prompt is read once. Each eviction method scores the cache once; each of its levels keeps the first so many entries of
+that ranking. Methods that may not see the question keep entries of the context alone and read the question afterwards,
+on what they kept. Rows (an item under a condition) that keep about as much are decoded together, whatever method, level
+or item they belong to. On CUDA a decoding step is captured once for each shape and replayed.
+
+Batches shrink when memory runs out. What a row sees does not depend on its batch, so no answer does, up to rounding:
+in float32 the tests find answers equal to those of one condition and one item at a time.
+"""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import torch
+
+from tolerance.errors import RunnerError
+from tolerance.runners.attention import imposing
+from tolerance.runners.backoff import shrinking
+from tolerance.runners.cache import EMPTY, NO_MASK, KeptCache, PrefillCache, windows
+from tolerance.runners.decode import Steps
+from tolerance.runners.generate import Answer, Entries, PhasePairs, read, stop_ids
+from tolerance.runners.models import LoadedModel
+from tolerance.runners.rotation import Rotation
+from tolerance.runners.sparsifiers.base import kept_of
+from tolerance.runners.sparsifiers.kv import Eviction
+from tolerance.runners.sparsifiers.kv.base import kept_by_head, rank
+
+# Rows of one batch are padded to the longest: shorter ones than this share of it go into another.
+LENGTH_BUCKET, KEPT_BUCKET = 0.8, 0.5
+WHOLE, CONTEXT = 0, 1
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Token ids, and where the question begins among them, if that is known."""
+
+    ids: tuple[int, ...]
+    question_at: int | None = None
+
+    @property
+    def salt(self) -> int:
+        """A number of this prompt's own."""
+        return zlib.crc32(np.asarray(self.ids, dtype="<i8").tobytes())
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A method at a level, or with a budget of tokens per layer and head; dense without a method."""
+
+    method: Eviction | None = None
+    level: float = 0.0
+    tokens: int | None = None
+
+    @property
+    def end(self) -> int:
+        """Which of a prefill's ends its compression ends at."""
+        return CONTEXT if self.method is not None and self.method.question == "hidden" else WHOLE
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What fits at once: tokens of one prefill, bytes of one decoding batch's cache; whether to capture steps."""
+
+    prefill_tokens: int
+    kept_bytes: int
+    capture: bool
+
+    @classmethod
+    def of(cls, loaded: LoadedModel) -> "Sizes":
+        """What suits a device. They decide how fast it goes and nothing else."""
+        if loaded.device.type != "cuda":
+            return cls(prefill_tokens=16_384, kept_bytes=2**30, capture=False)
+        free, _ = torch.cuda.mem_get_info(loaded.device)
+        # experts are chosen on the host in some models, which cannot be captured
+        return cls(prefill_tokens=131_072, kept_bytes=int(free * 0.25), capture=loaded.params_active is not None)
+
+
+def answer_levels(
+    loaded: LoadedModel,
+    prompts: Sequence[Prompt],
+    conditions: Sequence[Condition],
+    *,
+    max_new_tokens: int,
+    sizes: Sizes | None = None,
+) -> list[list[Answer]]:
+    """Answer every prompt greedily under every condition ``[condition][prompt]``.
+
+    Raises:
+        RunnerError: the model's cache cannot be evicted from exactly, a question's place is needed and not known, or
+            a single row does not fit into memory.
+    """
+    _require_questions(prompts, conditions)
+    run = Levels(loaded, list(conditions), max_new_tokens, sizes or Sizes.of(loaded))
+    answers: dict[tuple[int, int], Answer] = {}
+    with torch.inference_mode():
+        for batch in _length_buckets(prompts, run.sizes.prefill_tokens):
+            for part in shrinking(batch, lambda some: run.answer([prompts[i] for i in some]), run.forget):
+                answers |= {(c, part.rows[row]): got for (c, row), got in part.made.items()}
+    return [[answers[c, i] for i in range(len(prompts))] for c in range(len(conditions))]
+
+
+def _require_questions(prompts: Sequence[Prompt], conditions: Sequence[Condition]) -> None:
+    hidden = [c.method.label for c in conditions if c.method is not None and c.end == CONTEXT]
+    unknown = sum(prompt.question_at is None or prompt.question_at < 1 for prompt in prompts)
+    if hidden and unknown:
+        raise RunnerError(
+            f"sparsifier {hidden[0]}: the question is hidden from it, but {unknown} of {len(prompts)} prompts do not "
+            "say where their question begins after the context. Use question: visible."
+        )
+
+
+def _length_buckets(prompts: Sequence[Prompt], tokens: int) -> Iterator[list[int]]:
+    """Indices of prompts about as long as each other, the longest first."""
+    batch: list[int] = []
+    for i in sorted(range(len(prompts)), key=lambda i: -len(prompts[i].ids)):
+        longest = len(prompts[batch[0]].ids) if batch else 0
+        if batch and ((len(batch) + 1) * longest > tokens or len(prompts[i].ids) < LENGTH_BUCKET * longest):
+            yield batch
+            batch = []
+        batch.append(i)
+    yield batch
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row to decode: an item under a condition, and the slots it needs in each layer."""
+
+    condition: int
+    row: int
+    slots: tuple[int, ...]
+
+    @classmethod
+    def of(cls, condition: int, row: int, counts: "list[torch.Tensor]") -> "Job":
+        """Given what every condition keeps ``[condition](layer, row, kv head)``."""
+        return cls(condition, row, tuple(counts[condition][:, row].amax(1).tolist()))
+
+
+@dataclass
+class Prefill:
+    """One dense pass over a batch of prompts."""
+
+    prompts: list[Prompt]
+    cache: PrefillCache
+    first: torch.Tensor  # (row,): the token that follows each prompt
+    rankings: dict[tuple[Eviction, int], tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
+
+    def end(self, row: int, number: int) -> int:
+        """Tokens up to where compression ends."""
+        prompt = self.prompts[row]
+        return len(prompt.ids) if number == WHOLE else prompt.question_at or 0
+
+    def ranking(self, method: Eviction, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Scores and order of one layer's entries, made once for all levels ``(row, kv head, key)``."""
+        if (method, layer) not in self.rankings:
+            seen = self.cache.seen(layer, Condition(method).end)
+            scores = method.score(seen)
+            self.rankings[method, layer] = scores, rank(scores, seen.real)
+        return self.rankings[method, layer]
+
+
+@dataclass
+class Levels:
+    """What stays the same over the batches of one call.
+
+    Raises:
+        RunnerError: the model's cache cannot be evicted from exactly, or a method cannot be imposed on it.
+    """
+
+    loaded: LoadedModel
+    conditions: list[Condition]
+    max_new_tokens: int
+    sizes: Sizes
+
+    def __post_init__(self) -> None:
+        self.windows = windows(self.loaded.model)
+        self.stops = stop_ids(self.loaded)
+        methods = [c.method for c in self.conditions if c.method is not None]
+        self.look_back = max((m.looks_back for m in methods), default=0)
+        moments = [m for m in methods if m.reads_moments]
+        self.rotation = Rotation.of(self.loaded.model) if moments else None
+        if moments and self.rotation is None:
+            raise RunnerError(
+                f"sparsifier {moments[0].label}: {type(self.loaded.model).__name__} has no single rotation by position "
+                "(RoPE), so future queries cannot be told. Leave the method out for this model."
+            )
+        self.steps = Steps(self.loaded, capture=self.sizes.capture, most_bytes=2 * self.sizes.kept_bytes)
+
+    def forget(self) -> None:
+        """Give memory back after it ran out."""
+        self.steps.forget()
+        if self.loaded.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def answer(self, prompts: list[Prompt]) -> dict[tuple[int, int], Answer]:
+        """Answers by (condition, row)."""
+        prefill = self.prefill(prompts)
+        counts = [self.counts(prefill, condition) for condition in self.conditions]
+        jobs = [Job.of(c, row, counts) for c in range(len(self.conditions)) for row in range(len(prompts))]
+        answers: dict[tuple[int, int], Answer] = {}
+        for batch in self._kept_buckets(prefill, jobs):
+
+            def work(some: list[int], batch: list[Job] = batch) -> list[Answer]:
+                return self._decode(prefill, [batch[i] for i in some], counts)
+
+            for part in shrinking(list(range(len(batch))), work, self.forget):
+                for i, got in zip(part.rows, part.made, strict=True):
+                    answers[batch[i].condition, batch[i].row] = got
+        return answers
+
+    def prefill(self, prompts: list[Prompt]) -> Prefill:
+        """Read prompts densely."""
+        device = self.loaded.device
+        lengths = [len(prompt.ids) for prompt in prompts]
+        ids = torch.zeros(len(prompts), max(lengths), dtype=torch.long)
+        for row, prompt in enumerate(prompts):
+            ids[row, : lengths[row]] = torch.tensor(prompt.ids)
+        ends = [torch.tensor(lengths, device=device)]
+        if any(condition.end == CONTEXT for condition in self.conditions):
+            ends.append(torch.tensor([prompt.question_at for prompt in prompts], device=device))
+        cache = PrefillCache(
+            self.windows,
+            ends,
+            look_back=self.look_back,
+            rotation=self.rotation,
+            salt=torch.tensor([prompt.salt for prompt in prompts], device=device),
+        )
+        at = torch.arange(ids.shape[1], device=device).expand(len(prompts), -1)
+        logits = self._pass(cache, ids.to(device), at, torch.tensor(lengths) - 1)
+        return Prefill(prompts, cache, logits.argmax(-1))
+
+    def _pass(
+        self, cache: PrefillCache | KeptCache, ids: torch.Tensor, positions: torch.Tensor, last: torch.Tensor
+    ) -> torch.Tensor:
+        """Logits of each row's token number ``last`` ``(row, vocabulary)``."""
+        kept, place = torch.unique(last, return_inverse=True)
+        narrowed = takes_logits_to_keep(self.loaded)
+        extra = {"logits_to_keep": kept.to(ids.device)} if narrowed else {}
+        with imposing() as control:
+            control.cache = cache
+            logits: torch.Tensor = self.loaded.model(
+                input_ids=ids,
+                attention_mask=NO_MASK.to(ids.device),
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                **extra,
+            ).logits
+        return logits[torch.arange(len(ids), device=ids.device), (place if narrowed else last).to(ids.device)]
+
+    def counts(self, prefill: Prefill, condition: Condition) -> torch.Tensor:
+        """Entries that each layer, row and head keeps, on the host ``(layer, row, kv head)``."""
+        ends = torch.tensor([prefill.end(row, condition.end) for row in range(len(prefill.prompts))])
+        counts = []
+        for layer, window in enumerate(self.windows):
+            held = ends if window is None else ends.clamp(max=window - 1)
+            heads = int(prefill.cache.layers[layer].keys.shape[1])
+            if condition.method is None:
+                uniform = held
+            elif condition.tokens is not None:
+                uniform = held.clamp(max=condition.tokens)
+            else:
+                uniform = kept_of(held, condition.level)
+            if condition.method is None or condition.method.allocation == "uniform":
+                counts.append(uniform[:, None].expand(-1, heads))
+                continue
+            scores, order = prefill.ranking(condition.method, layer)
+            real = prefill.cache.held(layer, condition.end)[:, None]
+            budget = uniform.to(scores.device)
+            counts.append(kept_by_head(scores, order, real, budget, condition.method.allocation).cpu())
+        return torch.stack(counts)
+
+    def _kept_buckets(self, prefill: Prefill, jobs: list[Job]) -> Iterator[list[Job]]:
+        """Rows that are decoded together: both or neither read a question first, and they keep about as much."""
+        per_slot = sum(
+            layer.keys[0, :, 0].nbytes + layer.values[0, :, 0].nbytes for layer in prefill.cache.layers
+        ) / len(prefill.cache.layers)
+        batch: list[Job] = []
+        group = {job: self.conditions[job.condition].end for job in jobs}
+        for job in sorted(jobs, key=lambda job: (group[job], -sum(job.slots))):
+            if batch:
+                most = sum(batch[0].slots)
+                full = (len(batch) + 1) * (most + self.max_new_tokens * len(self.windows)) * per_slot
+                less = sum(job.slots) < KEPT_BUCKET * most
+                if group[job] != group[batch[0]] or full > self.sizes.kept_bytes or less:
+                    yield sorted(batch, key=lambda job: (job.condition, job.row))
+                    batch = []
+            batch.append(job)
+        yield sorted(batch, key=lambda job: (job.condition, job.row))
+
+    def _decode(self, prefill: Prefill, jobs: list[Job], counts: list[torch.Tensor]) -> list[Answer]:
+        """Answers of rows of one group."""
+        end = self.conditions[jobs[0].condition].end
+        ends = torch.tensor([prefill.end(job.row, end) for job in jobs])
+        lengths = torch.tensor([len(prefill.prompts[job.row].ids) for job in jobs])
+        asked = int((lengths - ends).max())
+        for_kept = [max(job.slots[layer] for job in jobs) for layer in range(len(self.windows))]
+        cache = self.steps.cache(prefill.cache, len(jobs), for_kept, asked + self.max_new_tokens)
+        self.fill(cache, prefill, jobs, counts)
+        if asked:
+            first = self.ask(cache, prefill, jobs, ends, lengths).argmax(-1)
+        else:
+            first = prefill.first[torch.tensor([job.row for job in jobs], device=prefill.first.device)]
+        tokens = self.steps.run(cache, first, lengths, self.stops, self.max_new_tokens)
+        return self._answers(cache, jobs, counts, ends, lengths, tokens)
+
+    def fill(self, cache: KeptCache, prefill: Prefill, jobs: list[Job], counts: list[torch.Tensor]) -> None:
+        """Copy what each row keeps; rows of one condition stand together."""
+        device, first = self.loaded.device, 0
+        for c, some in groupby(jobs, key=lambda job: job.condition):
+            rows = torch.tensor([job.row for job in some])
+            method, count = self.conditions[c].method, counts[c][:, rows]
+            on_device, count_on_device = rows.to(device), count.to(device)
+            for layer, most in enumerate(count.amax((1, 2)).tolist()):
+                order = self._all(prefill, layer) if method is None else prefill.ranking(method, layer)[1]
+                cache.keep(layer, first, prefill.cache, on_device, order[on_device, :, :most], count_on_device[layer])
+            first += len(rows)
+
+    def _all(self, prefill: Prefill, layer: int) -> torch.Tensor:
+        """What dense keeps: everything that the layer holds, the latest first ``(row, kv head, key)``."""
+        held = prefill.cache.held(layer, WHOLE)[:, None]
+        at = torch.arange(held.shape[-1], device=held.device)
+        heads = prefill.cache.layers[layer].keys.shape[1]
+        return rank(at.float().expand(held.shape), held).expand(-1, heads, -1)
+
+    def ask(
+        self, cache: KeptCache, prefill: Prefill, jobs: list[Job], ends: torch.Tensor, lengths: torch.Tensor
+    ) -> torch.Tensor:
+        """Read each row's question on what it kept; logits of the token that follows ``(row, vocabulary)``."""
+        device, asked = self.loaded.device, lengths - ends
+        ids = torch.zeros(cache.rows, int(asked.max()), dtype=torch.long)
+        for i, job in enumerate(jobs):
+            ids[i, : asked[i]] = torch.tensor(prefill.prompts[job.row].ids[ends[i] :])
+        at = torch.arange(ids.shape[1])
+        spare = cache.rows - len(jobs)
+        ends, asked = (torch.cat([t, torch.ones(spare, dtype=t.dtype)]) for t in (ends, asked))
+        positions = ends[:, None] + at
+        cache.expect(torch.where(at < asked[:, None], positions, EMPTY).to(device))
+        logits = self._pass(cache, ids.to(device), positions.to(device), asked - 1)
+        cache.advance()
+        return logits[: len(jobs)]
+
+    def _answers(
+        self,
+        cache: KeptCache,
+        jobs: list[Job],
+        counts: list[torch.Tensor],
+        ends: torch.Tensor,
+        lengths: torch.Tensor,
+        tokens: torch.Tensor,
+    ) -> list[Answer]:
+        done = torch.isin(tokens, self.stops.cpu())
+        stopped = done.any(1)
+        # with the first that stops
+        n_tokens = torch.where(stopped, done.long().argmax(1) + 1, tokens.shape[1])
+        tallies = self._tallies(cache, jobs, counts, ends, lengths, n_tokens)
+        answers = []
+        for i in range(len(jobs)):
+            kept, text = read(self.loaded, tokens[i, : n_tokens[i]], self.stops)
+            prefill, decode, entries = tallies[i]
+            shape = f"{len(jobs)}x{max(cache.for_kept) + cache.for_new}"
+            answers.append(Answer(text, int(lengths[i]), len(kept), bool(stopped[i]), prefill, decode, entries, shape))
+        return answers
+
+    def _tallies(
+        self,
+        cache: KeptCache,
+        jobs: list[Job],
+        counts: list[torch.Tensor],
+        ends: torch.Tensor,
+        lengths: torch.Tensor,
+        n_tokens: torch.Tensor,
+    ) -> list[tuple[PhasePairs, PhasePairs, Entries]]:
+        """Pairs of each row by phase and entries, in closed form; where windows forget, from the kept positions."""
+        config = self.loaded.model.config.get_text_config()
+        # positions of all queries after the end of compression, and of the one that would come next
+        span = int((lengths - ends).max()) + int(n_tokens.max())
+        at = ends[:, None] + torch.arange(span)
+        kept, seen = torch.zeros_like(at), torch.zeros_like(at)
+        dense, held = torch.zeros_like(ends), torch.zeros_like(ends)
+        for layer, window in enumerate(self.windows):
+            heads = counts[0].shape[2]
+            own = torch.stack([counts[job.condition][layer, job.row].sum() for job in jobs])
+            if window is None:
+                left = own[:, None].expand_as(at)
+                new, all_seen = at - ends[:, None] + 1, at + 1
+                dense += heads * (ends * (ends + 1) // 2)
+                held += heads * ends
+            else:
+                device = self.loaded.device
+                left = cache.kept_after(layer, _padded(at, cache.rows).to(device) - window + 1).cpu()[: len(jobs)]
+                new, all_seen = (at - ends[:, None] + 1).clamp(max=window), (at + 1).clamp(max=window)
+                inside = ends.clamp(max=window)
+                dense += heads * (inside * (inside + 1) // 2 + (ends - inside) * window)
+                held += heads * ends.clamp(max=window - 1)
+            kept += left + heads * new
+            seen += heads * all_seen
+        group = config.num_attention_heads // counts[0].shape[2]
+        rows = []
+        for i, job in enumerate(jobs):
+            asked, steps = int(lengths[i] - ends[i]), int(n_tokens[i]) - 1
+            prompt, answer = slice(0, asked), slice(asked, asked + steps)
+            read_kept, read_seen = int(kept[i, prompt].sum()), int(seen[i, prompt].sum())
+            # without the query's own entry, which the next one would bring
+            last = int(kept[i, asked + steps]) - len(self.windows) * counts[0].shape[2]
+            rows.append(
+                (
+                    PhasePairs(group * (int(dense[i]) + read_kept), group * (int(dense[i]) + read_seen)),
+                    PhasePairs(group * int(kept[i, answer].sum()), group * int(seen[i, answer].sum())),
+                    Entries(int(counts[job.condition][:, job.row].sum()), int(held[i]), last, int(ends[i])),
+                )
+            )
+        return rows
+
+
+def takes_logits_to_keep(loaded: LoadedModel) -> bool:
+    """Whether logits of chosen positions alone can be asked for."""
+    import inspect
+
+    return "logits_to_keep" in inspect.signature(loaded.model.forward).parameters
+
+
+def _padded(rows: torch.Tensor, n: int) -> torch.Tensor:
+    return torch.cat([rows, rows[:1].expand(n - len(rows), -1)]) if n > len(rows) else rows
+
+
+def encode(loaded: LoadedModel, text: str, question_at: int | None, *, special_tokens: bool) -> Prompt:
+    """A prompt's tokens; ``question_at`` is the character at which its question begins.
+
+    A token that holds the last of the context and the first of the question belongs to the question.
+    """
+    encoded: Any = loaded.tokenizer(
+        text, add_special_tokens=special_tokens, return_offsets_mapping=question_at is not None
+    )
+    if question_at is None:
+        return Prompt(tuple(encoded.input_ids))
+    inside = [stop > question_at for _, stop in encoded.offset_mapping]
+    return Prompt(tuple(encoded.input_ids), inside.index(True) if any(inside) else None)
