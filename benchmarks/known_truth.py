@@ -1,6 +1,6 @@
 """Thresholds of 48 curves (4 methods x 12 tasks) against a known truth, with the CPU seconds they took.
 
-    python benchmarks/known_truth.py answers.parquet truth.json
+    python -m benchmarks.known_truth answers.parquet truth.json
 
 answers.parquet: item_id, task, task_type, model, params, context_length, method, sparsity, correct; every method has
 dense rows of its own. truth.json: guess, methods, task_names and s95_marginal ``[method][task]``: the sparsity at which

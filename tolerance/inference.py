@@ -50,8 +50,8 @@ class Settings:
     chains: int = 4
     tune: int = 200
     draws: int = 400
-    pilot_tune: int = 120
-    pilot_draws: int = 60
+    pilot_tune: int = 200
+    pilot_draws: int = 150
     target_accept: float = 0.9
     cores: int = 2
     likelihood: Likelihood = "paired"
