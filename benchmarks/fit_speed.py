@@ -24,12 +24,12 @@ def one(answers: str, truth: str) -> dict:
 
     from benchmarks.known_truth import outcomes
     from tolerance import Settings
-    from tolerance.analysis import checked_fit
     from tolerance.checks import trustworthy
+    from tolerance.remedies import mended
 
     table = outcomes(pd.read_parquet(answers), json.loads(Path(truth).read_text()))
     marks: list[tuple[str, float]] = []
-    _, _, checks = checked_fit(table, Settings(), stage=lambda text: marks.append((text, time.process_time())))
+    checks = mended(table, Settings(), stage=lambda text: marks.append((text, time.process_time()))).checks
     worst = {check.name: check.worst for check in checks}
     ends = [*(at for _, at in marks[1:]), time.process_time()]
     sampling = sum(end - at for (text, at), end in zip(marks, ends, strict=True) if text in ("pilot run", "sampling"))

@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 
 from tolerance import Settings, validate
-from tolerance.analysis import checked_fit
 from tolerance.cells import sparsity
 from tolerance.curves import crossing
 from tolerance.estimands import curve
 from tolerance.inference import Fit
+from tolerance.remedies import mended
 
 PROB = 0.95
 
@@ -50,7 +50,8 @@ def main() -> None:
     answers, truth = pd.read_parquet(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text())
     wall, cpu = time.perf_counter(), time.process_time()
     table = outcomes(answers, truth)
-    fitted, _, checks = checked_fit(table, Settings())
+    done = mended(table, Settings())
+    fitted, checks = done.fit, done.checks
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     failed = [one.name for one in checks if not one.passed]
     errors, widths, inside = [], [], []

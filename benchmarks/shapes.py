@@ -60,9 +60,9 @@ def _moved(curve: scenarios.Curve, by: float, at: float, width: float) -> scenar
 def asked(job: tuple[str, int]) -> list[dict]:
     """One row for each curve and kind of one data set."""
     from tolerance import Settings, validate
-    from tolerance.analysis import checked_fit
     from tolerance.cells import halvings
     from tolerance.estimands import TypeCurve
+    from tolerance.remedies import mended
     from tolerance.shapes import shapes
 
     name, seed = job
@@ -70,10 +70,10 @@ def asked(job: tuple[str, int]) -> list[dict]:
     cpu = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        _, curves, checks = checked_fit(validate(answers), Settings(cores=1))
+        done = mended(validate(answers), Settings(cores=1))
     cpu = time.process_time() - cpu
     rows = []
-    for curve in curves:
+    for curve in done.curves:
         left = [1.0, *(truth.retention[curve.task_type, curve.sparsifier, s] for s in LEVELS)]
         levels, one = np.array(LEVELS), np.ones(1)
         grid = halvings(np.r_[0.0, levels])
@@ -89,7 +89,7 @@ def asked(job: tuple[str, int]) -> list[dict]:
                 "kind": shape.kind,
                 "probability": shape.probability,
                 "true": real[shape.kind],
-                "failed": "; ".join(check.name for check in checks if not check.passed),
+                "failed": "; ".join(check.name for check in done.checks if not check.passed),
                 "cpu": cpu,
             }
             for shape in shapes(curve)

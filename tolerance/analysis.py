@@ -110,21 +110,6 @@ def _require_dense(outcomes: pd.DataFrame, without_dense: bool) -> None:
     )
 
 
-def checked_fit(
-    outcomes: pd.DataFrame,
-    settings: Settings,
-    seed: int | None = None,
-    folder: Path | None = None,
-    stage: Stage = lambda _: None,
-) -> tuple[Fit, list[TypeCurve], list[say.Check]]:
-    """Fit and check; while checks fail, try what may mend them.
-
-    Every attempt is recorded in `tolerance.remedies.mended`, which this is.
-    """
-    done = mended(outcomes, settings, seed, folder, stage)
-    return done.fit, done.curves, done.checks
-
-
 def _report(
     outcomes: pd.DataFrame,
     done: Mended,

@@ -1,8 +1,8 @@
 """The tolerance curve: the share of above-floor accuracy that is left after a number of halvings of the density.
 
 A Burr XII survival function S(x) = (1 + nu H(x))^(-1/nu), H(x) = H_a (x / e^loc)^(e^shape), H_a = (a^-nu - 1) / nu
-with a = 0.8 (Burr 1942; nu -> 0 is Weibull, nu = 1 log-logistic). ``loc`` is the log of the halvings after which
-80% is left, which makes location and shape nearly independent.
+with a = 0.6 (Burr 1942; nu -> 0 is Weibull, nu = 1 log-logistic). ``loc`` is the log of the halvings after which
+60% is left, which makes location and shape nearly independent.
 """
 
 import numpy as np

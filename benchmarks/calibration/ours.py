@@ -4,16 +4,16 @@ import numpy as np
 import pandas as pd
 
 from tolerance import Settings, validate
-from tolerance.analysis import checked_fit
 from tolerance.cells import sparsity
+from tolerance.remedies import mended
 
 PROB = 0.9
 
 
 def estimates(answers: pd.DataFrame, levels: tuple[float, ...], settings: Settings, least: float = 0.95) -> dict:
     """Posterior medians and intervals by quantity, and the checks that failed."""
-    _, curves, checks = checked_fit(validate(answers), settings)
-    failed = [one.name for one in checks if not one.passed]
+    done = mended(validate(answers), settings)
+    curves, failed = done.curves, [one.name for one in done.checks if not one.passed]
     found: dict[str, dict] = {"tolerated": {}, "retention": {}, "accuracy": {}, "contrast": {}}
     for curve in curves:
         key = (curve.task_type, curve.sparsifier)
