@@ -76,6 +76,8 @@ class Sizes:
         if loaded.device.type != "cuda":
             return cls(prefill_tokens=16_384, kept_bytes=2**30, capture=False)
         free, _ = torch.cuda.mem_get_info(loaded.device)
+        # what torch holds back of earlier calls is to be had too
+        free += torch.cuda.memory_reserved(loaded.device) - torch.cuda.memory_allocated(loaded.device)
         # experts are chosen on the host in some models, which cannot be captured
         return cls(prefill_tokens=131_072, kept_bytes=int(free * 0.25), capture=loaded.params_active is not None)
 

@@ -1,11 +1,11 @@
 """The plan of a collection: which models answer which tasks under which sparsifiers and levels. Checked before loading.
 
 models: [tiny]                      # shipped model, model folders, hub names
-tasks: [kv-lookup, two-hop, common-word]
+tasks: [kv-lookup, two-hop, {common-word: {context_lengths: [128]}}]
 sparsifiers: [top-k, {streaming: {sinks: 4}}]
 levels: [0, 0.5, 0.67, 0.8, 0.9, 0.95]
 kv_budgets: [128, 512]              # optional: entries per layer and head that cache methods keep, besides the levels
-context_lengths: [256]
+context_lengths: [256]              # of the tasks that name none of their own
 items: 64
 """
 
@@ -30,6 +30,8 @@ PHASES = {"prefill": ("prefill",), "decode": ("decode",), "both": ("prefill", "d
 DEMO_SPARSIFIERS = ("top-k", "streaming")
 DEMO_LEVELS = (0.0, 0.5, 0.67, 0.8, 0.9, 0.95)
 Options = tuple[tuple[str, Option], ...]
+# What is left out of a manifest where it says nothing, since it came later; and what no plan file gives.
+LATER, DERIVED = ("kv_budgets", "own_lengths"), ("files", "own_lengths")
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Plan:
     batch_size: int = 32
     max_new_tokens: int | None = None
     kv_budgets: tuple[int, ...] = ()
+    # (task, context lengths) of the tasks that do not take `context_lengths`
+    own_lengths: tuple[tuple[str, tuple[int, ...]], ...] = ()
     # (path, sha256) of the files of questions among the tasks: the same plan is the same questions
     files: tuple[tuple[str, str], ...] = ()
 
@@ -74,7 +78,7 @@ class Plan:
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise SchemaError(f"{path}: not YAML ({str(error).splitlines()[0]})") from error
         if not isinstance(given, dict):
-            raise SchemaError(f"{path}: a plan is a mapping of {', '.join(f.name for f in fields(cls))}.")
+            raise SchemaError(f"{path}: a plan is a mapping of {', '.join(_given())}.")
         return cls.make(str(path), **{str(key): value for key, value in given.items()})
 
     def to_dict(self) -> dict[str, Any]:
@@ -82,8 +86,10 @@ class Plan:
 
         Files of questions are known by name and content, wherever they lie.
         """
-        told = [f.name for f in fields(self) if f.name != "files" and (f.name != "kv_budgets" or self.kv_budgets)]
+        told = [f.name for f in fields(self) if f.name != "files" and (f.name not in LATER or getattr(self, f.name))]
         plain = {name: _plain(getattr(self, name)) for name in told}
+        if self.own_lengths:
+            plain["own_lengths"] = {name: list(lengths) for name, lengths in self.own_lengths}
         plain["sparsifiers"] = [{name: dict(options)} for name, options in self.sparsifiers]
         if self.files:
             plain["tasks"] = [Path(name).name if task_registry.is_file(name) else name for name in self.tasks]
@@ -92,9 +98,10 @@ class Plan:
 
     def series(self) -> Iterator[tuple[str, int, int]]:
         """Every task with a context length and how many items it has there; a file's questions have their own."""
-        for context in self.context_lengths:
+        own = dict(self.own_lengths)
+        for context in dict.fromkeys([*self.context_lengths, *(n for some in own.values() for n in some)]):
             for name in self.tasks:
-                if not task_registry.is_file(name):
+                if not task_registry.is_file(name) and context in own.get(name, self.context_lengths):
                     yield name, context, self.items
         for name in self.tasks:
             task = task_registry.get(name)
@@ -208,18 +215,20 @@ class _Checked:
     given: Mapping[str, Any]
 
     def plan(self) -> Plan:
-        known = [f.name for f in fields(Plan) if f.name != "files"]
+        known = _given()
         unknown = sorted(set(self.given) - set(known))
         if unknown:
             raise SchemaError(f"{self.source}: field {', '.join(unknown)} unknown. Known: {', '.join(known)}.")
-        tasks, files = self._tasks()
+        entries, own_lengths = self._own_lengths()
+        tasks, files = self._tasks(entries)
         return Plan(
-            models=self._names("models"),
+            models=self._names("models", self._list("models")),
             tasks=tasks,
             files=files,
+            own_lengths=own_lengths,
             sparsifiers=self._sparsifiers(),
             levels=self._levels(),
-            context_lengths=self._context_lengths(),
+            context_lengths=self._shared_lengths(tasks, dict(own_lengths)),
             items=self._whole("items", least=1),
             seed=self._whole("seed", least=0, default=0),
             phase=self._choice("phase", tuple(PHASES), "both"),
@@ -230,13 +239,14 @@ class _Checked:
         )
 
     def _list(self, field: str) -> Sequence[Any]:
-        value = self.given.get(field)
+        return self._filled(field, self.given.get(field))
+
+    def _filled(self, field: str, value: object) -> Sequence[Any]:
         if not isinstance(value, list | tuple) or not value:
             raise SchemaError(f"{self.source}: {field}: {value!r}, expected a list with at least one entry.")
         return value
 
-    def _names(self, field: str) -> tuple[str, ...]:
-        names = self._list(field)
+    def _names(self, field: str, names: Sequence[object]) -> tuple[str, ...]:
         wrong = [name for name in names if not isinstance(name, str) or not name]
         if wrong:
             raise SchemaError(f"{self.source}: {field}: {wrong[0]!r}, expected a name.")
@@ -248,11 +258,29 @@ class _Checked:
             raise SchemaError(f"{self.source}: {field}: {twice[0]!r} is given twice. Name each once.")
         return tuple(values)
 
-    def _tasks(self) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+    def _own_lengths(self) -> tuple[list[object], tuple[tuple[str, tuple[int, ...]], ...]]:
+        """The entries of tasks without what they say of lengths, and that: ``{name: {context_lengths: [...]}}``."""
+        entries: list[object] = []
+        own: list[tuple[str, tuple[int, ...]]] = []
+        for entry in self._list("tasks"):
+            if not isinstance(entry, dict):
+                entries.append(entry)
+                continue
+            name, options = self._named("tasks", entry, "{name: {context_lengths: [tokens]}}")
+            if set(options) != {"context_lengths"} or task_registry.is_file(name):
+                raise SchemaError(
+                    f"{self.source}: tasks: {entry!r}, expected a name or {{name: {{context_lengths: [tokens]}}}}; a "
+                    "file's questions have lengths of their own."
+                )
+            entries.append(name)
+            own.append((name, self._lengths(f"tasks: {name}: context_lengths", options["context_lengths"])))
+        return entries, tuple(own)
+
+    def _tasks(self, entries: Sequence[object]) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
         """Names of tasks, a file's all, and the files with their hashes."""
         names: list[str] = []
         files: list[tuple[str, str]] = []
-        for name in self._names("tasks"):
+        for name in self._names("tasks", entries):
             try:
                 if task_registry.is_file(name):
                     file = questions.read(name)
@@ -271,7 +299,9 @@ class _Checked:
     def _sparsifiers(self) -> tuple[tuple[str, Options], ...]:
         made, labels = [], []
         for entry in self._list("sparsifiers"):
-            name, options = (entry, {}) if isinstance(entry, str) else self._named(entry)
+            name, options = (
+                (entry, {}) if isinstance(entry, str) else self._named("sparsifiers", entry, "{name: {option: value}}")
+            )
             try:
                 labels.append(methods.get(name, **options).label)
             except SchemaError as error:
@@ -281,9 +311,9 @@ class _Checked:
         self._distinct("sparsifiers", labels)
         return tuple(made)
 
-    def _named(self, entry: object) -> tuple[str, dict[str, Option]]:
+    def _named(self, field: str, entry: object, form: str) -> tuple[str, dict[str, Any]]:
         if not (isinstance(entry, dict) and len(entry) == 1 and isinstance(next(iter(entry.values())), dict)):
-            raise SchemaError(f"{self.source}: sparsifiers: {entry!r}, expected a name or {{name: {{option: value}}}}.")
+            raise SchemaError(f"{self.source}: {field}: {entry!r}, expected a name or {form}.")
         ((name, options),) = entry.items()
         return str(name), {str(key): value for key, value in options.items()}
 
@@ -304,12 +334,18 @@ class _Checked:
             raise SchemaError(f"{self.source}: levels: {list(levels)} has no sparse level. Add at least one above 0.")
         return tuple(sorted(float(level) for level in self._distinct("levels", levels)))
 
-    def _context_lengths(self) -> tuple[int, ...]:
-        lengths = self._list("context_lengths")
+    def _shared_lengths(self, tasks: Sequence[str], own: Mapping[str, object]) -> tuple[int, ...]:
+        """Those of the tasks that name none of their own; needed by no other."""
+        if self.given.get("context_lengths") is None and own and set(tasks) <= set(own):
+            return ()
+        return self._lengths("context_lengths", self.given.get("context_lengths"))
+
+    def _lengths(self, field: str, value: object) -> tuple[int, ...]:
+        lengths = self._filled(field, value)
         for length in lengths:
             if isinstance(length, bool) or not isinstance(length, int) or length < 32:
-                raise SchemaError(f"{self.source}: context_lengths: {length!r}, expected tokens, at least 32.")
-        return self._distinct("context_lengths", lengths)
+                raise SchemaError(f"{self.source}: {field}: {length!r}, expected tokens, at least 32.")
+        return self._distinct(field, lengths)
 
     def _kv_budgets(self) -> tuple[int, ...]:
         budgets = self._list("kv_budgets")
@@ -334,6 +370,11 @@ class _Checked:
         if value not in among:
             raise SchemaError(f"{self.source}: {field}: {value!r}, expected one of {', '.join(among)}.")
         return str(value)
+
+
+def _given() -> list[str]:
+    """Fields that a plan file may have."""
+    return [f.name for f in fields(Plan) if f.name not in DERIVED]
 
 
 def _plain(value: object) -> object:

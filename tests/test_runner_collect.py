@@ -182,6 +182,11 @@ def test_killed_at_random_moments_it_ends_with_the_same_rows(plan, undisturbed, 
         ({"tasks": ["squad"]}, "tasks: task 'squad' unknown. Known: kv-lookup, two-hop, common-word"),
         ({"items": 0}, "items: 0, expected a whole number, at least 1"),
         ({"context_lengths": ["256"]}, "context_lengths: '256', expected tokens"),
+        ({"tasks": [{"two-hop": {"length": [64]}}]}, "tasks: {'two-hop': {'length': [64]}}, expected a name or {name:"),
+        ({"tasks": [{"two-hop": {"context_lengths": [8]}}]}, "tasks: two-hop: context_lengths: 8, expected tokens"),
+        ({"tasks": [{"two-hop": {"context_lengths": [64]}}, "two-hop"]}, "tasks: 'two-hop' is given twice"),
+        ({"context_lengths": None}, "context_lengths: None, expected a list"),
+        ({"own_lengths": [1]}, "field own_lengths unknown"),
         ({"dtype": "int8"}, "dtype: 'int8', expected one of float32"),
         ({"phase": "all"}, "phase: 'all', expected one of prefill, decode, both"),
         ({"models": "tiny"}, "models: 'tiny', expected a list"),
@@ -206,6 +211,17 @@ def test_a_plan_file_that_is_no_plan_is_named(tmp_path):
         Plan.from_yaml(tmp_path / "broken.yaml")
     with pytest.raises(SchemaError, match="no such plan file"):
         Plan.from_yaml(tmp_path / "nothing.yaml")
+
+
+def test_a_task_can_have_context_lengths_of_its_own(plan):
+    own = {"common-word": {"context_lengths": [32, 64]}}
+    mixed = Plan.make(models=["tiny"], **{**FIELDS, "tasks": ["kv-lookup", own]})
+    assert list(mixed.series()) == [("kv-lookup", 32, 10), ("common-word", 32, 10), ("common-word", 64, 10)]
+    assert mixed.to_dict()["own_lengths"] == {"common-word": [32, 64]}
+    alone = Plan.make(models=["tiny"], **{**FIELDS, "tasks": [own], "context_lengths": None})
+    assert list(alone.series()) == [("common-word", 32, 10), ("common-word", 64, 10)]
+    # an older plan's manifest stays what it was
+    assert "own_lengths" not in plan.to_dict()
 
 
 def test_block_names_differ_and_dense_is_run_once():
