@@ -43,6 +43,9 @@ class Steps:
     def forget(self) -> None:
         """Give back all caches and graphs."""
         self._steps.clear()
+        if self.capture:
+            # torch refuses to capture into a pool all of whose graphs are gone
+            self._pool = torch.cuda.graph_pool_handle()
 
     def cache(self, like: PrefillCache, rows: int, for_kept: Sequence[int], for_new: int) -> KeptCache:
         """An empty cache with room for so many rows, kept entries of each layer and new ones."""
