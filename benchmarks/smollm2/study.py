@@ -35,7 +35,8 @@ def select(run: str, grid: str) -> None:
         sys.exit(f"error: no task is answered at {LEAST} dense. There is nothing to study.")
     asked = json.loads((Path(run) / "manifest.json").read_text())["plan"]["tasks"]
     lengths = {task: sorted(map(int, own)) for task, own in taken.groupby("task")["context_length"]}
-    tasks = [{task: {"context_lengths": lengths[task]}} for task in asked if task in lengths]
+    names = [next(iter(task)) if isinstance(task, dict) else task for task in asked]
+    tasks = [{task: {"context_lengths": lengths[task]}} for task in names if task in lengths]
     plan = {"tasks": tasks, **yaml.safe_load(Path(grid).read_text())}
     n = rows.loc[rows["sparsifier"] == "dense"].groupby(["task", "context_length"]).size().min()
     print(f"# grid.yaml with the tasks and lengths that {n} screening items each were answered at >= {LEAST:g}, dense")
