@@ -26,6 +26,7 @@ RING = {
     "findings": 1,
     "items": 2,
     "pairs": 1,
+    "axes": 1,
     "gee": 1,
     "parameters": 2,
     "blocks": 2,
