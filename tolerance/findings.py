@@ -708,7 +708,8 @@ class AtEqual(Finding):
 
     ``low`` to ``high`` is the common support; ``n_strata`` the matched strata in it, ``n_outside`` those without any.
     ``interpolated`` says that one side has no measurement where the other has. ``along`` and ``crossover`` are given
-    where all strata share their support; ``difference`` is the mean over it.
+    where all strata share their support; ``difference`` is the mean over it. Better and worse need half of what the
+    required probability leaves: one of two wrong directions is as wrong as the other.
     """
 
     axis: HeldAxis
