@@ -81,6 +81,7 @@ def test_requested_levels_make_tokens_an_estimate():
         ("compute", {}, "params_active of 'simulated'"),
         ("budget", {"generated_tokens": None}, "generated_tokens is missing in 18 of 18 rows"),
         ("active", {}, "params_active is missing"),
+        ("decode", {"generated_tokens": 1}, "nothing was decoded"),
         (
             "decode",
             {"sparsity_kind": "weight", "params_active": 9, "n_layers": 2, "hidden_size": 4},
@@ -102,7 +103,7 @@ def test_fractions_of_different_things_share_no_axis():
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.integers(1, 10_000), st.integers(1, 500))
+@given(st.integers(1, 10_000), st.integers(2, 500))
 def test_an_estimate_never_grows_with_sparsity_and_both_phases_add_up(prompt, generated):
     table = rows(prompt_tokens=prompt, generated_tokens=generated)
     for key in ("compute", "prefill", "decode", "kv", "kv-tokens"):

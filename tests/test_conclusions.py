@@ -131,9 +131,13 @@ def test_labels(means, want):
     assert label([*asked, Held("no overlap"), Held("unavailable")], ASK)[0] == want
 
 
-def test_an_axis_that_compares_the_same_answers_again_is_no_second_question():
-    one = held(0.1)
-    assert label([one, one], ASK)[0] == "untestable"
+def test_levels_that_both_sides_measured_need_no_curve_between_them():
+    x, measured = np.linspace(0, 4, 9), np.array([0, 4, 8])
+    a, b = (Path(x, path(x, [m] * 9).draws, "curve", measured) for m in (0.6, 0.5))
+    held = at_equal("sparsity fraction", [Stratum(a, b)], ASK)
+    assert not held.interpolated
+    np.testing.assert_allclose(held.draws, (a.draws - b.draws)[:, measured].mean(axis=1))
+    assert at_equal("compute", [Stratum(a, Path(x + 0.3, b.draws, "curve", measured))], ASK).interpolated
 
 
 def test_verdicts_that_are_not_jointly_sure_are_no_flip():

@@ -170,8 +170,18 @@ def _compute(rows: pd.DataFrame, shapes: Shapes) -> "tuple[pd.Series, Accounting
     return _prefill(rows, shapes, missing) + _decode(rows, shapes, missing), "estimated"
 
 
-def _phase(part: "Callable[[pd.DataFrame, Shapes, str], pd.Series]") -> Formula:
-    return lambda rows, shapes: (part(rows, shapes, "; flops are recorded for both phases together"), "estimated")
+def _phase(phase: Literal["prefill", "decode"]) -> Formula:
+    def formula(rows: pd.DataFrame, shapes: Shapes) -> "tuple[pd.Series, Accounting]":
+        part = _prefill if phase == "prefill" else _decode
+        if (_recorded(rows, "generated_tokens") <= 1).all():
+            # one token needs no decoding step: all that was spent was spent on the prompt
+            if phase == "decode":
+                raise _MissingError("no answer is longer than one token, so nothing was decoded")
+            total, accounting = _compute(rows, shapes)
+            return total, accounting
+        return part(rows, shapes, "; flops are recorded for both phases together"), "estimated"
+
+    return formula
 
 
 def _prefill(rows: pd.DataFrame, shapes: Shapes, why: str) -> pd.Series:
@@ -289,8 +299,8 @@ def _sparsity(rows: pd.DataFrame, _: Shapes) -> "tuple[pd.Series, Accounting]":
 FLOPS = "closed forms of Kaplan et al. 2020 (arXiv 2001.08361, Table 1) with causal pairs"
 AXES: tuple[Axis, ...] = (
     Axis("compute", "compute", "FLOPs per item", FLOPS, ("level", "model"), _compute),
-    Axis("prefill compute", "prefill", "FLOPs per item", FLOPS, ("level", "model"), _phase(_prefill)),
-    Axis("decode compute", "decode", "FLOPs per item", FLOPS, ("level", "model"), _phase(_decode)),
+    Axis("prefill compute", "prefill", "FLOPs per item", FLOPS, ("level", "model"), _phase("prefill")),
+    Axis("decode compute", "decode", "FLOPs per item", FLOPS, ("level", "model"), _phase("decode")),
     Axis("parameters", "params", "parameters", "counted", ("model",), _column("params")),
     Axis("active parameters", "active", "parameters per token", "counted", ("model",), _column("params_active")),
     Axis("context length", "context", "tokens", "as asked for", ("context",), _context),

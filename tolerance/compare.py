@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
+from pathlib import Path as File
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -19,13 +20,14 @@ from scipy.special import ndtr, ndtri
 
 from tolerance import findings as say
 from tolerance import gee
-from tolerance.aggregates import is_aggregate
+from tolerance.aggregates import assume_items, is_aggregate
+from tolerance.analysis import read_report
 from tolerance.axes import AXES, Accounted, Axis, Mover, Shapes
 from tolerance.conclusions import SAME, Held, Path, Stratum, at_equal, forward, joint, label, probability_positive
 from tolerance.curves import LEAST_ABOVE_FLOOR
 from tolerance.errors import DesignError
 from tolerance.estimands import Source, TypeCurve
-from tolerance.inference import Fit
+from tolerance.inference import Fit, read_fit
 from tolerance.intervals import Interval, summarise
 from tolerance.manifest import digest
 from tolerance.outcomes import DENSE
@@ -134,6 +136,30 @@ def compare(
         n_flagged=len(flips),
         prob_all_flips=joint(flips),
     )
+
+
+def compare_saved(
+    outcomes: pd.DataFrame, folder: File, treatment: Side, reference: Side, rules: Rules | None = None
+) -> say.Conclusions:
+    """`compare` from the analysis that `analysis.analyse` left in a folder, under the question it was asked with.
+
+    Raises:
+        StoreError: no analysis there, or one of other outcomes.
+        DesignError: see `compare`.
+    """
+    report = read_report(folder)
+    question = Question(
+        retention=report.retention,
+        interval_prob=report.interval_prob,
+        decision_prob=report.decision_prob,
+        margin=report.margin,
+        equivalence=(rules or Rules()).question.equivalence,
+    )
+    if report.data.assumed_items is not None:
+        outcomes = assume_items(outcomes, report.data.assumed_items)
+    fitted = Fitted(read_fit(outcomes, folder)) if report.fit_passed else None
+    found = compare(outcomes, fitted, treatment, reference, replace(rules or Rules(), question=question))
+    return found.model_copy(update={"provenance": report.provenance})
 
 
 def _expanded(outcomes: pd.DataFrame, a: Side, b: Side) -> Iterator[tuple[Side, Side]]:
@@ -392,7 +418,7 @@ class _Built:
         along = np.interp(fine, halved, x)
         order = np.argsort(along, kind="stable")
         draws = self._quantity(mine[0], tasks, (1 - 2.0 ** -fine[order]).tolist())
-        return Path(along[order], draws, "curve")
+        return Path(along[order], draws, "curve", np.flatnonzero(np.isin(fine[order], halved)))
 
     def at(self, arm: Arm, tasks: list[str]) -> float:
         """Where an arm lies on the axis: the mean over its task mix, on the scale of the axis."""

@@ -37,12 +37,20 @@ SUPPORTED: tuple[say.AxisVerdict, ...] = (*DECISIVE, "undecided")
 class Path:
     """One side along an axis: ``x`` ``(point,)`` ascending on the scale of `forward`, and draws ``(draw, point)``.
 
-    Between points lie other sizes (``steps``) or levels of a fitted curve (``curve``), whose draws carry all there is.
+    Between points lie other sizes (``steps``) or levels of a fitted curve (``curve``), whose draws carry all there is;
+    ``measured`` are the points that are no interpolation, all unless given.
     """
 
     x: Floats
     draws: Floats
     between: Literal["steps", "curve"] = "steps"
+    measured: NDArray[np.int64] | None = None
+
+    def inside(self, low: float, high: float) -> NDArray[np.int64]:
+        """Measured points in a range."""
+        measured = np.arange(len(self.x)) if self.measured is None else self.measured
+        x = self.x[measured]
+        return np.asarray(measured[(x >= low - SAME) & (x <= high + SAME)])
 
 
 @dataclass(frozen=True)
@@ -117,14 +125,10 @@ def at_equal(axis: say.HeldAxis, strata: Sequence[Stratum], question: Question, 
 def label(held: Sequence[Held], question: Question) -> tuple[say.AxisLabel, NDArray[np.bool_] | None]:
     """One label over all axes, and for a flip the draws in which every verdict that disagrees is as stated ``(draw,)``.
 
-    Axes that compare the same answers in the same way are one question. Verdicts disagree if one is not what the other
-    is; that is called axis-dependent only if they are jointly as stated with the required probability.
+    Verdicts disagree if one is not what the other is; that is called axis-dependent only if they are jointly as stated
+    with the required probability, and fragile otherwise.
     """
-    asked: list[Held] = []
-    for one in held:
-        known = one.verdict in SUPPORTED and one.draws is not None
-        if known and not any(_same(one, other) for other in asked):
-            asked.append(one)
+    asked = [one for one in held if one.verdict in SUPPORTED]
     if len(asked) < 2:
         return "untestable", None
     verdicts = {one.verdict for one in asked if one.verdict in DECISIVE}
@@ -135,12 +139,6 @@ def label(held: Sequence[Held], question: Question) -> tuple[say.AxisLabel, NDAr
         flip = np.all([_as_stated(one, least, question) for one in decisive], axis=0)
         return ("axis-dependent" if np.mean(flip) >= question.decision_prob else "fragile"), flip
     return ("robust" if verdicts and all(one.verdict in DECISIVE for one in asked) else "fragile"), None
-
-
-def _same(one: Held, other: Held) -> bool:
-    assert one.draws is not None
-    assert other.draws is not None
-    return bool(np.allclose(one.draws, other.draws, rtol=0, atol=1e-9))
 
 
 def joint(flips: Sequence[NDArray[np.bool_]]) -> float | None:
@@ -189,9 +187,8 @@ def _difference(stratum: Stratum, rng: np.random.Generator) -> _Difference | Non
     low, high = max(a.x[0], b.x[0]), min(a.x[-1], b.x[-1])
     if high < low - SAME:
         return None
-    mine, theirs = (np.flatnonzero((p.x >= low - SAME) & (p.x <= high + SAME)) for p in (a, b))
-    steps = a.between == b.between == "steps"
-    if steps and len(mine) == len(theirs) and np.all(np.abs(a.x[mine] - b.x[theirs]) <= SAME):
+    mine, theirs = a.inside(low, high), b.inside(low, high)
+    if len(mine) == len(theirs) > 0 and np.all(np.abs(a.x[mine] - b.x[theirs]) <= SAME):
         return _Difference((a.x[mine] + b.x[theirs]) / 2, a.draws[:, mine] - b.draws[:, theirs], interpolated=False)
     grid = np.linspace(low, high, GRID) if high - low > SAME else np.array([(low + high) / 2])
     return _Difference(grid, _on(a, grid, rng) - _on(b, grid, rng), interpolated=True)

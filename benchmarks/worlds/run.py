@@ -122,11 +122,13 @@ def table(path: Path) -> str:
         nowhere = passed[passed["true"].isna()]
         missed = (nowhere["verdict"] != "no overlap").sum()
         labels = passed.drop_duplicates(["seed", "task_type"])["label"]
+        asked = passed[passed["true"].notna()].groupby(["seed", "task_type"])["verdict"]
+        robust = int(asked.agg(lambda said: said.nunique() == 1 and said.iloc[0] != "undecided").sum())
         lines.append(
             f"| {world.name}: {world.about} | {mine['seed'].nunique()} | {passed['seed'].nunique()} | "
             f"{len(decisive)} of {len(passed) - len(nowhere)} | {n_right} ({n_right / max(len(decisive), 1):.1%}) | "
             f"{len(decisive) - n_right} | {f'{len(nowhere) - missed} of {len(nowhere)}' if len(nowhere) else '-'} | "
-            f"{(labels == 'axis-dependent').sum()} of {len(labels)} | {(labels == 'robust').sum()} of {len(labels)} |"
+            f"{(labels == 'axis-dependent').sum()} of {len(labels)} | {robust} of {len(labels)} |"
         )
     return "\n".join(lines)
 
