@@ -10,7 +10,7 @@ from itertools import batched, pairwise
 from math import log2
 
 from tolerance.findings import Band, Curve, Level, Observed, Report, Threshold
-from tolerance.reports import numbers, phrases, wording
+from tolerance.reports import numbers, phrases, verdicts, wording
 
 # As many methods as dash, marker shape and colour tell apart; more methods go to a further panel.
 STYLES = 6
@@ -98,6 +98,7 @@ class Panel:
     id: str
     title: str
     description: str
+    thin: str
     height: float
     x_ticks: list[Tick]
     y_ticks: list[Tick]
@@ -160,12 +161,18 @@ def _panel(name: str, task_type: str, curves: Sequence[Curve], report: Report, s
         id=name,
         title=task_type,
         description=_describe(curves, series),
+        thin=_thin([found[task_type, c.sparsifier] for c in curves if (task_type, c.sparsifier) in found]),
         height=FIRST_ROW + ROW * len(series),
         x_ticks=scale.ticks(),
         y_ticks=[Tick(_y(share), f"{share:g}") for share in (0.0, 0.25, 0.5, 0.75, 1.0)],
         hatched=_hatched(curves, scale),
         series=series,
     )
+
+
+def _thin(found: Sequence[Threshold]) -> str:
+    """What is thin about the thinnest of a panel's curves."""
+    return min((said for t in found if (said := verdicts.thin(t.n_items, t.n_levels))), key=len, default="")
 
 
 def _series(curve: Curve, threshold: Threshold | None, report: Report, scale: _Scale, *, row: int, rows: int) -> Series:

@@ -54,6 +54,11 @@ def differences(values: Sequence[float]) -> list[str]:
     return [_unsigned_zero(f"{value:+.3f}") if alike else said for value, said in zip(values, coarse, strict=True)]
 
 
+def signed(value: float) -> str:
+    """A difference on an axis, a round value: ``"+0.05"``, ``"0"``."""
+    return f"{value:+g}" if value else "0"
+
+
 def points(value: float) -> str:
     """A margin of accuracy in percent points: ``"2"``, ``"0.5"``."""
     return f"{100 * value:g}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tolerance.findings import Budget, Check, Comparison, Contrast, Ordering, Report, Threshold
 from tolerance.intervals import Estimate
-from tolerance.reports import figures, numbers, phrases, wording
+from tolerance.reports import figures, forest, numbers, phrases, verdicts, wording
 
 GLYPHS = {
     "held": "●",
@@ -62,6 +62,7 @@ class ThresholdRow:
     absent: State | None
     reason: str
     warning: str
+    thin: str
     kept: list[tuple[str, str]]
     assured: str
     area: tuple[str, str] | None
@@ -73,9 +74,12 @@ class ContrastRow:
     """Cells of a contrast of whole curves, and its levels with differences in accuracy and retention."""
 
     id: str
+    of: str
     state: State
     sentence: str
+    pair: str
     difference: tuple[str, str] | None
+    strip: forest.Strip | None
     better: str
     levels: list[tuple[str, tuple[str, str], tuple[str, str]]]
 
@@ -168,23 +172,29 @@ def warnings(report: Report) -> list[Chip]:
     at_floor = sum(found.reason == "dense accuracy is at the guessing floor" for found in report.thresholds)
     unreadable = sum(task.unreadable or 0 for task in report.data.tasks)
     mixed = wording.different_units(report)
+    thin = sum(bool(verdicts.thin(found.n_items, found.n_levels)) for found in report.thresholds)
+    flips = sum(one.label == "axis-dependent" for whole in report.conclusions for one in whole.conclusions)
     assumed = report.data.assumed_items
     said = [
         (assumed, f"Sensitivity analysis: {numbers.count(assumed or 0)} items assumed where none were given", "limits"),
         (report.data.n_means, "Published means: pairing is lost, intervals are wider", "limits"),
         (failed, f"{failed} of {len(report.checks)} checks failed: conclusions withheld", "checks"),
+        (flips, f"{_counted(flips, 'conclusion')} on what is held equal: ⇅".replace(" on", " depends on" if flips == 1 else " depend on", 1), "verdicts"),
         (not report.data.has_dense, "No dense baseline: no thresholds", "limits"),
         (outside, f"{_counted(outside, 'threshold')} outside the measured range", "thresholds"),
         (at_floor, f"{_counted(at_floor, 'threshold')} unanswerable: dense accuracy at the floor", "thresholds"),
+        (thin, f"Thin data: {_counted(thin, 'curve')} on fewer than {verdicts.THIN_ITEMS} items or {verdicts.THIN_LEVELS} levels", "thresholds"),
         (len(mixed), "Methods remove fractions of different things", "comparisons"),
         (unreadable, f"{_counted(unreadable, 'answer')} could not be read", "data"),
     ]
     return [Chip(text, target) for told, text, target in said if told]
 
 
-def thresholds(report: Report, panels: dict[str, str]) -> list[ThresholdRow]:
-    """One row per task type and method; ``panels`` has the figure of each threshold."""
-    return [_threshold(found, figures.style(report, found.sparsifier), panels[found.id]) for found in report.thresholds]
+def thresholds(report: Report, panels: dict[str, str] | None = None) -> list[ThresholdRow]:
+    """One row per task type and method; ``panels`` has the figure of each threshold, where there are figures."""
+    at = panels or {}
+    styles = {method: figures.style(report, method) for method in wording.methods(report)}
+    return [_threshold(found, styles[found.sparsifier], at.get(found.id, "")) for found in report.thresholds]
 
 
 def comparisons(report: Report, of: str) -> list[ComparisonRow]:
@@ -195,16 +205,26 @@ def comparisons(report: Report, of: str) -> list[ComparisonRow]:
 def contrasts(report: Report) -> list[ContrastRow]:
     """Contrasts of whole curves: methods, task types, models."""
     order = ("methods", "task types", "models")
-    return [_contrast(found) for of in order for found in report.contrasts if found.of == of]
+    scale = contrast_scale(report)
+    return [_contrast(found, scale) for of in order for found in report.contrasts if found.of == of]
 
 
-def _contrast(found: Contrast) -> ContrastRow:
+def contrast_scale(report: Report) -> forest.Scale:
+    """The scale that all contrasts of whole curves share."""
+    shown = [found.whole.estimate for found in report.contrasts if found.status == "ok" and found.whole]
+    return forest.scale(shown, report.equivalence)
+
+
+def _contrast(found: Contrast, scale: forest.Scale) -> ContrastRow:
     whole = found.whole if found.status == "ok" else None
     word = wording.absent(found)[0] if whole is None else whole.verdict
     return ContrastRow(
         id=found.id,
+        of=found.of,
         state=state("decided" if word in ("better", "worse") else word),
         sentence=wording.contrast(found),
+        pair=f"{found.within}: {found.first} − {found.second}",
+        strip=scale.strip(whole.estimate if whole else None),
         difference=phrases.difference(whole) if whole else None,
         better=numbers.probability(whole.prob_positive) if whole else "",
         levels=[
@@ -300,6 +320,7 @@ def _threshold(found: Threshold, style: int, panel: str) -> ThresholdRow:
         absent=None if level else state(word),
         reason="" if level else reason,
         warning=wording.leaning(found.leaning) if level else "",
+        thin=verdicts.thin(found.n_items, found.n_levels),
         kept=[(numbers.level(k.sparsity), numbers.probability(k.probability)) for k in found.kept] if level else [],
         assured=phrases.assured(level.assured, level.first, level.last) if level and level.assured else "",
         area=_area(found.area.over_halvings) if level and found.area else None,

@@ -14,6 +14,7 @@ from tolerance.findings import (
     Caveat,
     Check,
     Comparison,
+    Conclusions,
     Contrast,
     Curve,
     Difference,
@@ -28,7 +29,7 @@ from tolerance.findings import (
     Report,
     Threshold,
 )
-from tolerance.reports import numbers
+from tolerance.reports import numbers, verdicts
 from tolerance.reports.phrases import amount, capitalised, listed, observed, percent, rule
 
 # More methods than this are named in the tables, not in the headlines.
@@ -88,7 +89,25 @@ def leads(report: Report) -> list[Lead]:
     if not report.data.has_dense:
         return [*_without_dense(report), Lead(held_constant(report), "held")]
     by_task = [_by_task(report, method) for method in methods(report)[:METHODS_NAMED]]
+    if report.conclusions:
+        compared = [Lead(text, "verdicts") for text in verdicts.leads(report.conclusions)]
+        return [*by_task, *_further(report), *compared]
     return [*by_task, *_further(report), *_by_method(report), Lead(held_constant(report), "held")]
+
+
+def comparison_title(found: Conclusions) -> str:
+    """The question that a comparison answers."""
+    quantity = {one.quantity for one in found.conclusions}
+    word = "keep more" if quantity == {"retention"} else "more accurate"
+    verb = "Does" if quantity == {"retention"} else "Is"
+    return f"{verb} {found.treatment} {word} than {found.reference}, and at equal what?"
+
+
+def comparison_leads(report: Report) -> list[Lead]:
+    """The answer of a comparison, and where to look for what it rests on."""
+    if not report.fit_passed:
+        return _withheld(report)
+    return [Lead(text, "verdicts") for text in verdicts.leads(report.conclusions)]
 
 
 def methods(report: Report) -> list[str]:

@@ -356,6 +356,7 @@ def _provenance(fitted: Fit, command: str, sources: tuple[str, ...]) -> say.Prov
         draws=settings.chains * settings.draws,
         packages=fitted.packages,
         sources=list(sources),
+        priors={name: np.atleast_1d(value).tolist() for name, value in asdict(settings.priors).items()},
     )
 
 

@@ -622,6 +622,7 @@ class Provenance(Finding):
     draws: int
     packages: dict[str, str]
     sources: list[str]
+    priors: dict[str, list[float]] = {}
 
 
 class Report(Finding):
@@ -654,6 +655,7 @@ class Report(Finding):
     contrasts: list[Contrast] = []
     orderings: list[Ordering] = []
     budgets: list[Budget] = []
+    conclusions: list["Conclusions"] = []
 
 
 HeldAxis = Literal[
@@ -768,3 +770,6 @@ class Conclusions(Finding):
     n_flagged: int
     prob_all_flips: Number | None
     provenance: Provenance | None = None
+
+
+Report.model_rebuild()
