@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
+    from tolerance.claims import Claim
     from tolerance.findings import Instant, Report
     from tolerance.question import Question
     from tolerance.runners.plan import Plan
@@ -229,6 +230,48 @@ def compare(
         raise typer.Exit(2)
 
 
+@app.command(epilog="Example: tolerance audit snapkv-92 --evidence cells.csv")
+def audit(
+    claim: Annotated[str | None, typer.Argument(help="Claim file (YAML or JSON), or the id of one that ships.")] = None,
+    evidence: Annotated[
+        Path | None, typer.Option(help="Run folder of collect or import, or a CSV of published cells.")
+    ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List the claims that ship.")] = False,
+    fail_on: Annotated[
+        str | None, typer.Option(help="Exit with code 2 on some of contradicted, supported only for, not identifiable.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Does a claim's number hold: overall, by task type, by model, on each axis? And what does its average hide?"""
+    from tolerance.audit import audit as audited
+    from tolerance.claims import find_claim, library
+    from tolerance.evidence import answered, published
+    from tolerance.reports import audits as told
+    from tolerance.store import read_run
+
+    gate = _gate(fail_on, ("contradicted", "supported only for", "not identifiable"))
+    if list_:
+        _list_claims(library(), as_json=as_json)
+        return
+    if claim is None or evidence is None:
+        raise DesignError("what to audit against is missing. Give a claim and --evidence, or --list.")
+    asked = find_claim(claim)
+    with _stages() as stage:
+        stage("reading evidence")
+        seen = answered(read_run(evidence)) if evidence.is_dir() else published(evidence)
+        stage("auditing")
+        found = audited(asked, seen)
+    if as_json:
+        typer.echo(found.model_dump_json(indent=1))
+    else:
+        for sentence in told.sentences(found):
+            _console().print(_plain(sentence), highlight=False, soft_wrap=True)
+        for title, rows in told.tables(found):
+            _table(title, told.HEADS, rows)
+    if found.verdict in gate:
+        raise typer.Exit(2)
+
+
 @app.command(epilog="Example: tolerance report analysis --out report")
 def report(
     analysis: Annotated[Path, typer.Argument(help="Analysis folder of fit.")],
@@ -436,6 +479,25 @@ def _with_ends(said: tuple[str, str]) -> str:
     """A number with its interval, or the reason alone."""
     value, ends = said
     return ends if value == "-" else f"{value} ({ends})" if ends else value
+
+
+def _list_claims(claims: "list[Claim]", *, as_json: bool) -> None:
+    """Ids, kinds and statements of claims."""
+    if as_json:
+        typer.echo(json.dumps([claim.model_dump() for claim in claims], indent=1))
+        return
+    heads = ["id", "kind", "held constant", "statement", "source"]
+    rows = [
+        [
+            claim.id,
+            claim.claimed.kind,
+            claim.axis,
+            claim.statement,
+            claim.citation.source + (" (second-hand)" if claim.citation.second_hand else ""),
+        ]
+        for claim in claims
+    ]
+    _table("Claims that ship", heads, rows)
 
 
 def _one_of[T: str](option: str, value: str, among: tuple[T, ...]) -> T:
