@@ -1,70 +1,192 @@
-"""Report -> one self-contained page: no script, no outside resource, the report's JSON inside.
+"""Findings -> one self-contained page: no outside resource, the numbers inside, and under 1 KB of script or none.
 
-Templates place and escape. The policy in the page's head allows its own style sheet, by hash, and nothing else.
+    from tolerance.reports.page import render, write
+    render(report)                              # the benchmark report card
+    render(report, kind="comparison")           # A against B, from the report's conclusions
+    render(audit, kind="audit")                 # one claim, or several
+
+Templates place and escape. The policy in the page's head allows its own style sheet and script, by hash, and nothing
+else. What a finding's state says is not to be read is taken out before anything is rendered.
 """
 
 import base64
 import hashlib
 import os
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, assert_never
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import BaseLoader, ChoiceLoader, Environment, FileSystemLoader, PackageLoader, PrefixLoader, StrictUndefined
+from jinja2.exceptions import TemplateError
 from markupsafe import Markup
 
-from tolerance.errors import StoreError
-from tolerance.findings import Report
-from tolerance.reports import figures, instantly, numbers, phrases, tables, trust, wording
+from tolerance.errors import DesignError, StoreError
+from tolerance.findings import Audit, Report
+from tolerance.reports import (
+    audit_page,
+    figures,
+    forest,
+    instantly,
+    markdown,
+    numbers,
+    phrases,
+    spreadsheet,
+    tables,
+    trust,
+    verdicts,
+    wording,
+)
+from tolerance.reports.scrub import scrubbed
 
-PAGE, JSON = "report.html", "report.json"
+Kind = Literal["card", "comparison", "audit"]
+PAGE, JSON, CSV, MARKDOWN = "report.html", "report.json", "report.csv", "report.md"
+EYEBROWS: dict[Kind, str] = {"card": "Benchmark report card", "comparison": "Comparison", "audit": "Audit of claims"}
 # An end tag or an entity inside the data block would end or change it; JSON has its own escapes for these.
 IN_SCRIPT = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 
-def render(report: Report) -> str:
-    """The page of a report, the same bytes for the same report."""
+def render(
+    found: Report | Audit | Sequence[Audit],
+    *,
+    kind: Kind | None = None,
+    script: bool = True,
+    template_dir: Path | None = None,
+) -> str:
+    """The page of a report or of audits, the same bytes for the same findings.
+
+    ``kind``: by default the card of a report, the audit of claims. ``script=False`` leaves only data in the page, for
+    mail. ``template_dir`` is looked into first: see ``templates/base.html.j2`` for the blocks that one may replace.
+
+    Raises:
+        DesignError: findings that this kind is not made of, or a template that fails.
+    """
+    is_report = isinstance(found, Report)
+    kind = kind or ("card" if is_report else "audit")
+    if is_report != (kind != "audit"):
+        made_of = "one audit or several" if kind == "audit" else "a report"
+        raise DesignError(f"kind {kind!r} is made of {made_of}, not of {type(found).__name__}.")
+    if isinstance(found, Report):
+        name, values = "report.html.j2", _of_report(scrubbed(found), kind)
+    else:
+        name, values = "audit.html.j2", _of_audits([found] if isinstance(found, Audit) else list(found))
+    return _rendered(name, values, script=script, template_dir=template_dir)
+
+
+def _of_report(report: Report, kind: Kind) -> dict[str, Any]:
+    """What the template of cards and comparisons places."""
+    if kind == "comparison" and not report.conclusions:
+        raise DesignError("a comparison needs conclusions: run tolerance compare A B --out FOLDER.")
     panels = figures.panels(report)
     by_curve = {one.id: panel.id for panel in panels for one in panel.series}
     drawn = {(curve.task_type, curve.sparsifier): by_curve[curve.id] for curve in report.curves}
-    style = _style()
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            report=report,
-            title=wording.title(report),
-            leads=wording.leads(report),
-            facts=tables.facts(report),
-            warnings=tables.warnings(report),
-            panels=panels,
-            thresholds=tables.thresholds(report, {t.id: drawn[t.task_type, t.sparsifier] for t in report.thresholds}),
-            by_task=tables.comparisons(report, "task types"),
-            by_method=tables.comparisons(report, "methods"),
-            contrasts=tables.contrasts(report),
-            orderings=tables.orderings(report),
-            budgets=tables.budgets(report),
-            different_units=wording.different_units(report),
-            instant=_instant(report),
-            checks=tables.checks(report),
-            attempts=trust.attempts(report),
-            predicted=trust.predicted(report),
-            sensitivities=trust.sensitivities(report),
-            shapes=report.shapes if report.fit_passed else [],
-            families=trust.families(report),
-            data=tables.data(report),
-            tables=tables,
-            trust=trust,
-            wording=wording,
-            numbers=numbers,
-            phrases=phrases,
-            figures=figures,
-            style=Markup(style),
-            policy=_policy(style),
-            embedded=Markup(report.model_dump_json().translate(IN_SCRIPT)),
-        )
+    rows: dict[str, Any] = {
+        "report": report,
+        "matrix": verdicts.matrix(report.conclusions, report),
+        "groups": verdicts.groups(report.conclusions),
+        "quantity": phrases.listed(_quantities(report)) if report.conclusions else "",
+        "panels": panels,
+        "thresholds": tables.thresholds(report, {t.id: drawn[t.task_type, t.sparsifier] for t in report.thresholds}),
+        "by_task": tables.comparisons(report, "task types"),
+        "by_method": tables.comparisons(report, "methods"),
+        "contrasts": tables.contrasts(report),
+        "contrast_scale": tables.contrast_scale(report),
+        "orderings": tables.orderings(report),
+        "budgets": tables.budgets(report),
+        "different_units": wording.different_units(report),
+        "instant": _instant(report),
+        "checks": tables.checks(report),
+        "attempts": trust.attempts(report),
+        "predicted": trust.predicted(report),
+        "sensitivities": trust.sensitivities(report),
+        "shapes": report.shapes if report.fit_passed else [],
+        "families": trust.families(report),
+        "data": tables.data(report),
+        "csv": spreadsheet.table(report),
+    }
+    if kind == "comparison":
+        title = "; ".join(wording.comparison_title(one) for one in report.conclusions)
+        leads = wording.comparison_leads(report)
+    else:
+        title, leads = wording.title(report), wording.leads(report)
+    return {
+        **rows,
+        "title": title,
+        "leads": leads,
+        "facts": tables.facts(report),
+        "warnings": tables.warnings(report),
+        "contents": _contents(rows),
+        "eyebrow": f"{EYEBROWS[kind]} · {numbers.day(report.provenance.created)}",
+        "id": report.id,
+        "json": report.model_dump_json(),
+    }
+
+
+def _quantities(report: Report) -> list[str]:
+    return list(dict.fromkeys(one.quantity for whole in report.conclusions for one in whole.conclusions))
+
+
+def _contents(rows: dict[str, Any]) -> list[tuple[str, str]]:
+    """Ids and names of the sections that the page has."""
+    sections = (
+        ("verdicts", "Conclusions by axis", bool(rows["matrix"])),
+        ("held", "What was held constant", True),
+        ("curves", "Curves", True),
+        ("thresholds", "Thresholds", True),
+        ("comparisons", "Comparisons", bool(rows["by_task"] or rows["by_method"])),
+        ("contrasts", "Contrasts", bool(rows["contrasts"])),
+        ("budgets", "KV tokens", bool(rows["budgets"])),
+        ("axes", "Along every axis", bool(rows["groups"])),
+        ("instant", "The instant answer", bool(rows["instant"])),
+        ("data", "Data", True),
+        ("checks", "Can the fit be trusted", True),
+        ("methods", "Methods", True),
+        ("limits", "Limits", True),
+        ("provenance", "Provenance", True),
+        ("copy", "Numbers to copy", True),
+        ("glossary", "Glossary", True),
     )
+    return [(name, text) for name, text, there in sections if there]
+
+
+def _of_audits(found: list[Audit]) -> dict[str, Any]:
+    """What the template of audits places."""
+    if not found:
+        raise DesignError("an audit page needs at least one audit.")
+    rows = [audit_page.row(one) for one in found]
+    return {
+        "title": audit_page.title(found),
+        "leads": audit_page.leads(found),
+        "facts": audit_page.facts(found),
+        "warnings": audit_page.warnings(found),
+        "contents": [("claims", "Claims checked"), *((row.id, row.id) for row in rows), ("rules", "Rules")],
+        "eyebrow": EYEBROWS["audit"],
+        "id": f"{len(found)} {'claim' if len(found) == 1 else 'claims'}",
+        "rows": rows,
+        "json": f"[{','.join(one.model_dump_json() for one in found)}]",
+    }
+
+
+def _rendered(name: str, values: dict[str, Any], *, script: bool, template_dir: Path | None) -> str:
+    style, code = _file("report.css"), _file("report.js") if script else ""
+    embedded = values.pop("json")
+    modules = (tables, trust, wording, numbers, phrases, figures, forest)
+    try:
+        return (
+            _environment(template_dir)
+            .get_template(name)
+            .render(
+                **values,
+                **{module.__name__.rpartition(".")[2]: module for module in modules},
+                style=Markup(style),
+                script=Markup(code),
+                policy=_policy(style, code),
+                embedded=Markup(embedded.translate(IN_SCRIPT)),
+            )
+        )
+    except TemplateError as error:
+        raise DesignError(f"{template_dir or 'templates'}: {name} cannot be rendered ({error}).") from error
 
 
 def _instant(report: Report) -> dict[str, Any] | None:
@@ -79,20 +201,49 @@ def _instant(report: Report) -> dict[str, Any] | None:
     }
 
 
-def write(report: Report, folder: Path) -> Path:
-    """Write ``report.json`` and ``report.html`` into a folder, each whole or not at all; returns the page's path.
+def write(
+    found: Report | Audit | Sequence[Audit],
+    folder: Path,
+    *,
+    kind: Kind | None = None,
+    script: bool = True,
+    template_dir: Path | None = None,
+) -> Path:
+    """Write ``report.html`` and, beside it, its numbers: ``report.json``, of a report also ``report.csv``, ``report.md``.
+
+    Each is written whole or not at all; returns the page's path.
 
     Raises:
         StoreError: the folder cannot be written to.
+        DesignError: see `render`.
     """
-    page = render(report)
+    texts = {PAGE: render(found, kind=kind, script=script, template_dir=template_dir)}
+    if isinstance(found, Report):
+        clean = scrubbed(found)
+        texts[JSON] = clean.model_dump_json(indent=1) + "\n"
+        texts[CSV] = spreadsheet.table(clean)
+        texts[MARKDOWN] = markdown.summary(clean)
+    else:
+        each = [found] if isinstance(found, Audit) else found
+        texts[JSON] = f"[{',\n'.join(one.model_dump_json(indent=1) for one in each)}]\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / JSON, report.model_dump_json(indent=1) + "\n")
-        _replace(folder / PAGE, page)
+        for name, text in texts.items():
+            _replace(folder / name, text)
     except OSError as error:
         raise StoreError(f"{folder}: the report cannot be written ({error}). Give a folder that can be.") from error
     return folder / PAGE
+
+
+def schema(kind: Kind = "card") -> dict[str, Any]:
+    """The JSON schema of ``report.json``: of a report, or of one audit. ``format`` in the file names its version."""
+    match kind:
+        case "card" | "comparison":
+            return Report.model_json_schema(mode="serialization")
+        case "audit":
+            return Audit.model_json_schema(mode="serialization")
+        case _:
+            assert_never(kind)
 
 
 def _replace(path: Path, text: str) -> None:
@@ -105,20 +256,31 @@ def _replace(path: Path, text: str) -> None:
         beside.unlink(missing_ok=True)
 
 
-def _policy(style: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+def _policy(style: str, code: str) -> str:
+    allowed = f"style-src {_hash(style)}; " + (f"script-src {_hash(code)}; " if code else "")
+    return f"default-src 'none'; {allowed}img-src data:; base-uri 'none'; form-action 'none'"
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 @cache
-def _style() -> str:
-    return files("tolerance").joinpath("templates/report.css").read_text(encoding="utf-8")
+def _file(name: str) -> str:
+    return files("tolerance").joinpath("templates", name).read_text(encoding="utf-8")
 
 
 @cache
-def _environment() -> Environment:
+def _environment(template_dir: Path | None = None) -> Environment:
+    """Templates of a team first, then ours; ours are also found under ``shipped/``, so that theirs can extend them."""
+    ours = PackageLoader("tolerance", "templates")
+    theirs: list[BaseLoader] = []
+    if template_dir is not None:
+        if not template_dir.is_dir():
+            raise DesignError(f"{template_dir}: no such folder. Give the folder of your templates.")
+        theirs = [FileSystemLoader(template_dir)]
     return Environment(
-        loader=PackageLoader("tolerance", "templates"),
+        loader=ChoiceLoader([*theirs, PrefixLoader({"shipped": ours}), ours]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -34,6 +34,16 @@ MEANING = {
     "untestable": "fewer than two axes can be asked",
     "withheld": "the fit failed its checks",
 }
+# One, and several.
+COUNTED = {
+    "axis-dependent": ("depends on what is held equal", "depend on what is held equal"),
+    "robust": ("is the same on every axis that can be asked", "are the same on every axis that can be asked"),
+    "fragile": ("is decided on some axes only", "are decided on some axes only"),
+    "untestable": ("can be asked on fewer than two axes", "can be asked on fewer than two axes"),
+    "withheld": ("is withheld", "are withheld"),
+}
+# A sentence names so many axes at most; the matrix has all.
+AXES_NAMED = 3
 DECISIVE = ("better", "worse", "equivalent")
 ORDER = ("axis-dependent", "robust", "fragile", "untestable", "withheld")
 
@@ -134,16 +144,9 @@ def leads(conclusions: Sequence[Conclusions]) -> list[str]:
         return []
     said = [sentence(found[0])]
     counts = {label: sum(one.label == label for one in found) for label in ORDER}
-    words = {
-        "axis-dependent": "depend on what is held equal",
-        "robust": "are the same on every axis that can be asked",
-        "fragile": "are decided on some axes only",
-        "untestable": "can be asked on fewer than two axes",
-        "withheld": "are withheld",
-    }
     if len(found) > 1:
-        each = [f"{n} {words[label]}" for label, n in counts.items() if n]
-        said.append(f"Of {len(found)} conclusions, {phrases.listed(each)}.")
+        each = [f"{numbers.count(n)} {COUNTED[label][n > 1]}" for label, n in counts.items() if n]
+        said.append(f"Of {numbers.count(len(found))} conclusions, {phrases.listed(each)}.")
     return said
 
 
@@ -164,14 +167,14 @@ def sentence(found: Conclusion) -> str:
     if not clauses:
         at = next(one for one in found.axes if one.verdict == "undecided")
         word = "keeps more" if found.quantity == "retention" else "is more accurate"
-        text = f"it is undecided whether {found.treatment} or {found.reference} {word} at equal {phrases.listed(undecided)}"
+        text = f"it is undecided whether {found.treatment} or {found.reference} {word} at equal {_named(undecided)}"
         return f"{where}, {text}{_number(at)}."
-    rest = f"; undecided at equal {phrases.listed(undecided)}" if undecided else ""
+    rest = f"; undecided at equal {_named(undecided)}" if undecided else ""
     return f"{where}, {', but '.join(clauses)}{rest}."
 
 
 def _clause(found: Conclusion, verdict: str, at: Sequence[AtEqual], what: str, *, first: bool) -> str:
-    axes = phrases.listed([one.axis for one in at])
+    axes = _named([one.axis for one in at])
     retention = what == "keeps"
     words = {
         "better": "keeps more than" if retention else "is more accurate than",
@@ -180,6 +183,12 @@ def _clause(found: Conclusion, verdict: str, at: Sequence[AtEqual], what: str, *
     }[verdict]
     who = f"{found.treatment} {words} {found.reference}" if first else words.removesuffix(" than").removesuffix(" as")
     return f"{who} at equal {axes}{_number(at[0], of=len(at))}"
+
+
+def _named(axes: Sequence[str]) -> str:
+    if len(axes) <= AXES_NAMED:
+        return phrases.listed(axes)
+    return f"{', '.join(axes[: AXES_NAMED - 1])} and {len(axes) - AXES_NAMED + 1} further axes"
 
 
 def _number(at: AtEqual, *, of: int = 1) -> str:
@@ -288,7 +297,7 @@ def _reservations(found: Conclusion, report: Report | None) -> Iterator[str]:
     elif any(one.verdict == "undecided" for one in asked):
         yield "undecided on an axis"
     if any(one.interpolated or one.n_outside for one in asked):
-        yield "between measured values, or without common support in part"
+        yield "interpolated, or partly without overlap"
     if report is None:
         return
     mine = [t for t in report.thresholds if t.task_type == found.task_type or _where(found).startswith("Over")]

@@ -101,7 +101,96 @@ def many_methods() -> say.Report:
     return report(thresholds=thresholds, comparisons=found)
 
 
-EXAMPLES = (normal, censored, failed, without_dense, at_floor, hostile, many_methods)
+def by_axis() -> say.Report:
+    """Two methods held equal on every axis: one conclusion turns with the axis, and more than a matrix shows first."""
+    return normal().model_copy(update={"conclusions": [conclusions()]})
+
+
+def by_axis_failed() -> say.Report:
+    """The same of a fit that failed, as the comparison states it."""
+    made = [conclusion(f"type-{i}", {axis: "withheld" for axis in AXES_EXAMPLE}, "withheld") for i in range(3)]
+    withheld = conclusions().model_copy(update={"conclusions": made, "fit_passed": False, "n_flagged": 0})
+    return failed().model_copy(update={"conclusions": [withheld.model_copy(update={"prob_all_flips": None})]})
+
+
+EXAMPLES = (normal, censored, failed, without_dense, at_floor, hostile, many_methods, by_axis, by_axis_failed)
+AXES_EXAMPLE = (
+    *("compute", "parameters", "active parameters", "context length"),
+    *("KV bytes", "KV tokens", "generated tokens", "sparsity fraction"),
+)
+
+
+def conclusions() -> say.Conclusions:
+    flip = {"compute": "better", "KV bytes": "worse", "KV tokens": "undecided", "context length": "no overlap"}
+    made = [
+        conclusion("retrieval", {}, "robust"),
+        conclusion("multi-hop", flip, "axis-dependent"),
+        conclusion("aggregation", {"KV bytes": "undecided", "compute": "equivalent"}, "fragile"),
+        *(conclusion(f"type-{i}", {"KV bytes": "undecided"}, "fragile") for i in range(6)),
+        conclusion("summary", {axis: "no overlap" for axis in AXES_EXAMPLE[1:]}, "untestable"),
+    ]
+    return say.Conclusions(
+        treatment="top-k",
+        reference="streaming",
+        equivalence=0.02,
+        decision_prob=0.95,
+        interval_prob=0.9,
+        fit_passed=True,
+        conclusions=made,
+        n_flagged=1,
+        prob_all_flips=0.97,
+    )
+
+
+def conclusion(task_type: str, verdicts: dict[str, Any], label: Any) -> say.Conclusion:
+    return say.Conclusion(
+        id=f"conclusion-{task_type}",
+        treatment="top-k",
+        reference="streaming",
+        factor=["sparsifier"],
+        task_type=task_type,
+        tasks=["kv-lookup"],
+        quantity="accuracy",
+        axes=[at_equal(axis, verdicts.get(axis, "better")) for axis in AXES_EXAMPLE]
+        + [at_equal("decode compute", "unavailable")],
+        label=label,
+        prob_flip=0.97 if label == "axis-dependent" else None,
+        naive=0.04,
+    )
+
+
+def at_equal(axis: Any, verdict: Any) -> say.AtEqual:
+    middle = {"better": 0.061, "worse": -0.048, "equivalent": 0.004, "undecided": 0.015}.get(verdict)
+    low, high, unit = {
+        "compute": (1.48e9, 1.73e9, "FLOPs per item"),
+        "KV bytes": (8192.0, 65536.0, "bytes per item"),
+        "sparsity fraction": (0.5, 0.95, "of causal-pairs"),
+    }.get(axis, (256.0, 256.0, "tokens"))
+    reason = {
+        "no overlap": "treatment at 256, reference at 512 to 1024",
+        "unavailable": "nothing was decoded",
+        "withheld": FAILED,
+    }.get(verdict)
+    answered = middle is not None
+    return say.AtEqual(
+        axis=axis,
+        unit=unit,
+        accounting="measured",
+        source="measured",
+        verdict=verdict,
+        reason=reason,
+        low=low if answered else None,
+        high=high if answered else None,
+        n_strata=2,
+        n_outside=0,
+        interpolated=axis == "compute",
+        difference=Estimate(value=middle, interval=eti(middle - 0.031, middle + 0.027)) if middle is not None else None,
+        prob_positive=0.5 + 5 * middle if middle is not None else None,
+        prob_equivalent=0.1 if answered else None,
+        along=None,
+        crossover=None,
+        check=None,
+    )
 
 
 def report(
@@ -628,3 +717,69 @@ def _kept(found: say.Level, sparsity: float) -> float:
 def _no_answer(status: say.Status, reason: say.Reason) -> dict[str, Any]:
     empty = dict.fromkeys(("prob_first", "prob_second", "prob_neither", "verdict"))
     return {"status": status, "reason": reason, **empty}
+
+
+def audits() -> list[say.Audit]:
+    """A claim that holds for one task type only and one of an order, with every kind of part."""
+    parts = [audit_part("retrieval", 0.97, "holds"), audit_part("multi-hop", 0.71, "fails")]
+    first = say.Audit(
+        id="loss-free",
+        statement="Ninety percent can be removed without loss.",
+        citation="An <invented> source 2026",
+        second_hand=True,
+        kind="retention",
+        number=0.95,
+        unit="share of dense",
+        tolerance=0.01,
+        sense="at least",
+        order=[],
+        held="sparsity fraction",
+        basis="published means",
+        interval_prob=0.9,
+        decision_prob=0.95,
+        n_cells=8,
+        n_without_items=2,
+        n_second_hand=1,
+        overall=audit_part("overall", 0.84, "undecided"),
+        by_task_type=parts,
+        by_task=parts,
+        by_model=[],
+        by_cell=[],
+        by_setting=[],
+        lowest={},
+        axes=[
+            say.AuditAxis(axis="context length", state="depends", parts=parts),
+            say.AuditAxis(axis="compute", state="not recorded", parts=[]),
+        ],
+        hidden=[
+            say.Hidden(
+                kind="gains and losses cancel",
+                names=["retrieval", "multi-hop"],
+                differences=[0.02, -0.24],
+                probability=0.98,
+            )
+        ],
+        weakest=[say.Weakest(of="task type", name="multi-hop", value=0.71, probability=0.99)],
+        reversals=[],
+        assumed=[say.AssumedItems(n_items=100, prob_holds=0.2, verdict="not identifiable")],
+        verdict="supported only for",
+        only_for=["retrieval"],
+        against=["multi-hop"],
+        note="",
+    )
+    lost = {"id": "no-loss-at-all", "verdict": "contradicted", "only_for": [], "overall": parts[1]}
+    return [first, first.model_copy(update=lost)]
+
+
+def audit_part(name: str, value: float, verdict: Any) -> say.AuditPart:
+    return say.AuditPart(
+        name=name,
+        n_cells=4,
+        n_items=400,
+        value=value,
+        interval=eti(value - 0.03, value + 0.02),
+        prob_holds={"holds": 0.99, "fails": 0.01}.get(verdict, 0.4),
+        required=0.95,
+        printed=value >= 0.94,
+        verdict=verdict,
+    )

@@ -70,8 +70,9 @@ def test_nothing_is_loaded_run_or_styled_inline(report):
     assert read.loads == ["data:,"]
     assert "style" not in read.attributes
     assert not any(name.startswith("on") for name in read.attributes)
-    assert read.tags.count("script") == 1
+    assert read.tags.count("script") == 2
     assert 'script type="application/json"' in html
+    assert Page(page.render(report, script=False)).tags.count("script") == 1
 
 
 def test_the_policy_allows_this_style_sheet_alone(report):
@@ -95,10 +96,15 @@ def test_the_page_holds_report_json(report, tmp_path):
     assert Report.model_validate_json(embedded) == Report.model_validate_json(beside)
 
 
-def test_writing_leaves_two_files_and_replaces_old_ones(tmp_path):
+def test_writing_leaves_page_and_numbers_and_replaces_old_ones(tmp_path):
     page.write(failed(), tmp_path)
     page.write(normal(), tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "report.csv",
+        "report.html",
+        "report.json",
+        "report.md",
+    ]
     assert "Conclusions are withheld" not in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
@@ -112,7 +118,7 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
 def test_hostile_names_are_text():
     html = page.render(hostile())
     assert "<script>alert" not in html
-    assert html.count("</script>") == 1
+    assert html.count("</script>") == 2
     assert "<script>alert(`tiny-model`)</script>" in Page(html).text
 
 
@@ -173,8 +179,10 @@ def test_every_section_stands_in_order(report):
         "instant",
         "data",
         "checks",
+        "methods",
         "limits",
         "provenance",
+        "copy",
         "glossary",
     ]
     assert [name for name in ids if name in order] == order
@@ -291,7 +299,8 @@ def _flat(share):
 
 def _without_data(html):
     """The page without its data block."""
-    return re.sub(r'<script type="application/json".*?</script>', "", html, flags=re.S)
+    html = re.sub(r'<script type="application/json".*?</script>', "", html, flags=re.S)
+    return re.sub(r'<pre class="csv".*?</pre>', "", html, flags=re.S)
 
 
 def _colours(mode):

@@ -1,0 +1,150 @@
+"""Audits -> title, answer and rows of the page of claims checked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tolerance.findings import Audit, AuditPart
+from tolerance.reports import audits, numbers, phrases
+from tolerance.reports.tables import Chip
+from tolerance.reports.verdicts import Said
+from tolerance.reports.wording import Lead
+
+GLYPHS = {
+    "supported": "●",
+    "supported only for": "◑",
+    "contradicted": "✕",
+    "not identifiable": "○",
+    "holds": "●",
+    "fails": "✕",
+    "undecided": "◐",
+    "no item counts": "○",
+    "same": "●",
+    "depends": "⇅",
+    "one value": "○",
+    "not recorded": "○",
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the evidence: its name, what it rests on, the value with its interval, and whether the claim holds."""
+
+    name: str
+    evidence: str
+    value: str
+    probability: str
+    said: Said
+
+
+@dataclass(frozen=True)
+class PartTable:
+    """A list of parts under a title."""
+
+    title: str
+    parts: list[Part]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A claim with its verdict, what it claims in numbers, its parts, its axes and what else the evidence says."""
+
+    id: str
+    statement: str
+    citation: str
+    claimed: str
+    said: Said
+    only_for: str
+    overall: Part
+    axes: list[tuple[str, Said]]
+    tables: list[PartTable]
+    sentences: list[str]
+    supports: str
+
+
+def title(found: Sequence[Audit]) -> str:
+    """The question that the audit answers."""
+    if len(found) == 1:
+        return f"Does it hold? {found[0].statement}"
+    return f"Do these {numbers.count(len(found))} claims hold?"
+
+
+def leads(found: Sequence[Audit]) -> list[Lead]:
+    """The verdict with its number, or how many claims have which verdict and the worst of them."""
+    if len(found) == 1:
+        one = found[0]
+        return [Lead(_verdict(one), one.id), Lead(f"What the evidence supports: {audits.rewritten(one)}", one.id)]
+    counts = {word: sum(one.verdict == word for one in found) for word in GLYPHS}
+    each = [f"{n} {word if word != 'supported only for' else 'supported in part'}" for word, n in counts.items() if n]
+    first = Lead(f"Of {numbers.count(len(found))} claims, {phrases.listed(each)}.", "claims")
+    worst = next((one for one in found if one.verdict == "contradicted"), None)
+    return [first] if worst is None else [first, Lead(_verdict(worst), worst.id)]
+
+
+def _verdict(found: Audit) -> str:
+    only = f" {phrases.listed(found.only_for)}" if found.only_for else ""
+    whole = found.overall
+    value = part(found, whole).value
+    return f"{found.id} is {found.verdict}{only}: claimed is {audits.claimed(found)}; the evidence has {value} overall."
+
+
+def facts(found: Sequence[Audit]) -> list[Chip]:
+    """What the audits rest on."""
+    bases = list(dict.fromkeys(one.basis for one in found))
+    said = [f"{numbers.count(sum(one.n_cells for one in found))} cells", phrases.listed(bases)]
+    said.append(f"{phrases.percent(found[0].interval_prob)} credible intervals")
+    return [Chip(text) for text in said]
+
+
+def warnings(found: Sequence[Audit]) -> list[Chip]:
+    """What a reader must know before quoting a verdict."""
+    without = sum(one.n_without_items for one in found)
+    second = sum(one.second_hand or one.n_second_hand > 0 for one in found)
+    depends = sum(any(axis.state == "depends" for axis in one.axes) for one in found)
+    unasked = sum(any(axis.state == "not recorded" for axis in one.axes) for one in found)
+    said = [
+        (depends, f"⇅ {_claims(depends)} on the axis".replace("claims on", "claims depend on").replace("claim on", "claim depends on")),
+        (without, f"{numbers.count(without)} cells without a number of items: no interval"),
+        (second, f"{_claims(second)} rest on numbers read second-hand" if second > 1 else f"{_claims(second)} rests on numbers read second-hand"),
+        (unasked, f"{_claims(unasked)} with an axis that was not recorded"),
+    ]
+    return [Chip(text, "claims") for told, text in said if told]
+
+
+def _claims(n: int) -> str:
+    return f"{numbers.count(n)} {'claim' if n == 1 else 'claims'}"
+
+
+def row(found: Audit) -> Row:
+    """One claim."""
+    lists = [
+        ("By task type", found.by_task_type),
+        ("By task", found.by_task),
+        ("By model", found.by_model),
+        ("By task, method or model", found.by_cell),
+        ("By method and model", found.by_setting),
+        *((f"Along {axis.axis}", axis.parts) for axis in found.axes),
+    ]
+    return Row(
+        id=found.id,
+        statement=found.statement,
+        citation=found.citation,
+        claimed=audits.claimed(found),
+        said=said(found.verdict),
+        only_for=phrases.listed(found.only_for) if found.only_for else "",
+        overall=part(found, found.overall),
+        axes=[(axis.axis, said(axis.state)) for axis in found.axes],
+        tables=[PartTable(name, [part(found, one) for one in parts]) for name, parts in lists if len(parts) > 1],
+        sentences=list(audits.sentences(found))[2:-1],
+        supports=audits.rewritten(found),
+    )
+
+
+def part(found: Audit, one: AuditPart) -> Part:
+    """One part of the evidence, in words."""
+    name, evidence, value, probability, verdict = audits.part(found, one)
+    return Part(name, evidence, value, probability, said(verdict))
+
+
+def said(word: str) -> Said:
+    """The glyph and colours of a verdict or state."""
+    return Said(word, GLYPHS[word], word.replace(" ", "-"))
