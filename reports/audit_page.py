@@ -9,6 +9,7 @@ from tolerance.reports.tables import Chip
 from tolerance.reports.verdicts import Said
 from tolerance.reports.wording import Lead
 
+NAMED = 4
 GLYPHS = {
     "supported": "●",
     "supported only for": "◑",
@@ -27,7 +28,7 @@ GLYPHS = {
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the evidence: its name, what it rests on, the value with its interval, and whether the claim holds."""
+    """One part of the evidence: what it rests on, the value with its interval, and whether the claim holds."""
 
     name: str
     evidence: str
@@ -55,7 +56,8 @@ class Row:
     said: Said
     only_for: str
     overall: Part
-    axes: list[tuple[str, Said]]
+    axes: dict[str, Said]
+    depends: bool
     tables: list[PartTable]
     sentences: list[str]
     supports: str
@@ -81,10 +83,16 @@ def leads(found: Sequence[Audit]) -> list[Lead]:
 
 
 def _verdict(found: Audit) -> str:
-    only = f" {phrases.listed(found.only_for)}" if found.only_for else ""
+    only = f" {_few(found.only_for)}" if found.only_for else ""
     whole = found.overall
     value = part(found, whole).value
-    return f"{found.id} is {found.verdict}{only}: claimed is {audits.claimed(found)}; the evidence has {value} overall."
+    return f"{found.id} is {found.verdict}{only}. Claimed: {audits.claimed(found)}. Evidence, overall: {value}."
+
+
+def _few(names: Sequence[str]) -> str:
+    """At most so many names: the tables have all."""
+    shown = names if len(names) <= NAMED else [*names[: NAMED - 1], f"{len(names) - NAMED + 1} more"]
+    return phrases.listed(shown) if shown else ""
 
 
 def facts(found: Sequence[Audit]) -> list[Chip]:
@@ -102,9 +110,9 @@ def warnings(found: Sequence[Audit]) -> list[Chip]:
     depends = sum(any(axis.state == "depends" for axis in one.axes) for one in found)
     unasked = sum(any(axis.state == "not recorded" for axis in one.axes) for one in found)
     said = [
-        (depends, f"⇅ {_claims(depends)} on the axis".replace("claims on", "claims depend on").replace("claim on", "claim depends on")),
+        (depends, f"⇅ {_claims(depends)} {'depends' if depends == 1 else 'depend'} on the axis"),
         (without, f"{numbers.count(without)} cells without a number of items: no interval"),
-        (second, f"{_claims(second)} rest on numbers read second-hand" if second > 1 else f"{_claims(second)} rests on numbers read second-hand"),
+        (second, f"{_claims(second)} {'rests' if second == 1 else 'rest'} on numbers read second-hand"),
         (unasked, f"{_claims(unasked)} with an axis that was not recorded"),
     ]
     return [Chip(text, "claims") for told, text in said if told]
@@ -130,13 +138,20 @@ def row(found: Audit) -> Row:
         citation=found.citation,
         claimed=audits.claimed(found),
         said=said(found.verdict),
-        only_for=phrases.listed(found.only_for) if found.only_for else "",
+        only_for=_few(found.only_for),
         overall=part(found, found.overall),
-        axes=[(axis.axis, said(axis.state)) for axis in found.axes],
+        axes={axis.axis: said(axis.state) for axis in found.axes},
+        depends=any(axis.state == "depends" for axis in found.axes),
         tables=[PartTable(name, [part(found, one) for one in parts]) for name, parts in lists if len(parts) > 1],
+        # verdict, claim and what is supported stand in places of their own
         sentences=list(audits.sentences(found))[2:-1],
         supports=audits.rewritten(found),
     )
+
+
+def axes(found: Sequence[Audit]) -> list[str]:
+    """The axes along which at least one claim was asked."""
+    return list(dict.fromkeys(axis.axis for one in found for axis in one.axes))
 
 
 def part(found: Audit, one: AuditPart) -> Part:

@@ -164,6 +164,8 @@ def _of_audits(found: list[Audit]) -> dict[str, Any]:
         "eyebrow": EYEBROWS["audit"],
         "id": f"{len(found)} {'claim' if len(found) == 1 else 'claims'}",
         "rows": rows,
+        "axes": audit_page.axes(found),
+        "unasked": audit_page.said("not recorded"),
         "json": f"[{','.join(one.model_dump_json() for one in found)}]",
     }
 
@@ -209,7 +211,7 @@ def write(
     script: bool = True,
     template_dir: Path | None = None,
 ) -> Path:
-    """Write ``report.html`` and, beside it, its numbers: ``report.json``, of a report also ``report.csv``, ``report.md``.
+    """Write ``report.html`` and, beside it, ``report.json``; of a report also ``report.csv`` and ``report.md``.
 
     Each is written whole or not at all; returns the page's path.
 
@@ -287,3 +289,19 @@ def _environment(template_dir: Path | None = None) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+
+
+def panel_svg(panel: figures.Panel) -> str:
+    """The SVG of one panel, as it stands in the page."""
+    template = _environment().get_template("_panel.svg.j2")
+    return str(template.make_module().panel(panel, figures))  # type: ignore[attr-defined]
+
+
+def svg_style() -> str:
+    """The rules that a figure needs when it stands alone: light colours, and those of its own classes."""
+    css = _file("report.css")
+    colours = css[css.index(":root {") : css.index("@media screen")]
+    methods = css[css.index(".m1 {") : css.index("/* Page */")]
+    marks = css[css.index("svg text {") : css.index("@media (min-width: 1080px)")]
+    marks = marks[: marks.index("/* Verdicts */")]
+    return f"{colours}{methods}{marks}.name {{ font-size: 13px; font-weight: 650; fill: var(--fg); }}"

@@ -17,7 +17,9 @@ CARRIES: dict[type[say.Finding], dict[str, Any]] = {
     say.Contrast: {"upto": None, "whole": None, "levels": []},
     say.Ordering: {
         **dict.fromkeys(("first", "last", "prob_others", "tied_most", "tied_least")),
-        **{"orders": [], "extremes": [], "n_others": 0},
+        "orders": [],
+        "extremes": [],
+        "n_others": 0,
     },
     say.Budget: dict.fromkeys(("median", "lower", "upper", "prob_more", "prob_fewer", "assured")),
     say.Sensitivity: {"quantities": [], "leaning": None},
@@ -78,7 +80,5 @@ def _conclusion(found: say.Conclusion, *, passed: bool) -> say.Conclusion:
         axes = [one.model_copy(update=AT_EQUAL) if one.verdict in NUMBERLESS else one for one in found.axes]
         return found.model_copy(update={"axes": axes})
     lost = {**AT_EQUAL, "verdict": "withheld", "reason": "fit failed its checks"}
-    axes = [
-        one.model_copy(update=AT_EQUAL if one.verdict in NUMBERLESS else lost) for one in found.axes
-    ]
+    axes = [one.model_copy(update=AT_EQUAL if one.verdict in NUMBERLESS else lost) for one in found.axes]
     return found.model_copy(update={"axes": axes, "label": "withheld", "prob_flip": None, "naive": None})

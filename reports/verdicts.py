@@ -156,7 +156,7 @@ def sentence(found: Conclusion) -> str:
     what = "keeps" if found.quantity == "retention" else "is"
     if found.label == "withheld":
         return f"{where}, {found.treatment} against {found.reference} is withheld: the fit failed its checks."
-    clauses = []
+    clauses: list[str] = []
     for verdict in DECISIVE:
         at = [one for one in found.axes if one.verdict == verdict]
         if at:
@@ -165,10 +165,10 @@ def sentence(found: Conclusion) -> str:
     if not clauses and not undecided:
         return f"{where}, {found.treatment} and {found.reference} cannot be compared on any axis."
     if not clauses:
-        at = next(one for one in found.axes if one.verdict == "undecided")
+        open_ = next(one for one in found.axes if one.verdict == "undecided")
         word = "keeps more" if found.quantity == "retention" else "is more accurate"
         text = f"it is undecided whether {found.treatment} or {found.reference} {word} at equal {_named(undecided)}"
-        return f"{where}, {text}{_number(at)}."
+        return f"{where}, {text}{_number(open_)}."
     rest = f"; undecided at equal {_named(undecided)}" if undecided else ""
     return f"{where}, {', but '.join(clauses)}{rest}."
 
@@ -369,5 +369,5 @@ def _group(number: str, whole: Conclusions, found: Conclusion) -> Group:
         )
         for one in found.axes
     ]
-    title = f"{_where(found)}: {found.treatment} − {found.reference}, {found.quantity}"
+    title = f"{_where(found)}: {found.treatment} - {found.reference}, {found.quantity}"
     return Group(f"axes-{found.id}", number, title, said(found.label), scale, rows)

@@ -108,7 +108,7 @@ def by_axis() -> say.Report:
 
 def by_axis_failed() -> say.Report:
     """The same of a fit that failed, as the comparison states it."""
-    made = [conclusion(f"type-{i}", {axis: "withheld" for axis in AXES_EXAMPLE}, "withheld") for i in range(3)]
+    made = [conclusion(f"type-{i}", dict.fromkeys(AXES_EXAMPLE, "withheld"), "withheld") for i in range(3)]
     withheld = conclusions().model_copy(update={"conclusions": made, "fit_passed": False, "n_flagged": 0})
     return failed().model_copy(update={"conclusions": [withheld.model_copy(update={"prob_all_flips": None})]})
 
@@ -127,7 +127,7 @@ def conclusions() -> say.Conclusions:
         conclusion("multi-hop", flip, "axis-dependent"),
         conclusion("aggregation", {"KV bytes": "undecided", "compute": "equivalent"}, "fragile"),
         *(conclusion(f"type-{i}", {"KV bytes": "undecided"}, "fragile") for i in range(6)),
-        conclusion("summary", {axis: "no overlap" for axis in AXES_EXAMPLE[1:]}, "untestable"),
+        conclusion("summary", dict.fromkeys(AXES_EXAMPLE[1:], "no overlap"), "untestable"),
     ]
     return say.Conclusions(
         treatment="top-k",
@@ -767,7 +767,13 @@ def audits() -> list[say.Audit]:
         against=["multi-hop"],
         note="",
     )
-    lost = {"id": "no-loss-at-all", "verdict": "contradicted", "only_for": [], "overall": parts[1]}
+    lost = {
+        "id": "no-loss-at-all",
+        "statement": "Nothing is lost.",
+        "verdict": "contradicted",
+        "only_for": [],
+        "overall": parts[1],
+    }
     return [first, first.model_copy(update=lost)]
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tolerance.inference import Fit, Settings, fit
     from tolerance.instant import instant_answer
     from tolerance.outcomes import validate
+    from tolerance.reports.page import render
     from tolerance.store import read_run
 
 __version__ = "0.1.0"
@@ -30,6 +31,7 @@ _HOMES = {
     "instant": ("instant_answer",),
     "importers": ("import_table",),
     "outcomes": ("validate",),
+    "reports.page": ("render",),
     "store": ("read_run",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
@@ -50,6 +52,7 @@ __all__ = [
     "instant_answer",
     "read_report",
     "read_run",
+    "render",
     "validate",
 ]
 

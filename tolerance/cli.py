@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from tolerance.claims import Claim
-    from tolerance.findings import Instant, Report
+    from tolerance.findings import Audit, Instant, Report
     from tolerance.question import Question
+    from tolerance.reports.page import Kind
     from tolerance.runners.plan import Plan
 
+# Each pair of methods is compared in a report of so many; more are asked for one by one with tolerance compare.
+METHODS_COMPARED = 3
 app = typer.Typer(
     name="tolerance",
     no_args_is_help=True,
@@ -51,6 +54,13 @@ AssumeItems = Annotated[
     typer.Option(min=1, help="Items behind every published mean that came without a number: a sensitivity analysis."),
 ]
 Seed = Annotated[int | None, typer.Option(help="Seed of the sampler; follows from the data unless given.")]
+PageFolder = Annotated[Path | None, typer.Option("--out", "-o", help="Also write a page and its numbers there.")]
+Script = Annotated[
+    bool, typer.Option("--script/--no-script", help="Buttons to save numbers; --no-script for pages sent by mail.")
+]
+TemplateDir = Annotated[
+    Path | None, typer.Option(help="Folder of your templates, looked into first (docs/reports.md).")
+]
 Cores = Annotated[int, typer.Option(min=1, help="CPU cores for sampling.")]
 
 
@@ -195,6 +205,9 @@ def compare(
     fail_on: Annotated[
         str | None, typer.Option(help="Exit with code 2 on some of axis-dependent, fragile, untestable, withheld.")
     ] = None,
+    out: PageFolder = None,
+    script: Script = True,
+    template_dir: TemplateDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Is one thing better than another, at equal compute, parameters, context, memory ...? From a saved analysis."""
@@ -226,6 +239,9 @@ def compare(
             _table(told.title(one), told.HEADS, told.table(one))
         for sentence in told.sentences(found):
             _console().print(_plain(sentence), highlight=False, soft_wrap=True)
+    if out is not None:
+        whole = read_report(analysis).model_copy(update={"conclusions": [found]})
+        _write_page(whole, out, kind="comparison", script=script, template_dir=template_dir, quiet=as_json)
     if gate & {one.label for one in found.conclusions}:
         raise typer.Exit(2)
 
@@ -240,6 +256,9 @@ def audit(
     fail_on: Annotated[
         str | None, typer.Option(help="Exit with code 2 on some of contradicted, supported only for, not identifiable.")
     ] = None,
+    out: PageFolder = None,
+    script: Script = True,
+    template_dir: TemplateDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Does a claim's number hold: overall, by task type, by model, on each axis? And what does its average hide?"""
@@ -268,6 +287,8 @@ def audit(
             _console().print(_plain(sentence), highlight=False, soft_wrap=True)
         for title, rows in told.tables(found):
             _table(title, told.HEADS, rows)
+    if out is not None:
+        _write_page(found, out, kind="audit", script=script, template_dir=template_dir, quiet=as_json)
     if found.verdict in gate:
         raise typer.Exit(2)
 
@@ -278,9 +299,26 @@ def report(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for report.html; the analysis by default.")
     ] = None,
+    run: Annotated[Path | None, typer.Option(help="Its run folder, if it has moved since.")] = None,
+    script: Script = True,
+    template_dir: TemplateDir = None,
+    figures: Annotated[
+        bool, typer.Option("--figures", help="Also write every figure as SVG, and as PNG where chromium is.")
+    ] = False,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the summary for a pull request alone.")
+    ] = False,
 ) -> None:
-    """Render a self-contained HTML report."""
-    _report(analysis, out or analysis)
+    """Render a self-contained HTML report, with methods compared at equal everything where the run is at hand."""
+    _report(
+        analysis,
+        out or analysis,
+        run=run,
+        script=script,
+        template_dir=template_dir,
+        figures=figures,
+        as_markdown=as_markdown,
+    )
 
 
 @app.command(epilog="Example: tolerance show run --json")
@@ -418,14 +456,87 @@ def _fit(
         )
 
 
-def _report(analysis: Path, out: Path) -> None:
+def _report(
+    analysis: Path,
+    out: Path,
+    *,
+    run: Path | None = None,
+    script: bool = True,
+    template_dir: Path | None = None,
+    figures: bool = False,
+    as_markdown: bool = False,
+) -> None:
     from tolerance.analysis import read_report
+    from tolerance.reports import pictures
+
+    found = _with_conclusions(read_report(analysis), analysis, run)
+    page = _write_page(found, out, kind="card", script=script, template_dir=template_dir, quiet=True)
+    drawn = pictures.write(found, out / "figures") if figures else []
+    if as_markdown:
+        typer.echo((page.parent / "report.md").read_text(encoding="utf-8"))
+        return
+    _headlines(found)
+    _matrix(found)
+    if drawn:
+        _console().print(f"{len(drawn)} figures -> {_plain(str(out / 'figures'))}", soft_wrap=True)
+    _console().print(f"report -> {_plain(str(page))}", soft_wrap=True)
+
+
+def _with_conclusions(report: "Report", analysis: Path, run: Path | None) -> "Report":
+    """The report with its methods compared pair by pair; as it is where the outcomes are not at hand."""
+    from itertools import combinations
+
+    from tolerance.compare import compare_saved
+    from tolerance.sides import Side
+    from tolerance.store import read_run
+
+    source = run or next((Path(name) for name in report.provenance.sources), None)
+    methods = report.data.sparsifiers
+    few = 2 <= len(methods) <= METHODS_COMPARED
+    if source is None or not source.is_dir() or not few:
+        return report
+    with _stages() as stage:
+        stage("comparing methods at equal everything")
+        outcomes = read_run(source)
+        pairs = [(Side(a), Side(b)) for a, b in combinations(methods, 2)]
+        made = [compare_saved(outcomes, analysis, *pair) for pair in pairs]
+    return report.model_copy(update={"conclusions": made})
+
+
+def _write_page(
+    found: "Report | Audit",
+    out: Path,
+    *,
+    kind: "Kind",
+    script: bool,
+    template_dir: Path | None,
+    quiet: bool,
+) -> Path:
     from tolerance.reports.page import write
 
-    findings = read_report(analysis)
-    page = write(findings, out)
-    _headlines(findings)
-    _console().print(f"report -> {_plain(str(page))}", soft_wrap=True)
+    page = write(found, out, kind=kind, script=script, template_dir=template_dir)
+    if not quiet:
+        _console().print(f"report -> {_plain(str(page))}", soft_wrap=True)
+    return page
+
+
+def _matrix(report: "Report") -> None:
+    """The verdict matrix, and what to know before quoting a number."""
+    from tolerance.reports import tables, verdicts
+
+    matrix = verdicts.matrix(report.conclusions, report)
+    if matrix is not None:
+        rows = [
+            [
+                next(c.task_type for w in report.conclusions for c in w.conclusions if c.id == row.id),
+                *(f"{cell.said.glyph} {cell.value or cell.said.word}" for cell in row.cells),
+                f"{row.label.glyph} {row.label.word}",
+            ]
+            for row in matrix.first
+        ]
+        _table("Conclusions at equal ...", ["on", *matrix.axes, "across axes"], rows)
+    for warning in tables.warnings(report):
+        _console().print(_plain(f"Note: {warning.text}"), highlight=False)
 
 
 def _headlines(report: "Report") -> None:

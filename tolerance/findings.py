@@ -4,6 +4,7 @@ A finding names its status. One whose fit failed its checks is ``withheld`` and 
 cannot appear anywhere; one that the data cannot answer is ``unanswerable`` with the reason.
 """
 
+from importlib import import_module
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -33,6 +34,13 @@ class Finding(BaseModel):
     """What every finding is: immutable, nothing unnamed, with an id that stays the same between runs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _Shown(Finding):
+    """A finding that a notebook shows in words. The reader's side is looked up by name when it is asked, not before."""
+
+    def _repr_html_(self) -> str:
+        return str(import_module("tolerance.reports.notebook").html(self))
 
 
 class Observed(Finding):
@@ -625,7 +633,7 @@ class Provenance(Finding):
     priors: dict[str, list[float]] = {}
 
 
-class Report(Finding):
+class Report(_Shown):
     """The whole of ``report.json``."""
 
     format: Literal["tolerance-report/1"] = "tolerance-report/1"
@@ -753,7 +761,7 @@ class Conclusion(Finding):
     naive: Number | None
 
 
-class Conclusions(Finding):
+class Conclusions(_Shown):
     """All conclusions of one comparison, with the rules that were set before looking.
 
     ``prob_all_flips``: probability that every conclusion flagged axis-dependent is so, jointly; null without any.
@@ -848,7 +856,7 @@ class AssumedItems(Finding):
     verdict: AuditVerdict
 
 
-class Audit(Finding):
+class Audit(_Shown):
     """One claim against one body of evidence.
 
     ``by_setting`` is for claims of an order: one part for each method, model and level, its value the share of the
