@@ -43,6 +43,10 @@ from tolerance.reports.scrub import scrubbed
 Kind = Literal["card", "comparison", "audit"]
 PAGE, JSON, CSV, MARKDOWN = "report.html", "report.json", "report.csv", "report.md"
 EYEBROWS: dict[Kind, str] = {"card": "Benchmark report card", "comparison": "Comparison", "audit": "Audit of claims"}
+# A page stays usable: so many curves are drawn, and tables have so many rows; report.csv and report.json have all.
+CURVES, ROWS = 240, 500
+LARGEST_INSIDE = 3_000_000
+LISTS = ("comparisons", "contrasts", "orderings", "budgets", "sensitivities", "predicted", "shapes")
 # An end tag or an entity inside the data block would end or change it; JSON has its own escapes for these.
 IN_SCRIPT = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
@@ -78,6 +82,7 @@ def _of_report(report: Report, kind: Kind) -> dict[str, Any]:
     """What the template of cards and comparisons places."""
     if kind == "comparison" and not report.conclusions:
         raise DesignError("a comparison needs conclusions: run tolerance compare A B --out FOLDER.")
+    whole, report = report, _shown(report)
     panels = figures.panels(report)
     by_curve = {one.id: panel.id for panel in panels for one in panel.series}
     drawn = {(curve.task_type, curve.sparsifier): by_curve[curve.id] for curve in report.curves}
@@ -87,7 +92,9 @@ def _of_report(report: Report, kind: Kind) -> dict[str, Any]:
         "groups": verdicts.groups(report.conclusions),
         "quantity": phrases.listed(_quantities(report)) if report.conclusions else "",
         "panels": panels,
-        "thresholds": tables.thresholds(report, {t.id: drawn[t.task_type, t.sparsifier] for t in report.thresholds}),
+        "thresholds": tables.thresholds(
+            report, {t.id: drawn.get((t.task_type, t.sparsifier), "") for t in report.thresholds}
+        ),
         "by_task": tables.comparisons(report, "task types"),
         "by_method": tables.comparisons(report, "methods"),
         "contrasts": tables.contrasts(report),
@@ -103,24 +110,49 @@ def _of_report(report: Report, kind: Kind) -> dict[str, Any]:
         "shapes": report.shapes if report.fit_passed else [],
         "families": trust.families(report),
         "data": tables.data(report),
-        "csv": spreadsheet.table(report),
+        "csv": _inside(spreadsheet.table(whole)),
+        "cut": _cut(whole, report),
     }
     if kind == "comparison":
         title = "; ".join(wording.comparison_title(one) for one in report.conclusions)
-        leads = wording.comparison_leads(report)
+        leads = wording.comparison_leads(whole)
     else:
-        title, leads = wording.title(report), wording.leads(report)
+        title, leads = wording.title(whole), wording.leads(whole)
+    rows_shown = {found.id for found in report.thresholds} | {name for name, _ in _contents(rows)}
     return {
         **rows,
         "title": title,
-        "leads": leads,
-        "facts": tables.facts(report),
-        "warnings": tables.warnings(report),
+        "leads": [one if one.target in rows_shown else wording.Lead(one.text, "thresholds") for one in leads],
+        "facts": tables.facts(whole),
+        "warnings": tables.warnings(whole),
         "contents": _contents(rows),
         "eyebrow": f"{EYEBROWS[kind]} · {numbers.day(report.provenance.created)}",
         "id": report.id,
-        "json": report.model_dump_json(),
+        "json": _inside(whole.model_dump_json()),
     }
+
+
+def _shown(report: Report) -> Report:
+    """The findings that the page draws and lists; those of a comparison all."""
+    kept: dict[str, Any] = {name: getattr(report, name)[:ROWS] for name in LISTS}
+    cells = {"cells": report.data.cells[: ROWS * 10]}
+    kept |= {"curves": report.curves[:CURVES], "thresholds": report.thresholds[:ROWS]}
+    if report.instant is not None:
+        instant = {name: getattr(report.instant, name)[:ROWS] for name in ("tolerated", "trends")}
+        kept["instant"] = report.instant.model_copy(update=instant)
+    return report.model_copy(update={**kept, "data": report.data.model_copy(update=cells)})
+
+
+def _cut(whole: Report, shown: Report) -> list[str]:
+    """What the page leaves to the files beside it."""
+    names = {"curves": "curves", "thresholds": "thresholds", "comparisons": "comparisons", "contrasts": "contrasts"}
+    counts = [(name, len(getattr(shown, key)), len(getattr(whole, key))) for key, name in names.items()]
+    return [f"{numbers.count(n)} of {numbers.count(of)} {name}" for name, n, of in counts if n < of]
+
+
+def _inside(text: str) -> str:
+    """Text that the page carries itself; nothing where it would weigh too much."""
+    return text if len(text) <= LARGEST_INSIDE else ""
 
 
 def _quantities(report: Report) -> list[str]:

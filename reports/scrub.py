@@ -27,7 +27,7 @@ CARRIES: dict[type[say.Finding], dict[str, Any]] = {
     say.Family: dict.fromkeys(("elpd", "difference", "se")),
 }
 AT_EQUAL: dict[str, Any] = dict.fromkeys(
-    ("difference", "prob_positive", "prob_equivalent", "along", "crossover", "check")
+    ("low", "high", "difference", "prob_positive", "prob_equivalent", "along", "crossover", "check")
 )
 # No number can be given under these verdicts.
 NUMBERLESS = ("withheld", "unavailable", "unanswerable", "no overlap")
