@@ -2,7 +2,8 @@
 
     uv run python -m benchmarks.report_page
 
-From the invented findings of the tests, multiplied: 12 task types x 2 methods x 3 axes, and 50 task types x 200 methods.
+From the invented findings of the tests, multiplied: 12 task types x 2 methods x 3 axes, and 50 task types x
+200 methods.
 """
 
 import shutil

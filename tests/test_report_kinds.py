@@ -11,8 +11,10 @@ from typing import Any, get_args, get_origin
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from markupsafe import escape
 from pydantic import BaseModel
 
+from tests.fake_fit import fake_fit
 from tests.report_example import (
     AXES_EXAMPLE,
     EXAMPLES,
@@ -28,11 +30,14 @@ from tests.report_example import (
     normal,
     ordering,
 )
+from tests.simulated import outcomes
 from tolerance import findings as say
-from tolerance import render
+from tolerance import render, validate
+from tolerance.compare import Fitted, compare
 from tolerance.errors import DesignError
 from tolerance.reports import forest, markdown, page, pictures, spreadsheet, verdicts
 from tolerance.reports.scrub import CARRIES, scrubbed
+from tolerance.sides import Side
 
 SCHEMAS = Path(__file__).parent.parent / "docs" / "schemas"
 
@@ -300,3 +305,16 @@ def test_script_stays_under_a_kilobyte_and_can_be_left_out(example):
     bare = page.render(example(), script=False)
     assert "script-src" not in bare
     assert "<button" not in bare
+
+
+def test_a_comparison_of_answers_reaches_the_page():
+    """From rows to the matrix: simulated answers, scattered draws, conclusions, page."""
+    methods = ("top-k", "streaming")
+    rows = validate(outcomes(n_items=6, levels=(0.0, 0.5, 0.9), sparsifiers=methods, tasks={"a": "single-qa"}))
+    found = compare(rows, Fitted(fake_fit(rows)), *map(Side, methods))
+    html = page.render(normal().model_copy(update={"conclusions": [found]}), kind="comparison")
+    assert html.count('class="conclusion ') == len(found.conclusions)
+    for one in found.conclusions:
+        for at in one.axes:
+            assert at.verdict in html
+            assert at.reason is None or str(escape(at.reason)) in html
