@@ -31,6 +31,7 @@ MEANING = {
     "robust": "the same verdict on every axis that can be asked",
     "axis-dependent": "the verdict turns with what is held equal",
     "fragile": "decided on some axes and not on others",
+    "undecided": "undecided on every axis that can be asked",
     "untestable": "fewer than two axes can be asked",
     "withheld": "the fit failed its checks",
 }
@@ -39,13 +40,14 @@ COUNTED = {
     "axis-dependent": ("depends on what is held equal", "depend on what is held equal"),
     "robust": ("is the same on every axis that can be asked", "are the same on every axis that can be asked"),
     "fragile": ("is decided on some axes only", "are decided on some axes only"),
+    "undecided": ("is undecided on every axis", "are undecided on every axis"),
     "untestable": ("can be asked on fewer than two axes", "can be asked on fewer than two axes"),
     "withheld": ("is withheld", "are withheld"),
 }
 # A sentence names so many axes at most; the matrix has all.
 AXES_NAMED = 3
 DECISIVE = ("better", "worse", "equivalent")
-ORDER = ("axis-dependent", "robust", "fragile", "untestable", "withheld")
+ORDER = ("axis-dependent", "robust", "fragile", "undecided", "untestable", "withheld")
 
 
 @dataclass(frozen=True)
@@ -143,9 +145,9 @@ def leads(conclusions: Sequence[Conclusions]) -> list[str]:
     if not found:
         return []
     said = [sentence(found[0])]
-    counts = {label: sum(one.label == label for one in found) for label in ORDER}
+    counts = {name: sum(label(one) == name for one in found) for name in ORDER}
     if len(found) > 1:
-        each = [f"{numbers.count(n)} {COUNTED[label][n > 1]}" for label, n in counts.items() if n]
+        each = [f"{numbers.count(n)} {COUNTED[name][n > 1]}" for name, n in counts.items() if n]
         said.append(f"Of {numbers.count(len(found))} conclusions, {phrases.listed(each)}.")
     return said
 
@@ -204,9 +206,15 @@ def _where(found: Conclusion) -> str:
     return "Over all task types" if found.task_type.startswith(("all ", "mean")) else f"On {found.task_type}"
 
 
+def label(found: Conclusion) -> str:
+    """The label as a reader is told it: what is fragile because no axis decides is undecided."""
+    decided = any(one.verdict in DECISIVE for one in found.axes)
+    return "undecided" if found.label == "fragile" and not decided else found.label
+
+
 def _rank(found: Conclusion) -> tuple[int, int]:
     """Those that depend on the axis first, then the most decided."""
-    return ORDER.index(found.label), -sum(one.verdict in DECISIVE for one in found.axes)
+    return ORDER.index(label(found)), -sum(one.verdict in DECISIVE for one in found.axes)
 
 
 def _asked(found: Sequence[Conclusion]) -> list[str]:
@@ -229,8 +237,8 @@ def _row(number: str, whole: Conclusions, found: Conclusion, axes: Sequence[str]
         number=number,
         sentence=sentence(found),
         cells=[cell(at[axis]) for axis in axes if axis in at],
-        label=said(found.label),
-        meaning=MEANING[found.label],
+        label=said(label(found)),
+        meaning=MEANING[label(found)],
         flip="" if found.prob_flip is None else numbers.probability(found.prob_flip),
         grade=grade(found, report),
     )
@@ -370,4 +378,4 @@ def _group(number: str, whole: Conclusions, found: Conclusion) -> Group:
         for one in found.axes
     ]
     title = f"{_where(found)}: {found.treatment} - {found.reference}, {found.quantity}"
-    return Group(f"axes-{found.id}", number, title, said(found.label), scale, rows)
+    return Group(f"axes-{found.id}", number, title, said(label(found)), scale, rows)

@@ -154,11 +154,20 @@ def test_an_undecided_conclusion_says_so_with_its_number():
     assert "90% credible interval" in said
 
 
+def test_what_no_axis_decides_is_not_called_decided_on_some():
+    open_ = conclusion("retrieval", dict.fromkeys(AXES_EXAMPLE, "undecided"), "fragile")
+    whole = conclusions().model_copy(update={"conclusions": [open_, open_]})
+    assert verdicts.matrix([whole]).first[0].label.word == "undecided"
+    assert verdicts.leads([whole])[-1] == "Of 2 conclusions, 2 are undecided on every axis."
+
+
 def test_every_verdict_and_label_has_a_glyph_of_its_own_and_a_word():
     for literal in (say.AxisVerdict, say.AxisLabel):
         assert set(get_args(literal)) <= set(verdicts.GLYPHS)
         assert get_origin(literal) is not None
-    assert set(get_args(say.AxisLabel)) == set(verdicts.MEANING) == set(verdicts.COUNTED) == set(verdicts.ORDER)
+    assert (
+        {*get_args(say.AxisLabel), "undecided"} == set(verdicts.MEANING) == set(verdicts.COUNTED) == set(verdicts.ORDER)
+    )
 
 
 def test_the_grade_loses_a_dot_for_each_reason_and_prints_it():
