@@ -2,7 +2,8 @@
 
 Linear: 2 x tokens x (weights of the linear layers) + 2 x width x vocabulary for each position whose logits are made.
 Attention: 2 x (query-key + value) dims per kept pair. Selection by score pays the query-key half for each visible one;
-a method that evicts cache entries pays for scoring each entry once. What an item cost is what it would have cost alone:
+a method that evicts cache entries pays for scoring each entry once. Pruned weights are not multiplied, and what scoring
+them took is not an item's cost. What an item cost is what it would have cost alone:
 that levels share a prefill is our thrift, not the method's.
 Checked against `torch.utils.flop_counter.FlopCounterMode` in the tests; that counter itself takes a masked pair for a
 kept one, so it cannot do this.
@@ -11,11 +12,10 @@ kept one, so it cannot do this.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer
-from transformers.pytorch_utils import Conv1D
 
 from tolerance.runners.generate import Answer
+from tolerance.runners.linear import linears, matrix
 from tolerance.runners.models import LoadedModel
 from tolerance.runners.sparsifiers import AttentionPattern, BlockPattern, Eviction, Sparsifier
 
@@ -62,11 +62,9 @@ def shape(loaded: LoadedModel) -> Shape | None:
     kv_heads = getattr(config, "num_key_value_heads", None) or heads
     dim = getattr(config, "head_dim", None) or config.hidden_size // heads
     output = loaded.model.get_output_embeddings()
-    # GPT-2's linear layers are transformers' own class
-    linear = [m for m in loaded.model.modules() if isinstance(m, torch.nn.Linear | Conv1D) and m is not output]
     element = next(loaded.model.parameters()).element_size()
     return Shape(
-        linear_weights=sum(m.weight.numel() for m in linear),
+        linear_weights=sum(matrix(layer).numel() for layer in linears(loaded.model).values()),
         output_weights=0 if output is None else output.weight.numel(),
         heads=heads,
         kv_heads=kv_heads,

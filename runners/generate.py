@@ -71,7 +71,7 @@ def answer(
     control.real = mask.bool() if padded else None
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     out = loaded.model(
-        input_ids=batch["input_ids"], attention_mask=mask, position_ids=positions, use_cache=True, **_last_only(loaded)
+        input_ids=batch["input_ids"], attention_mask=mask, position_ids=positions, use_cache=True, **last_only(loaded)
     )
     tokens, position = [out.logits[:, -1].argmax(-1)], positions[:, -1:]
     control.phase, control.real = "decode", None
@@ -133,7 +133,7 @@ def stop_ids(loaded: LoadedModel) -> torch.Tensor:
     return torch.tensor(sorted(i for i in ids if i is not None), device=loaded.device, dtype=torch.long)
 
 
-def _last_only(loaded: LoadedModel) -> dict[str, Any]:
+def last_only(loaded: LoadedModel) -> dict[str, Any]:
     """Only the last position's logits are needed; most models can leave out the others."""
     import inspect
 

@@ -11,10 +11,12 @@ from typing import Any
 import torch
 
 from tolerance.errors import RunnerError
-from tolerance.runners import selfcheck_kv
+from tolerance.runners import selfcheck_kv, selfcheck_weights
 from tolerance.runners.attention import NAME, imposing
+from tolerance.runners.calibration import Calibrations
 from tolerance.runners.models import LoadedModel
-from tolerance.runners.sparsifiers import AttentionPattern, Eviction, Sparsifier
+from tolerance.runners.pruning import Weights
+from tolerance.runners.sparsifiers import AttentionPattern, Eviction, Sparsifier, WeightMethod
 
 LENGTH, SHORT, ROWS = 48, 29, 2
 # Largest difference of logits, relative to their largest size, that rounding explains. For float64 that is the
@@ -36,8 +38,8 @@ class SelfCheck:
 
 
 @torch.inference_mode()
-def check(loaded: LoadedModel, sparsifiers: Sequence[Sparsifier]) -> SelfCheck:
-    """Check a model with the sparsifiers that will be used.
+def check(loaded: LoadedModel, sparsifiers: Sequence[Sparsifier], weights: Weights | None = None) -> SelfCheck:
+    """Check a model with the sparsifiers that will be used; ``weights`` is what will impose those on weights.
 
     Raises:
         RunnerError: naming the check that failed, by how much, and what it means.
@@ -69,6 +71,10 @@ def check(loaded: LoadedModel, sparsifiers: Sequence[Sparsifier]) -> SelfCheck:
     evictions = [sparsifier for sparsifier in sparsifiers if isinstance(sparsifier, Eviction)]
     if evictions:
         realised |= selfcheck_kv.check(loaded, ids, dense, evictions, compare)
+    on_weights = [sparsifier for sparsifier in sparsifiers if isinstance(sparsifier, WeightMethod)]
+    if on_weights:
+        weights = weights or Weights(loaded, Calibrations(loaded))
+        realised |= selfcheck_weights.check(loaded, lambda: _logits(loaded, ids), dense, on_weights, weights, compare)
     return SelfCheck(len(calls) / loaded.n_layers, differences, realised)
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,12 +13,22 @@ from tolerance.runners import accounting, selfcheck
 from tolerance.runners import tasks as task_registry
 from tolerance.runners.attention import imposing
 from tolerance.runners.backoff import shrinking
+from tolerance.runners.calibration import Calibrations
 from tolerance.runners.generate import Answer, answer
 from tolerance.runners.levels import Condition, answer_levels, encode
 from tolerance.runners.models import load
 from tolerance.runners.plan import PHASES, Block, Plan
+from tolerance.runners.pruning import Weights
 from tolerance.runners.questions import question_at
-from tolerance.runners.sparsifiers import AttentionPattern, BlockPattern, Eviction, Phase
+from tolerance.runners.sparsifiers import (
+    AttentionPattern,
+    BlockPattern,
+    Checkpoint,
+    Eviction,
+    Phase,
+    Sparsifier,
+    WeightMethod,
+)
 from tolerance.runners.tasks.base import Item, Task
 from tolerance.runners.tasks.dialects import dialect
 from tolerance.runners.tasks.graders import Grade, grade
@@ -36,7 +47,9 @@ class Worker:
         plan.require_files()
         self.plan, self.model = plan, model
         self.loaded = load(model, dtype=plan.dtype, device=device)
-        self.checked = selfcheck.check(self.loaded, plan.methods())
+        self.calibrations = Calibrations(self.loaded)
+        self.weights = Weights(self.loaded, self.calibrations)
+        self.checked = selfcheck.check(self.loaded, plan.methods_for(model), self.weights)
         self.dialect = dialect(self.loaded.dialect, self.loaded.tokenizer)
         self.form = accounting.shape(self.loaded)
         self.phases: frozenset[Phase] = frozenset(PHASES[plan.phase])  # type: ignore[arg-type]
@@ -76,6 +89,8 @@ class Worker:
             "revision": loaded.revision,
             "device": loaded.device_name,
             "self_check": self.checked.to_dict(),
+            **({"calibration": self.calibrations.to_dict()} if self.calibrations.made else {}),
+            **({"checkpoints": self.weights.checkpoints} if self.weights.checkpoints else {}),
         }
 
     def max_new_tokens(self, task: Task) -> int:
@@ -85,13 +100,16 @@ class Worker:
     def answer_together(self, group: Sequence[Block]) -> Iterator[tuple[Block, list[Row]]]:
         """Rows of blocks that share their items (`plan.together`)."""
         if any(isinstance(block.sparsifier, Eviction) for block in group):
+            self.weights.restore()
             yield from self._answer_levels(group)
         else:
             for block in group:
                 yield block, self.answer(block)
 
     def answer(self, block: Block) -> list[Row]:
-        """Answer the items of a block of dense or sparse attention in one batch."""
+        """Answer the items of a block in one batch; its weights stay in place until another block needs others."""
+        weights = block.sparsifier if isinstance(block.sparsifier, WeightMethod) else None
+        self.weights.impose(weights, block.level if weights is not None else 0.0)
         items = self._items(block)
         started = time.perf_counter()
         answers: dict[int, Answer] = {}
@@ -103,8 +121,8 @@ class Worker:
         return self._rows(block, items, [answers[i] for i in range(len(items))], seconds, shape)
 
     def _attend(self, block: Block, items: Sequence[Item]) -> list[Answer]:
-        assert block.sparsifier is None or isinstance(block.sparsifier, AttentionPattern)
-        with imposing(block.sparsifier, block.level, self.phases) as control:
+        pattern = block.sparsifier if isinstance(block.sparsifier, AttentionPattern) else None
+        with imposing(pattern, block.level, self.phases) as control:
             return answer(
                 self.loaded,
                 [item.prompt for item in items],
@@ -147,12 +165,13 @@ class Worker:
     def _rows(
         self, block: Block, items: Sequence[Item], answers: Sequence[Answer], seconds: float, shape: str
     ) -> list[Row]:
-        shared = {**self._about_model(), **self._about_method(block)}
+        shared = {**self._about_model(), **self._about_method(block), **self._about_weights()}
         return [
             {
                 **shared,
                 **_about_item(item),
-                **_about_answer(got, grade(item, got.text, stopped=got.stopped)),
+                **_about_answer(grade(item, got.text, stopped=got.stopped)),
+                **self._about_tokens(got),
                 **_about_budget(got, block),
                 **self._about_cost(got, block),
                 "seconds": seconds,
@@ -186,19 +205,51 @@ class Worker:
         return {
             "sparsifier": method.label,
             "sparsity_kind": method.kind,
-            # entries are evicted after a dense prefill
-            "phase": "decode" if isinstance(method, Eviction) else self.plan.phase,
+            "phase": self._phase(method),
             "unit": method.unit,
             "sparsity_requested": block.level,
             "covered_layers": self.checked.covered_layers,
-            "trained_sparse": False,
+            # nobody knows how a checkpoint from elsewhere was made
+            "trained_sparse": None if isinstance(method, Checkpoint) else False,
             **({"query_position": method.query_position} if isinstance(method, Eviction) else {}),
+        }
+
+    def _phase(self, method: Sparsifier) -> str:
+        """When a method acts: entries are evicted after a dense prefill, weights pruned before it."""
+        if isinstance(method, Eviction):
+            return "decode"
+        return "load" if isinstance(method, WeightMethod) else self.plan.phase
+
+    def _about_weights(self) -> Row:
+        """Where weights were pruned: whose they are, how many are left."""
+        pruned = self.weights.made
+        if pruned is None:
+            return {}
+        return {
+            "revision": pruned.revision or self.loaded.revision,
+            "params_active": pruned.params_active,
+            "covered_layers": pruned.covered_layers,
+        }
+
+    def _about_tokens(self, got: Answer) -> Row:
+        kept, visible = got.prefill.kept + got.decode.kept, got.prefill.visible + got.decode.visible
+        if got.entries is not None:
+            kept, visible = got.entries.kept, got.entries.held
+        if self.weights.made is not None:
+            kept, visible = self.weights.made.kept, self.weights.made.weights
+        return {
+            "sparsity_realised": 1 - kept / visible,
+            "prompt_tokens": got.prompt_tokens,
+            "generated_tokens": got.generated_tokens,
         }
 
     def _about_cost(self, got: Answer, block: Block) -> Row:
         if self.form is None:
             return {}
-        return vars(accounting.cost(self.form, got, block.sparsifier, self.phases))
+        form, pruned = self.form, self.weights.made
+        if pruned is not None:
+            form = replace(form, linear_weights=pruned.kept)
+        return vars(accounting.cost(form, got, block.sparsifier, self.phases))
 
 
 def _forget() -> None:
@@ -236,15 +287,8 @@ def _about_budget(got: Answer, block: Block) -> Row:
     }
 
 
-def _about_answer(got: Answer, judged: Grade) -> Row:
-    visible = got.prefill.visible + got.decode.visible
-    kept = got.prefill.kept + got.decode.kept
-    if got.entries is not None:
-        kept, visible = got.entries.kept, got.entries.held
+def _about_answer(judged: Grade) -> Row:
     return {
-        "sparsity_realised": 1 - kept / visible,
-        "prompt_tokens": got.prompt_tokens,
-        "generated_tokens": got.generated_tokens,
         "score": judged.score,
         "k": judged.k,
         "n": judged.n,

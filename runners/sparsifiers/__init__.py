@@ -10,23 +10,28 @@ from tolerance.runners.sparsifiers.kv import EVICTIONS, Eviction
 from tolerance.runners.sparsifiers.quest import Quest
 from tolerance.runners.sparsifiers.streaming import Streaming
 from tolerance.runners.sparsifiers.top_k import TopK
+from tolerance.runners.sparsifiers.weights import PRUNINGS, Checkpoint, WeightMethod, WeightPruning
 
 PATTERNS: tuple[type[AttentionPattern], ...] = (TopK, Streaming, BlockTopK, Quest)
-SPARSIFIERS: dict[str, type[Sparsifier]] = {cls.name: cls for cls in (*PATTERNS, *EVICTIONS)}
+SPARSIFIERS: dict[str, type[Sparsifier]] = {cls.name: cls for cls in (*PATTERNS, *EVICTIONS, *PRUNINGS)}
 Option = int | float | str
 
 __all__ = [
     "EVICTIONS",
     "PATTERNS",
+    "PRUNINGS",
     "SPARSIFIERS",
     "AttentionPattern",
     "BlockPattern",
+    "Checkpoint",
     "Eviction",
     "Option",
     "Phase",
     "Sparsifier",
     "Streaming",
     "TopK",
+    "WeightMethod",
+    "WeightPruning",
     "budget",
     "get",
 ]

@@ -17,6 +17,8 @@ class Sparsifier:
     name: ClassVar[str]
     kind: ClassVar[str]
     unit: ClassVar[str]
+    # the only sparse levels that it has; None: any
+    levels: ClassVar[tuple[float, ...] | None] = None
 
     @property
     def label(self) -> str:
