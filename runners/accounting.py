@@ -2,9 +2,9 @@
 
 Linear: 2 x tokens x (weights of the linear layers) + 2 x width x vocabulary for each position whose logits are made.
 Attention: 2 x (query-key + value) dims per kept pair. Selection by score pays the query-key half for each visible one;
-a method that evicts cache entries pays for scoring each entry once. Pruned weights are not multiplied, and what scoring
-them took is not an item's cost. What an item cost is what it would have cost alone:
-that levels share a prefill is our thrift, not the method's.
+a method that evicts cache entries pays for scoring each entry once. Pruned weights and zeroed inputs are not
+multiplied, and what scoring weights took is no item's cost. What an item cost is what it would have cost alone: that
+levels share a prefill is our thrift, not the method's.
 Checked against `torch.utils.flop_counter.FlopCounterMode` in the tests; that counter itself takes a masked pair for a
 kept one, so it cannot do this.
 """
@@ -81,8 +81,11 @@ def cost(form: Shape, answer: Answer, sparsifier: Sparsifier | None, phases: fro
     steps = max(answer.generated_tokens - (not answer.stopped), 0)
     tokens = answer.prompt_tokens + steps
     kept = answer.prefill.kept + answer.decode.kept
+    linear = tokens * form.linear_weights
+    if answer.products is not None:
+        linear = answer.products.prefill.kept + answer.products.decode.kept
     return Cost(
-        flops_linear=2.0 * tokens * form.linear_weights + 2.0 * form.output_weights * (1 + steps),
+        flops_linear=2.0 * linear + 2.0 * form.output_weights * (1 + steps),
         flops_attention=2.0 * (form.query_key_dim + form.value_dim) * kept,
         flops_selection=2.0 * _selecting(form, answer, sparsifier, phases),
         kv_bytes_allocated=_allocated(form, answer, tokens),

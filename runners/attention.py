@@ -54,18 +54,29 @@ class Control:
     # What is visible follows from this pass's cache; pairs are not counted then, since they follow from it too.
     cache: "PrefillCache | KeptCache | None" = None
     pairs: dict[Phase, Pairs] = field(default_factory=dict)
+    # multiply-adds of linear layers, where their inputs are made sparse
+    products: dict[Phase, Pairs] = field(default_factory=dict)
     calls: Counter[int] = field(default_factory=Counter)
 
     @property
     def active(self) -> AttentionPattern | None:
         """The sparsifier that acts in this phase, if any."""
-        return self.sparsifier if self.level > 0 and self.phase in self.phases else None
+        method = self.sparsifier
+        acts = method is not None and self.level > 0 and self.phase in self.phases & method.acts_in
+        return method if acts else None
 
     def count(self, layer: int, kept: torch.Tensor, visible: torch.Tensor) -> None:
         """Add one layer's pairs, given for each query ``(row, query)``."""
         self.calls[layer] += 1
+        self._add(self.pairs, kept, visible)
+
+    def multiply(self, made: torch.Tensor, all_of_them: torch.Tensor) -> None:
+        """Add one linear layer's multiply-adds, given for each token ``(row, query)``."""
+        self._add(self.products, made, all_of_them)
+
+    def _add(self, totals: dict[Phase, Pairs], kept: torch.Tensor, visible: torch.Tensor) -> None:
         kept, seen = (self._of_rows(pairs) for pairs in (kept, visible))
-        total = self.pairs.setdefault(self.phase, Pairs(torch.zeros_like(kept), torch.zeros_like(seen)))
+        total = totals.setdefault(self.phase, Pairs(torch.zeros_like(kept), torch.zeros_like(seen)))
         total.kept += kept
         total.visible += seen
 

@@ -12,6 +12,7 @@ import torch
 
 from tolerance.errors import RunnerError
 from tolerance.manifest import digest
+from tolerance.runners.attention import imposing
 from tolerance.runners.generate import last_only
 from tolerance.runners.linear import linears
 from tolerance.runners.models import LoadedModel
@@ -79,10 +80,9 @@ def calibrate(loaded: LoadedModel, prompts: Prompts) -> Calibration:
     Raises:
         RunnerError: they are longer than the model's positions.
     """
-    written = texts(loaded, prompts)
-    encoded = [_encode(loaded, text) for text in written]
+    read = encoded(loaded, prompts)
     most = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None)
-    longest = max(ids.shape[1] for ids in encoded)
+    longest = max(ids.shape[1] for ids in read)
     if most is not None and longest > most:
         raise RunnerError(
             f"model {loaded.name}: calibration prompts of length {prompts.length} take {longest} tokens, more than its "
@@ -98,22 +98,24 @@ def calibrate(loaded: LoadedModel, prompts: Prompts) -> Calibration:
         everything = flat.flatten()
         drawn.setdefault(name, []).append(everything[(at * len(everything)).long()].abs().float().cpu())
 
-    for ids in encoded:
+    for ids in read:
         at = torch.rand(DRAWN, generator=generator, dtype=torch.float64).to(loaded.device)
         hooks = [
             layer.register_forward_pre_hook(lambda _, given, name=name, at=at: note(name, given[0], at))
             for name, layer in linears(loaded.model).items()
         ]
         try:
-            loaded.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, **last_only(loaded))
+            # whatever is imposed or counted around here
+            with imposing():
+                loaded.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, **last_only(loaded))
         finally:
             for hook in hooks:
                 hook.remove()
     steps = torch.linspace(0, 1, STEPS + 1, dtype=torch.float64)
     return Calibration(
         {name: Inputs(squares[name].sqrt().float(), _quantiles(torch.cat(drawn[name]), steps)) for name in squares},
-        tokens=sum(ids.shape[1] for ids in encoded),
-        sha256=digest(written),
+        tokens=sum(ids.shape[1] for ids in read),
+        sha256=digest(texts(loaded, prompts)),
     )
 
 
@@ -125,11 +127,15 @@ def texts(loaded: LoadedModel, prompts: Prompts) -> list[str]:
     ]
 
 
-def _encode(loaded: LoadedModel, text: str) -> torch.Tensor:
-    spoken = dialect(loaded.dialect, loaded.tokenizer)
-    ids = loaded.tokenizer(text, return_tensors="pt", add_special_tokens=spoken.adds_special_tokens, verbose=False)
-    made: torch.Tensor = ids["input_ids"]
-    return made.to(loaded.device)
+def encoded(loaded: LoadedModel, prompts: Prompts) -> list[torch.Tensor]:
+    """Their tokens ``(1, token)``."""
+    special = dialect(loaded.dialect, loaded.tokenizer).adds_special_tokens
+    return [
+        loaded.tokenizer(text, return_tensors="pt", add_special_tokens=special, verbose=False)["input_ids"].to(
+            loaded.device
+        )
+        for text in texts(loaded, prompts)
+    ]
 
 
 def _quantiles(values: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ from tolerance.manifest import Manifest
 from tolerance.runners import tasks as task_registry
 from tolerance.runners.models import dialect_of, locate, quiet, require_folder, resolve
 from tolerance.runners.plan import PHASES, Block, Plan, blocks
-from tolerance.runners.sparsifiers import WeightMethod
+from tolerance.runners.sparsifiers import Teal, WeightMethod
 from tolerance.runners.tasks.dialects import dialect
 from tolerance.store import RunFolder
 
@@ -143,11 +143,15 @@ def _flops(size: _Size, plan: Plan, block: Block, prompt: int, answer: int) -> f
     """All items of a block: 2 a weight and token, 4 a kept pair and attention dimension."""
     steps = answer - 1
     pairs = {"prefill": prompt * (prompt + 1) / 2, "decode": steps * prompt + steps * (steps + 1) / 2}
-    on_weights = isinstance(block.sparsifier, WeightMethod)
-    phases = PHASES[plan.phase] if block.sparsifier is not None and not on_weights else ()
-    kept = sum(n * (1 - block.level if phase in phases else 1.0) for phase, n in pairs.items())
-    left = size.linear * (1 - block.level if on_weights else 1.0)
-    weights = 2.0 * left * (prompt + steps) + 2.0 * size.output * answer
+    method = block.sparsifier
+    on_weights = isinstance(method, WeightMethod)
+    phases = () if method is None or on_weights else method.acts_in & set(PHASES[plan.phase])
+    sparse = () if isinstance(method, Teal) else phases
+    kept = sum(n * (1 - block.level if phase in sparse else 1.0) for phase, n in pairs.items())
+    tokens = {"prefill": prompt, "decode": steps}
+    acts = tokens if on_weights else phases if isinstance(method, Teal) else ()
+    left = size.linear * sum(n * (1 - block.level if phase in acts else 1.0) for phase, n in tokens.items())
+    weights = 2.0 * left + 2.0 * size.output * answer
     return block.n * (weights + 4.0 * size.attention * kept)
 
 

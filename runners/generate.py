@@ -32,8 +32,17 @@ class Answer:
     prefill: PhasePairs
     decode: PhasePairs
     entries: "Entries | None" = None
+    products: "Products | None" = None
     # rows x slots of the batch it was decoded in, where that is not the batch of its prompt
     batch_shape: str | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Products:
+    """Multiply-adds of the linear layers of one row, kept of all, where their inputs were made sparse."""
+
+    prefill: PhasePairs
+    decode: PhasePairs
 
 
 @dataclass(frozen=True)
@@ -106,11 +115,13 @@ def _answers(
 ) -> list[Answer]:
     rows = []
     prefill, decode = (_per_row(control.pairs.get(phase), len(tokens)) for phase in ("prefill", "decode"))
+    multiplied = [_per_row(control.products.get(phase), len(tokens)) for phase in ("prefill", "decode")]
     for row, (ids, length, n, done) in enumerate(
         zip(tokens.cpu(), prompt_tokens.tolist(), n_tokens.long().tolist(), stopped.tolist(), strict=True)
     ):
         kept, text = read(loaded, ids[:n], stops)
-        rows.append(Answer(text, length, len(kept), done, prefill[row], decode[row]))
+        products = Products(multiplied[0][row], multiplied[1][row]) if control.products else None
+        rows.append(Answer(text, length, len(kept), done, prefill[row], decode[row], products=products))
     return rows
 
 

@@ -363,7 +363,8 @@ class Levels:
             kept, text = read(self.loaded, tokens[i, : n_tokens[i]], self.stops)
             prefill, decode, entries = tallies[i]
             shape = f"{len(jobs)}x{max(cache.for_kept) + cache.for_new}"
-            answers.append(Answer(text, int(lengths[i]), len(kept), bool(stopped[i]), prefill, decode, entries, shape))
+            told = text, int(lengths[i]), len(kept), bool(stopped[i]), prefill, decode
+            answers.append(Answer(*told, entries=entries, batch_shape=shape))
         return answers
 
     def _tallies(

@@ -256,13 +256,25 @@ class _Checked:
             context_lengths=self._context_lengths(),
             items=self._whole("items", least=1),
             seed=self._whole("seed", least=0, default=0),
-            phase=self._choice("phase", tuple(PHASES), "both"),
+            phase=self._phase(),
             dtype=self._choice("dtype", DTYPES, "float32"),
             batch_size=self._whole("batch_size", least=1, default=32),
             max_new_tokens=None if self.given.get("max_new_tokens") is None else self._whole("max_new_tokens", least=1),
             kv_budgets=() if self.given.get("kv_budgets") is None else self._kv_budgets(),
             pruned=() if self.given.get("pruned") is None else self._pruned(),
         )
+
+    def _phase(self) -> str:
+        """When methods on attention and activations act; each must be able to."""
+        phase = self._choice("phase", tuple(PHASES), "both")
+        for name, options in self._sparsifiers():
+            method = methods.get(name, **dict(options))
+            if not method.acts_in & set(PHASES[phase]):
+                raise SchemaError(
+                    f"{self.source}: phase: {phase!r}, but sparsifier {method.label!r} acts in "
+                    f"{' and '.join(sorted(method.acts_in))} alone. Change the phase, or leave the sparsifier out."
+                )
+        return phase
 
     def _list(self, field: str) -> Sequence[Any]:
         value = self.given.get(field)

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 
 from tolerance.errors import RunnerError
-from tolerance.runners import selfcheck_kv, selfcheck_weights
+from tolerance.runners import selfcheck_activations, selfcheck_kv, selfcheck_weights
 from tolerance.runners.attention import NAME, imposing
 from tolerance.runners.calibration import Calibrations
 from tolerance.runners.models import LoadedModel
 from tolerance.runners.pruning import Weights
-from tolerance.runners.sparsifiers import AttentionPattern, Eviction, Sparsifier, WeightMethod
+from tolerance.runners.sparsifiers import AttentionPattern, Eviction, Sparsifier, Teal, WeightMethod
 
 LENGTH, SHORT, ROWS = 48, 29, 2
 # Largest difference of logits, relative to their largest size, that rounding explains. For float64 that is the
@@ -71,10 +71,15 @@ def check(loaded: LoadedModel, sparsifiers: Sequence[Sparsifier], weights: Weigh
     evictions = [sparsifier for sparsifier in sparsifiers if isinstance(sparsifier, Eviction)]
     if evictions:
         realised |= selfcheck_kv.check(loaded, ids, dense, evictions, compare)
+    weights = weights or Weights(loaded, Calibrations(loaded))
     on_weights = [sparsifier for sparsifier in sparsifiers if isinstance(sparsifier, WeightMethod)]
     if on_weights:
-        weights = weights or Weights(loaded, Calibrations(loaded))
         realised |= selfcheck_weights.check(loaded, lambda: _logits(loaded, ids), dense, on_weights, weights, compare)
+    on_inputs = [sparsifier for sparsifier in sparsifiers if isinstance(sparsifier, Teal)]
+    if on_inputs:
+        realised |= selfcheck_activations.check(
+            loaded, ids, lambda some: _logits(loaded, some), dense, on_inputs, weights.calibrations, compare
+        )
     return SelfCheck(len(calls) / loaded.n_layers, differences, realised)
 
 

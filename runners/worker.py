@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from tolerance.errors import RunnerError
 from tolerance.outcomes import DENSE
 from tolerance.runners import accounting, selfcheck
 from tolerance.runners import tasks as task_registry
+from tolerance.runners.activations import thresholding
 from tolerance.runners.attention import imposing
 from tolerance.runners.backoff import shrinking
 from tolerance.runners.calibration import Calibrations
@@ -27,6 +29,7 @@ from tolerance.runners.sparsifiers import (
     Eviction,
     Phase,
     Sparsifier,
+    Teal,
     WeightMethod,
 )
 from tolerance.runners.tasks.base import Item, Task
@@ -74,13 +77,20 @@ class Worker:
 
     def _require_steps(self) -> None:
         """What is evicted after the whole prompt was read acts on the second token of an answer at the earliest."""
-        late = [m.label for m in self.plan.methods() if isinstance(m, Eviction) and m.question == "visible"]
+        late = [m.label for m in self.plan.methods() if self._late(m)]
         short = [name for name in self.plan.tasks if self.max_new_tokens(task_registry.get(name)) == 1]
         if late and short:
             raise RunnerError(
                 f"sparsifier {late[0]}: answers to {short[0]} take one token here, which follows the prompt before "
-                "anything is evicted, so nothing would be measured. Use question: hidden, or raise max_new_tokens."
+                "it acts, so nothing would be measured. Use question: hidden or another phase, or "
+                "raise max_new_tokens."
             )
+
+    def _late(self, method: Sparsifier) -> bool:
+        """Whether it acts after a prompt is read and not before."""
+        if isinstance(method, Eviction):
+            return method.question == "visible"
+        return not isinstance(method, WeightMethod) and self._acting(method) == {"decode"}
 
     def about(self) -> Row:
         """What the manifest says of the model."""
@@ -121,8 +131,13 @@ class Worker:
         return self._rows(block, items, [answers[i] for i in range(len(items))], seconds, shape)
 
     def _attend(self, block: Block, items: Sequence[Item]) -> list[Answer]:
-        pattern = block.sparsifier if isinstance(block.sparsifier, AttentionPattern) else None
-        with imposing(pattern, block.level, self.phases) as control:
+        method = block.sparsifier
+        with (
+            imposing(method if isinstance(method, AttentionPattern) else None, block.level, self.phases) as control,
+            ExitStack() as hooks,
+        ):
+            if isinstance(method, Teal):
+                hooks.enter_context(thresholding(self.loaded, method, block.level, self.calibrations, control))
             return answer(
                 self.loaded,
                 [item.prompt for item in items],
@@ -171,7 +186,7 @@ class Worker:
                 **shared,
                 **_about_item(item),
                 **_about_answer(grade(item, got.text, stopped=got.stopped)),
-                **self._about_tokens(got),
+                **self._about_tokens(got, block),
                 **_about_budget(got, block),
                 **self._about_cost(got, block),
                 "seconds": seconds,
@@ -211,14 +226,19 @@ class Worker:
             "covered_layers": self.checked.covered_layers,
             # nobody knows how a checkpoint from elsewhere was made
             "trained_sparse": None if isinstance(method, Checkpoint) else False,
-            **({"query_position": method.query_position} if isinstance(method, Eviction) else {}),
+            **({} if method.query_position is None else {"query_position": method.query_position}),
         }
 
     def _phase(self, method: Sparsifier) -> str:
         """When a method acts: entries are evicted after a dense prefill, weights pruned before it."""
         if isinstance(method, Eviction):
             return "decode"
-        return "load" if isinstance(method, WeightMethod) else self.plan.phase
+        if isinstance(method, WeightMethod):
+            return "load"
+        return next(name for name, phases in PHASES.items() if self._acting(method) == set(phases))
+
+    def _acting(self, method: Sparsifier) -> frozenset[Phase]:
+        return self.phases & method.acts_in
 
     def _about_weights(self) -> Row:
         """Where weights were pruned: whose they are, how many are left."""
@@ -231,17 +251,26 @@ class Worker:
             "covered_layers": pruned.covered_layers,
         }
 
-    def _about_tokens(self, got: Answer) -> Row:
-        kept, visible = got.prefill.kept + got.decode.kept, got.prefill.visible + got.decode.visible
-        if got.entries is not None:
-            kept, visible = got.entries.kept, got.entries.held
-        if self.weights.made is not None:
-            kept, visible = self.weights.made.kept, self.weights.made.weights
+    def _about_tokens(self, got: Answer, block: Block) -> Row:
         return {
-            "sparsity_realised": 1 - kept / visible,
+            "sparsity_realised": self._realised(got, block.sparsifier),
             "prompt_tokens": got.prompt_tokens,
             "generated_tokens": got.generated_tokens,
         }
+
+    def _realised(self, got: Answer, method: Sparsifier | None) -> float:
+        """The share that was dropped, of what there was in the phases in which the method acts."""
+        if method is None:
+            return 0.0
+        if self.weights.made is not None:
+            return self.weights.made.sparsity
+        if got.entries is not None:
+            return 1 - got.entries.kept / got.entries.held
+        counted = got if got.products is None else got.products
+        phases = [getattr(counted, phase) for phase in self._acting(method)]
+        visible = sum(phase.visible for phase in phases)
+        # an answer that ends with its first token is over before decoding
+        return 1 - sum(phase.kept for phase in phases) / visible if visible else 0.0
 
     def _about_cost(self, got: Answer, block: Block) -> Row:
         if self.form is None:
@@ -249,7 +278,8 @@ class Worker:
         form, pruned = self.form, self.weights.made
         if pruned is not None:
             form = replace(form, linear_weights=pruned.kept)
-        return vars(accounting.cost(form, got, block.sparsifier, self.phases))
+        method = block.sparsifier
+        return vars(accounting.cost(form, got, method, self.phases if method is None else self._acting(method)))
 
 
 def _forget() -> None:

@@ -9,11 +9,13 @@ from tolerance.runners.sparsifiers.blocks import BlockPattern
 from tolerance.runners.sparsifiers.kv import EVICTIONS, Eviction
 from tolerance.runners.sparsifiers.quest import Quest
 from tolerance.runners.sparsifiers.streaming import Streaming
+from tolerance.runners.sparsifiers.teal import Teal
 from tolerance.runners.sparsifiers.top_k import TopK
 from tolerance.runners.sparsifiers.weights import PRUNINGS, Checkpoint, WeightMethod, WeightPruning
 
 PATTERNS: tuple[type[AttentionPattern], ...] = (TopK, Streaming, BlockTopK, Quest)
-SPARSIFIERS: dict[str, type[Sparsifier]] = {cls.name: cls for cls in (*PATTERNS, *EVICTIONS, *PRUNINGS)}
+_ALL: tuple[type[Sparsifier], ...] = (*PATTERNS, *EVICTIONS, *PRUNINGS, Teal)
+SPARSIFIERS: dict[str, type[Sparsifier]] = {cls.name: cls for cls in _ALL}
 Option = int | float | str
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "Phase",
     "Sparsifier",
     "Streaming",
+    "Teal",
     "TopK",
     "WeightMethod",
     "WeightPruning",

@@ -17,8 +17,15 @@ class Sparsifier:
     name: ClassVar[str]
     kind: ClassVar[str]
     unit: ClassVar[str]
+    # where it can act; a plan's phase may leave it less
+    acts_in: ClassVar[frozenset[Phase]] = frozenset(("prefill", "decode"))
     # the only sparse levels that it has; None: any
     levels: ClassVar[tuple[float, ...] | None] = None
+
+    @property
+    def query_position(self) -> str | None:
+        """The outcome table's word for whether it saw the question when it chose; None: the question is not asked."""
+        return None
 
     @property
     def label(self) -> str:
