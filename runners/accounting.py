@@ -17,7 +17,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 from tolerance.runners.generate import Answer
 from tolerance.runners.linear import linears, matrix
 from tolerance.runners.models import LoadedModel
-from tolerance.runners.sparsifiers import AttentionPattern, BlockPattern, Eviction, Sparsifier
+from tolerance.runners.sparsifiers import AttentionPattern, BlockPattern, Eviction, Sparsifier, VerticalSlash
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -103,6 +103,9 @@ def _selecting(form: Shape, answer: Answer, sparsifier: Sparsifier | None, phase
     if isinstance(sparsifier, AttentionPattern) and sparsifier.needs_scores:
         by_phase = (("prefill", answer.prefill), ("decode", answer.decode))
         return form.query_key_dim * sum(pairs.visible for phase, pairs in by_phase if phase in phases)
+    if isinstance(sparsifier, VerticalSlash) and "prefill" in phases:
+        n, dim = answer.prompt_tokens, form.query_key_dim
+        return len(form.kv_windows) * sparsifier.multiply_adds(n, heads=form.heads, dim=dim)
     if isinstance(sparsifier, BlockPattern):
         return _choosing_blocks(form, answer, sparsifier, phases)
     return 0

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from tolerance.errors import RunnerError
 from tolerance.runners import flex
 from tolerance.runners.cache import Softmax
-from tolerance.runners.sparsifiers import AttentionPattern, BlockPattern, Phase
+from tolerance.runners.sparsifiers import AttentionPattern, BlockPattern, Phase, VerticalSlash
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -178,9 +178,11 @@ def attention(
     seen = kept = _pairs(visible, heads)
     if chooser is None:
         out = _attend(query, key, value, visible, scaling, softcap, s_aux)
+    elif chooser.one_length and control.phase == "prefill" and control.real is not None:
+        raise RunnerError(f"sparsifier {chooser.label}: prompts of one batch must have one length.")
+    elif isinstance(chooser, VerticalSlash):
+        out, kept = _attend_lines(query, key, value, visible, scaling, softcap, s_aux, chooser, control.level)
     elif isinstance(chooser, BlockPattern):
-        if control.phase == "prefill" and control.real is not None:
-            raise RunnerError(f"sparsifier {chooser.label}: prompts of one batch must have one length.")
         out, kept = _attend_blocks(query, key, value, visible, scaling, softcap, s_aux, chooser, control.level)
     elif not chooser.needs_scores:
         keep = torch.cat([chooser.keep(None, part, control.level) for part in _parts(visible)], 2)
@@ -279,7 +281,7 @@ def _attend_blocks(
     first, plain = keys - queries, softcap is None and s_aux is None
     whole = query.is_cuda and plain and first == 0 and chooser.query_block == chooser.block == flex.BLOCK
     if whole and queries > 1 and _is_causal(visible):
-        blocks = chooser.blocks(query, key, 0, level)
+        blocks = chooser.blocks(query, key, 0, level, scaling=scaling)
         return flex.attend(query, key, value, blocks, scaling), _pairs_of_blocks(blocks, queries, chooser.block)
     step = max(1, _chunk(visible, heads) // chooser.query_block) * chooser.query_block
     outs, kept = [], []
@@ -287,8 +289,43 @@ def _attend_blocks(
         part = slice(start, start + step)
         seen_keys = slice(0, first + min(start + step, queries))
         seen = visible[:, :, part, seen_keys]
-        blocks = chooser.blocks(query[:, :, part], key[:, :, seen_keys], first + start, level, seen)
+        blocks = chooser.blocks(query[:, :, part], key[:, :, seen_keys], first + start, level, seen, scaling)
         keep = chooser.mask(blocks, seen)
+        outs.append(
+            _attend(query[:, :, part], key[:, :, seen_keys], value[:, :, seen_keys], keep, scaling, softcap, s_aux)
+        )
+        kept.append(_pairs(keep, heads))
+    return torch.cat(outs, 2), torch.cat(kept, 1)
+
+
+def _attend_lines(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    visible: torch.Tensor,
+    scaling: float,
+    softcap: float | None,
+    s_aux: torch.Tensor | None,
+    chooser: VerticalSlash,
+    level: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Attention over columns and diagonals of a whole prompt, and how many pairs each query kept ``(row, query)``."""
+    heads, n = query.shape[1:3]
+    seen = _pairs(visible, heads) // heads
+    window = int(seen.max())
+    if key.shape[2] != n or bool((seen != torch.arange(1, n + 1, device=seen.device).clamp(max=window)).any()):
+        raise RunnerError(
+            f"sparsifier {chooser.label}: queries see something else than all keys up to themselves or a window of "
+            "them, so lines cannot be told. Use it on whole prompts of a model with causal attention."
+        )
+    last = slice(max(0, n - chooser.last), n)
+    scores = _scores(query[:, :, last], key, scaling, softcap).masked_fill(~visible[:, :, last], float("-inf"))
+    lines = chooser.choose(scores.softmax(-1), window, level)
+    step = _chunk(visible, heads)
+    outs, kept = [], []
+    for start in range(0, n, step):
+        part, seen_keys = slice(start, start + step), slice(0, min(start + step, n))
+        keep = lines.mask(part, visible[:, :, part, seen_keys])
         outs.append(
             _attend(query[:, :, part], key[:, :, seen_keys], value[:, :, seen_keys], keep, scaling, softcap, s_aux)
         )
@@ -313,7 +350,7 @@ def _attend_table(
             f"sparsifier {chooser.label}: a prefill without masks needs CUDA, blocks of {flex.BLOCK} and plain causal "
             "attention. Leave the cache out, so that masks are made."
         )
-    blocks = chooser.blocks(query, key, 0, control.level)
+    blocks = chooser.blocks(query, key, 0, control.level, scaling=how.scaling)
     seen = query.shape[1] * torch.arange(1, n + 1, device=query.device).expand(len(query), -1)
     control.count(layer, _pairs_of_blocks(blocks, n, chooser.block), seen)
     return flex.attend(query, key, value, blocks, how.scaling)

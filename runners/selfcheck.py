@@ -126,6 +126,9 @@ def _realised_at_half(loaded: LoadedModel, ids: torch.Tensor, sparsifier: Attent
         if window is not None and window < 8 * grain:
             # few blocks are seen in a window, some in part
             least, most = 0.0, 0.67
+    if sparsifier.level_of == "mass":
+        # how many pairs hold half of the mass is the text's affair
+        least, most = 0.0, 0.99
     with imposing(sparsifier, 0.5) as control:
         _logits(loaded, ids)
     pairs = control.pairs["prefill"]

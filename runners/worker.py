@@ -24,7 +24,6 @@ from tolerance.runners.pruning import Weights
 from tolerance.runners.questions import question_at
 from tolerance.runners.sparsifiers import (
     AttentionPattern,
-    BlockPattern,
     Checkpoint,
     Eviction,
     Phase,
@@ -147,8 +146,8 @@ class Worker:
             )
 
     def _batches(self, block: Block, items: Sequence[Item]) -> list[list[int]]:
-        """Items that are answered at once: all, or those of one length where blocks must not begin inside padding."""
-        if not isinstance(block.sparsifier, BlockPattern):
+        """Items that are answered at once: all, or those of one length where padding would shift a pattern."""
+        if not (isinstance(block.sparsifier, AttentionPattern) and block.sparsifier.one_length):
             return [list(range(len(items)))]
         special, alike = self.dialect.adds_special_tokens, dict[int, list[int]]()
         for i, item in enumerate(items):

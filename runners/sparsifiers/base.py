@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     import torch
 
 Phase = Literal["prefill", "decode"]
+LevelOf = Literal["query", "head", "mass"]
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,15 @@ class AttentionPattern(Sparsifier, ABC):
     """A method that drops (query, key) pairs.
 
     ``needs_scores``: the rule looks at attention scores, so choosing costs the whole query-key half of attention.
+    ``level_of``: a level is a share of the pairs of each query, of each head, or of attention mass, which promises no
+    share of pairs. ``one_length``: prompts of one batch must have one length.
     """
 
     kind: ClassVar[str] = "attention"
     unit: ClassVar[str] = "causal-pairs"
     needs_scores: ClassVar[bool]
+    level_of: ClassVar[LevelOf] = "query"
+    one_length: ClassVar[bool] = False
 
     @property
     def grain(self) -> int:
