@@ -23,7 +23,7 @@ from tolerance.runners.attention import imposing
 from tolerance.runners.backoff import shrinking
 from tolerance.runners.cache import EMPTY, NO_MASK, KeptCache, PrefillCache, windows
 from tolerance.runners.decode import Steps
-from tolerance.runners.generate import Answer, Entries, PhasePairs, read, stop_ids
+from tolerance.runners.generate import Answer, Ends, Entries, PhasePairs, Rule, read, stop_ids
 from tolerance.runners.models import LoadedModel
 from tolerance.runners.rotation import Rotation
 from tolerance.runners.sparsifiers.base import kept_of
@@ -41,6 +41,8 @@ class Prompt:
 
     ids: tuple[int, ...]
     question_at: int | None = None
+    # whether a text holds its whole answer
+    ended: Rule = field(default=None, compare=False)
 
     @property
     def salt(self) -> int:
@@ -305,8 +307,9 @@ class Levels:
             first = self.ask(cache, prefill, jobs, ends, lengths).argmax(-1)
         else:
             first = prefill.first[torch.tensor([job.row for job in jobs], device=prefill.first.device)]
-        tokens = self.steps.run(cache, first, lengths, self.stops, self.max_new_tokens)
-        return self._answers(cache, jobs, counts, ends, lengths, tokens)
+        whole = Ends(self.loaded, [prefill.prompts[job.row].ended for job in jobs])
+        tokens = self.steps.run(cache, first, lengths, self.stops, self.max_new_tokens, whole)
+        return self._answers(cache, jobs, counts, ends, lengths, tokens, whole)
 
     def fill(self, cache: KeptCache, prefill: Prefill, jobs: list[Job], counts: list[torch.Tensor]) -> None:
         """Copy what each row keeps; rows of one condition stand together."""
@@ -352,11 +355,16 @@ class Levels:
         ends: torch.Tensor,
         lengths: torch.Tensor,
         tokens: torch.Tensor,
+        whole: Ends,
     ) -> list[Answer]:
         done = torch.isin(tokens, self.stops.cpu())
         stopped = done.any(1)
         # with the first that stops
         n_tokens = torch.where(stopped, done.long().argmax(1) + 1, tokens.shape[1])
+        for i in range(len(jobs)):
+            end = whole.of(i, tokens[i, : n_tokens[i]])
+            if end is not None:
+                n_tokens[i], stopped[i] = end, False
         tallies = self._tallies(cache, jobs, counts, ends, lengths, n_tokens)
         answers = []
         for i in range(len(jobs)):

@@ -33,7 +33,7 @@ from tolerance.runners.sparsifiers import (
 )
 from tolerance.runners.tasks.base import Item, Task
 from tolerance.runners.tasks.dialects import dialect
-from tolerance.runners.tasks.graders import Grade, grade
+from tolerance.runners.tasks.graders import Grade, ends, grade
 
 Row = dict[str, Any]
 
@@ -143,6 +143,7 @@ class Worker:
                 control,
                 max_new_tokens=self.max_new_tokens(task_registry.get(block.task)),
                 special_tokens=self.dialect.adds_special_tokens,
+                ended=[ends(item) for item in items],
             )
 
     def _batches(self, block: Block, items: Sequence[Item]) -> list[list[int]]:
@@ -160,7 +161,11 @@ class Worker:
         items = self._items(group[0])
         special = self.dialect.adds_special_tokens
         prompts = [
-            encode(self.loaded, item.prompt, question_at(item, self.dialect), special_tokens=special) for item in items
+            replace(
+                encode(self.loaded, item.prompt, question_at(item, self.dialect), special_tokens=special),
+                ended=ends(item),
+            )
+            for item in items
         ]
         conditions = [Condition(_eviction(block), block.level, block.tokens) for block in group]
         started = time.perf_counter()
