@@ -44,7 +44,7 @@ class Cost:
 
     flops_linear: float
     flops_attention: float
-    flops_selection: float
+    flops_selection: float | None
     kv_bytes_allocated: float
     kv_bytes_read: float
 
@@ -87,7 +87,9 @@ def cost(form: Shape, answer: Answer, sparsifier: Sparsifier | None, phases: fro
     return Cost(
         flops_linear=2.0 * linear + 2.0 * form.output_weights * (1 + steps),
         flops_attention=2.0 * (form.query_key_dim + form.value_dim) * kept,
-        flops_selection=2.0 * _selecting(form, answer, sparsifier, phases),
+        flops_selection=None
+        if isinstance(sparsifier, Eviction) and not sparsifier.known_cost
+        else 2.0 * _selecting(form, answer, sparsifier, phases),
         kv_bytes_allocated=_allocated(form, answer, tokens),
         kv_bytes_read=form.kv_bytes_per_pair * answer.decode.kept,
     )

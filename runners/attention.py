@@ -57,6 +57,8 @@ class Control:
     # multiply-adds of linear layers, where their inputs are made sparse
     products: dict[Phase, Pairs] = field(default_factory=dict)
     calls: Counter[int] = field(default_factory=Counter)
+    # the attention module of each layer
+    modules: dict[int, torch.nn.Module] = field(default_factory=dict)
 
     @property
     def active(self) -> AttentionPattern | None:
@@ -165,6 +167,7 @@ def attention(
         layer, window = int(module.layer_idx), others.get("sliding_window")  # type: ignore[arg-type]
         _same_window(module, window, control.cache.windows[layer])
         how = Softmax(scaling, softcap, s_aux)
+        control.modules[layer] = module
         if isinstance(control.active, BlockPattern):
             out = _attend_table(query, key, value, how, control, control.active, layer)
         else:

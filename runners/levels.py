@@ -11,6 +11,7 @@ in float32 the tests find answers equal to those of one condition and one item a
 
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -27,7 +28,7 @@ from tolerance.runners.generate import Answer, Ends, Entries, PhasePairs, Rule, 
 from tolerance.runners.models import LoadedModel
 from tolerance.runners.rotation import Rotation
 from tolerance.runners.sparsifiers.base import kept_of
-from tolerance.runners.sparsifiers.kv import Eviction
+from tolerance.runners.sparsifiers.kv import Eviction, Inside
 from tolerance.runners.sparsifiers.kv.base import kept_by_head, rank
 
 # Rows of one batch are padded to the longest: shorter ones than this share of it go into another.
@@ -183,6 +184,8 @@ class Levels:
         self.stops = stop_ids(self.loaded)
         methods = [c.method for c in self.conditions if c.method is not None]
         self.look_back = max((m.looks_back for m in methods), default=0)
+        self.reads_hidden = any(m.reads_hidden for m in methods)
+        self.modules: dict[int, torch.nn.Module] = {}
         moments = [m for m in methods if m.reads_moments]
         self.rotation = Rotation.of(self.loaded.model) if moments else None
         if moments and self.rotation is None:
@@ -232,7 +235,10 @@ class Levels:
             salt=torch.tensor([prompt.salt for prompt in prompts], device=device),
         )
         at = torch.arange(ids.shape[1], device=device).expand(len(prompts), -1)
-        logits = self._pass(cache, ids.to(device), at, torch.tensor(lengths) - 1)
+        with _given(self.loaded.model) if self.reads_hidden else nullcontext() as given:
+            logits = self._pass(cache, ids.to(device), at, torch.tensor(lengths) - 1)
+            if given is not None:
+                cache.inside = {layer: given[module] for layer, module in self.modules.items()}
         return Prefill(prompts, cache, logits.argmax(-1))
 
     def _pass(
@@ -252,6 +258,7 @@ class Levels:
                 use_cache=True,
                 **extra,
             ).logits
+        self.modules = control.modules
         return logits[torch.arange(len(ids), device=ids.device), (place if narrowed else last).to(ids.device)]
 
     def counts(self, prefill: Prefill, condition: Condition) -> torch.Tensor:
@@ -424,6 +431,23 @@ class Levels:
                 )
             )
         return rows
+
+
+@contextmanager
+def _given(model: torch.nn.Module) -> Iterator[dict[torch.nn.Module, Inside]]:
+    """What every module that knows its layer is given inside the block."""
+    seen: dict[torch.nn.Module, Inside] = {}
+
+    def note(module: torch.nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+        hidden = named.get("hidden_states", args[0] if args else None)
+        if isinstance(hidden, torch.Tensor):
+            seen[module] = Inside(module, hidden, named.get("position_embeddings"))
+
+    with ExitStack() as hooks:
+        for module in model.modules():
+            if isinstance(getattr(module, "layer_idx", None), int):
+                hooks.callback(module.register_forward_pre_hook(note, with_kwargs=True).remove)
+        yield seen
 
 
 def takes_logits_to_keep(loaded: LoadedModel) -> bool:

@@ -7,7 +7,7 @@ from tolerance.runners.sparsifiers.base import AttentionPattern, Phase, Sparsifi
 from tolerance.runners.sparsifiers.block_top_k import BlockTopK
 from tolerance.runners.sparsifiers.block_top_p import BlockTopP
 from tolerance.runners.sparsifiers.blocks import BlockPattern
-from tolerance.runners.sparsifiers.kv import EVICTIONS, Eviction
+from tolerance.runners.sparsifiers.kv import EVICTIONS, Eviction, KVPress
 from tolerance.runners.sparsifiers.quest import Quest
 from tolerance.runners.sparsifiers.streaming import Streaming
 from tolerance.runners.sparsifiers.teal import Teal
@@ -16,7 +16,7 @@ from tolerance.runners.sparsifiers.vertical_slash import VerticalSlash
 from tolerance.runners.sparsifiers.weights import PRUNINGS, Checkpoint, WeightMethod, WeightPruning
 
 PATTERNS: tuple[type[AttentionPattern], ...] = (TopK, Streaming, BlockTopK, Quest, BlockTopP, VerticalSlash)
-_ALL: tuple[type[Sparsifier], ...] = (*PATTERNS, *EVICTIONS, *PRUNINGS, Teal)
+_ALL: tuple[type[Sparsifier], ...] = (*PATTERNS, *EVICTIONS, *PRUNINGS, Teal, KVPress)
 SPARSIFIERS: dict[str, type[Sparsifier]] = {cls.name: cls for cls in _ALL}
 Option = int | float | str
 
