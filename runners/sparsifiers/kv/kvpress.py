@@ -1,13 +1,14 @@
 """Scores of NVIDIA's kvpress (2510.00636), everything else ours: experimental, and never a dependency.
 
 kvpress is installed apart, without what it asks for, since it pins an older transformers: ``pip install --no-deps
-kvpress``, then what it imports (requests, datasets, cachetools, fire). Only ``press.score`` is called, for one prompt at a time and up to where compression ends; ranking,
-budgets, caches and counting are those of every other method. A press whose scores depend on its compression ratio has
-no one ranking for all levels, and is refused. What scoring takes is not known and is recorded as such.
+kvpress``, then what it imports (requests, datasets, cachetools, fire). Only ``press.score`` is called, for one prompt
+at a time and up to where compression ends; ranking, budgets, caches and counting are those of every other method. A
+press whose scores depend on its compression ratio has no one ranking for all levels, and is refused. What scoring takes
+is not known and is recorded as such.
 
 Of kvpress 0.5.5 beside transformers 5.23, KnormPress, KeyDiffPress, TOVAPress and CURPress pass the self-check on a
-small Llama. SnapKVPress asks for longer prompts than the check has, ExpectedAttentionPress for a module that transformers
-no longer has, StreamingLLMPress and LeverageScorePress score anew each time: our own methods stand in for most of them.
+small Llama. SnapKVPress asks for longer prompts than the check has, ExpectedAttentionPress for a module that
+transformers no longer has, StreamingLLMPress and LeverageScorePress score anew each time. Our own methods do.
 """
 
 from dataclasses import dataclass
@@ -77,7 +78,8 @@ class KVPress(Eviction):
         except Exception as error:  # whatever a package beside another transformers than its own raises
             raise RunnerError(
                 f"sparsifier {self.label}: kvpress has no usable {self.press} ({type(error).__name__}: {error}). It is "
-                "an experimental extra: pip install --no-deps kvpress and what it imports, or use one of our own methods."
+                "an experimental extra: pip install --no-deps kvpress and what it imports, or use one of our own "
+                "methods."
             ) from error
         if not hasattr(made, "score"):
             raise RunnerError(f"sparsifier {self.label}: {self.press} has no score of its own. Leave it out.")
@@ -91,12 +93,12 @@ class KVPress(Eviction):
         press.compression_ratio = ratio
         one, inside = slice(row, row + 1), seen.inside
         at = torch.arange(end, device=seen.keys.device)
-        given = {"cache_position": at, "position_ids": at[None]}
+        whole: dict[str, Any] = {"cache_position": at, "position_ids": at[None]}
         if inside.rotations is not None:
-            given["position_embeddings"] = tuple(t[one if len(t) > 1 else slice(None), :end] for t in inside.rotations)
+            whole["position_embeddings"] = tuple(t[one if len(t) > 1 else slice(None), :end] for t in inside.rotations)
         try:
             made: torch.Tensor = press.score(
-                inside.module, inside.hidden[one, :end], seen.keys[one, :, :end], seen.values[one, :, :end], None, given
+                inside.module, inside.hidden[one, :end], seen.keys[one, :, :end], seen.values[one, :, :end], None, whole
             )
         except Exception as error:  # whatever a press that wants more than we give raises
             raise RunnerError(
