@@ -10,7 +10,7 @@ import torch
 
 from tolerance.errors import RunnerError
 from tolerance.runners.calibration import Calibrations
-from tolerance.runners.linear import covered, matrix, plain_linears
+from tolerance.runners.linear import covered, linears, matrix, plain_linears
 from tolerance.runners.models import LoadedModel, read_model, require_folder, revision_of
 from tolerance.runners.sparsifiers.prompts import Calibrated
 from tolerance.runners.sparsifiers.weights import Checkpoint, WeightMethod, WeightPruning
@@ -44,11 +44,6 @@ class Pruned:
     def params_active(self) -> int:
         """Parameters of the whole model, less the zeros."""
         return self.params - self.weights + self.kept
-
-    @property
-    def covered_params(self) -> float:
-        """The share of all parameters that a method could set to zero."""
-        return self.weights / self.params
 
 
 class Weights:
@@ -96,6 +91,11 @@ class Weights:
             for name, parameter in self.loaded.model.named_parameters()
             if name in self._own
         )
+
+    @property
+    def share(self) -> float:
+        """The share of all parameters that stand in the linear layers: what methods act on."""
+        return sum(matrix(layer).numel() for layer in linears(self.loaded.model).values()) / self.loaded.params
 
     @property
     def checkpoints(self) -> dict[str, str | None]:

@@ -18,6 +18,7 @@ from tolerance.runners.backoff import shrinking
 from tolerance.runners.calibration import Calibrations
 from tolerance.runners.generate import Answer, answer
 from tolerance.runners.levels import Condition, answer_levels, encode
+from tolerance.runners.linear import covered, linears
 from tolerance.runners.models import load
 from tolerance.runners.plan import PHASES, Block, Plan
 from tolerance.runners.pruning import Weights
@@ -98,9 +99,13 @@ class Worker:
             "revision": loaded.revision,
             "device": loaded.device_name,
             "self_check": self.checked.to_dict(),
+            **({"target_weights_share": self.weights.share} if self._prunes() else {}),
             **({"calibration": self.calibrations.to_dict()} if self.calibrations.made else {}),
             **({"checkpoints": self.weights.checkpoints} if self.weights.checkpoints else {}),
         }
+
+    def _prunes(self) -> bool:
+        return any(isinstance(method, WeightMethod) for method in self.plan.methods_for(self.model))
 
     def max_new_tokens(self, task: Task) -> int:
         """Tokens that an answer may take: the plan's, or else the task's."""
@@ -227,11 +232,16 @@ class Worker:
             "phase": self._phase(method),
             "unit": method.unit,
             "sparsity_requested": block.level,
-            "covered_layers": self.checked.covered_layers,
+            "covered_layers": self._covered(method),
             # nobody knows how a checkpoint from elsewhere was made
             "trained_sparse": None if isinstance(method, Checkpoint) else False,
             **({} if method.query_position is None else {"query_position": method.query_position}),
         }
+
+    def _covered(self, method: Sparsifier) -> float:
+        if isinstance(method, Teal):
+            return covered(self.loaded, list(linears(self.loaded.model)))
+        return self.checked.covered_layers
 
     def _phase(self, method: Sparsifier) -> str:
         """When a method acts: entries are evicted after a dense prefill, weights pruned before it."""

@@ -126,6 +126,7 @@ def test_rows_realise_about_what_was_asked_in_the_phase_and_cost_less(phase, loa
     table = collect(Plan.make(models=[folder], phase=phase, **FIELDS), tmp_path / "run", device="cpu").read()
     teal, without = (table[table["sparsifier"] == name] for name in ("teal", "dense"))
     assert set(teal["phase"]) == {phase}
+    assert set(teal["covered_layers"]) == {1.0}
     assert set(teal["sparsity_kind"]) == {"activation"}
     acted = teal[teal["generated_tokens"] > 1]
     assert (acted["sparsity_realised"] - acted["sparsity_requested"]).abs().max() < 0.12

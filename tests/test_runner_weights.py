@@ -241,6 +241,9 @@ def test_the_manifest_says_what_was_calibrated_on(run, folders):
     (read,) = note["calibration"]
     assert read | {"tokens": 0, "sha256": ""} == {**FEW, "seed": 0, "tasks": list(PUZZLES), "tokens": 0, "sha256": ""}
     assert note["self_check"]["realised"]["wanda"] == 0.5
+    loaded = load(str(folders[0]), device="cpu")
+    covered = sum(matrix(layer).numel() for layer in linears(loaded.model).values())
+    assert note["target_weights_share"] == covered / loaded.params < 1
     assert list(note["checkpoints"]) == [str(folders[1])]
 
 
