@@ -66,7 +66,9 @@ def tables(folder: str, report: str) -> None:
         _print(some.pivot_table(index=["task", "sparsifier"], columns="sparsity_requested", values="correct"))
     half = rows[(rows["sparsity_requested"] == 0.5) & (rows["task"] == "niah-single")]
     _print(half.pivot_table(index="sparsifier", columns="context_length", values="correct"))
-    _print(_begun(rows[rows["task"] == "niah-single"]))
+    single = rows[rows["task"] == "niah-single"]
+    _print(_begun(single))
+    _print(_worded(single))
     found = json.loads(Path(report).read_text())
     budgets = {(b["sparsifier"], b["context_length"]): b for b in found["budgets"]}
     lengths = sorted({length for _, length in budgets})
@@ -94,6 +96,15 @@ def _begun(rows: pd.DataFrame) -> pd.DataFrame:
     right = rows["item_id"].map(dict(zip(rows.loc[dense, "item_id"], codes[dense], strict=True)))
     wrong = rows.assign(begun=(codes == right).astype(float))[rows["correct"] == 0]
     return wrong.pivot_table(index="sparsifier", columns="sparsity_requested", values="begun")
+
+
+def _worded(rows: pd.DataFrame) -> pd.DataFrame:
+    """Right answers by method: how many are the bare code, and how many the very text of the dense answer."""
+    right = rows[rows["correct"] == 1]
+    dense = right[right["sparsifier"] == "dense"].set_index("item_id")["answer"]
+    bare, alike = right["answer"].str.fullmatch(r"\d+"), right["answer"] == right["item_id"].map(dense)
+    counts = right.assign(right=1, bare=bare, alike=alike).groupby("sparsifier")[["right", "bare", "alike"]].sum()
+    return pd.concat([counts, counts.sum().to_frame("all").T]).rename_axis("sparsifier").astype(int).astype(str)
 
 
 def _between(found: dict, low: str, high: str, below: float, beyond: float, prob: float, number: Callable) -> str:
