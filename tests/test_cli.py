@@ -70,6 +70,28 @@ def test_the_shipped_model_answers_densely_and_streaming_breaks_retrieval_not_ag
     assert accuracy["kv-lookup", "streaming", 0.8] < 0.5 < accuracy["common-word", "streaming", 0.8]
 
 
+def test_a_saved_analysis_is_compared_at_equal_everything(demo):
+    folder, _ = demo
+    sides = ("compare", "streaming@0.8", "dense", "--analysis", "tolerance-demo/analysis")
+    done = tolerance(*sides, "--hold", "params,compute,sparsity", "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["format"] == "tolerance-conclusions/1"
+    assert found["provenance"]["sources"] == ["tolerance-demo/run"]
+    (retrieval,) = [one for one in found["conclusions"] if one["task_type"] == "single-qa"]
+    at = {one["axis"]: one for one in retrieval["axes"]}
+    assert at["parameters"]["verdict"] == "worse"
+    assert at["parameters"]["check"]["n_answers"] == 32
+    assert at["compute"]["verdict"] == "no overlap"
+    assert at["compute"]["difference"] is None
+    gated = tolerance(*sides, "--hold", "params", "--fail-on", "axis-dependent,untestable", cwd=folder)
+    assert gated.returncode == 2
+    assert "worse at equal parameters" in gated.stdout
+    assert "Levels asked for" in refused("compare", "streaming@0.7", "dense", *sides[3:], cwd=folder)
+    assert "is no axis to hold" in refused(*sides, "--hold", "flops", cwd=folder)
+    assert "--fail-on 'bad' is none of" in refused(*sides, "--fail-on", "bad", cwd=folder)
+
+
 def test_each_step_of_the_demo_can_be_repeated_alone(demo):
     folder, _ = demo
     shown = tolerance("show", "tolerance-demo/run", cwd=folder).stdout

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tolerance.errors import StoreError, ToleranceError
+from tolerance.errors import DesignError, StoreError, ToleranceError
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
+    from tolerance.claims import Claim
     from tolerance.findings import Instant, Report
     from tolerance.question import Question
     from tolerance.runners.plan import Plan
@@ -169,6 +170,106 @@ def quick(
     else:
         _instant(found)
         _instant_by_level(found)
+
+
+@app.command(epilog="Example: tolerance compare snapkv@0.9 dense --analysis analysis --hold compute,params,kv")
+def compare(
+    treatment: Annotated[
+        str, typer.Argument(help="Method, method@level, or attributes of a model: snapkv@0.9,params>=8e9")
+    ],
+    reference: Annotated[str, typer.Argument(help="What it is compared with; dense where no method is named.")],
+    analysis: Annotated[Path, typer.Option(help="Analysis folder of fit.")] = Path("analysis"),
+    run: Annotated[Path | None, typer.Option(help="Its run folder, if it has moved since.")] = None,
+    hold: Annotated[
+        str,
+        typer.Option(
+            help="Axes to hold equal: all, or some of compute, prefill, decode, params, active, context, kv, "
+            "kv-tokens, budget, sparsity."
+        ),
+    ] = "all",
+    quantity: Annotated[str, typer.Option(help="accuracy, or retention (share of dense accuracy kept).")] = "accuracy",
+    equivalence: Annotated[float, typer.Option(help="Differences within plus and minus this are equivalent.")] = 0.02,
+    shapes: Annotated[
+        Path | None, typer.Option(help="YAML of model: config.json, for costs that were not recorded.")
+    ] = None,
+    fail_on: Annotated[
+        str | None, typer.Option(help="Exit with code 2 on some of axis-dependent, fragile, untestable, withheld.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Is one thing better than another, at equal compute, parameters, context, memory ...? From a saved analysis."""
+    from tolerance.analysis import read_report
+    from tolerance.axes import by_key, read_shapes
+    from tolerance.compare import Rules, compare_saved
+    from tolerance.question import Question
+    from tolerance.reports import axes as told
+    from tolerance.sides import parse
+    from tolerance.store import read_run
+
+    gate = _gate(fail_on, ("axis-dependent", "fragile", "untestable", "withheld"))
+    rules = Rules(
+        Question(equivalence=equivalence),
+        _one_of("--quantity", quantity, ("accuracy", "retention")),
+        by_key(hold),
+        {} if shapes is None else read_shapes(shapes),
+    )
+    sides = parse(treatment), parse(reference)
+    with _stages() as stage:
+        stage("reading outcomes")
+        outcomes = read_run(run or Path(read_report(analysis).provenance.sources[0]))
+        stage("comparing")
+        found = compare_saved(outcomes, analysis, *sides, rules)
+    if as_json:
+        typer.echo(found.model_dump_json(indent=1))
+    else:
+        for one in found.conclusions:
+            _table(told.title(one), told.HEADS, told.table(one))
+        for sentence in told.sentences(found):
+            _console().print(_plain(sentence), highlight=False, soft_wrap=True)
+    if gate & {one.label for one in found.conclusions}:
+        raise typer.Exit(2)
+
+
+@app.command(epilog="Example: tolerance audit snapkv-92 --evidence cells.csv")
+def audit(
+    claim: Annotated[str | None, typer.Argument(help="Claim file (YAML or JSON), or the id of one that ships.")] = None,
+    evidence: Annotated[
+        Path | None, typer.Option(help="Run folder of collect or import, or a CSV of published cells.")
+    ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List the claims that ship.")] = False,
+    fail_on: Annotated[
+        str | None, typer.Option(help="Exit with code 2 on some of contradicted, supported only for, not identifiable.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Does a claim's number hold: overall, by task type, by model, on each axis? And what does its average hide?"""
+    from tolerance.audit import audit as audited
+    from tolerance.claims import find_claim, library
+    from tolerance.evidence import answered, published
+    from tolerance.reports import audits as told
+    from tolerance.store import read_run
+
+    gate = _gate(fail_on, ("contradicted", "supported only for", "not identifiable"))
+    if list_:
+        _list_claims(library(), as_json=as_json)
+        return
+    if claim is None or evidence is None:
+        raise DesignError("what to audit against is missing. Give a claim and --evidence, or --list.")
+    asked = find_claim(claim)
+    with _stages() as stage:
+        stage("reading evidence")
+        seen = answered(read_run(evidence)) if evidence.is_dir() else published(evidence)
+        stage("auditing")
+        found = audited(asked, seen)
+    if as_json:
+        typer.echo(found.model_dump_json(indent=1))
+    else:
+        for sentence in told.sentences(found):
+            _console().print(_plain(sentence), highlight=False, soft_wrap=True)
+        for title, rows in told.tables(found):
+            _table(title, told.HEADS, rows)
+    if found.verdict in gate:
+        raise typer.Exit(2)
 
 
 @app.command(epilog="Example: tolerance report analysis --out report")
@@ -378,6 +479,38 @@ def _with_ends(said: tuple[str, str]) -> str:
     """A number with its interval, or the reason alone."""
     value, ends = said
     return ends if value == "-" else f"{value} ({ends})" if ends else value
+
+
+def _list_claims(claims: "list[Claim]", *, as_json: bool) -> None:
+    """Ids, kinds and statements of claims."""
+    if as_json:
+        typer.echo(json.dumps([claim.model_dump() for claim in claims], indent=1))
+        return
+    heads = ["id", "kind", "held constant", "statement", "source"]
+    rows = [
+        [
+            claim.id,
+            claim.claimed.kind,
+            claim.axis,
+            claim.statement,
+            claim.citation.source + (" (second-hand)" if claim.citation.second_hand else ""),
+        ]
+        for claim in claims
+    ]
+    _table("Claims that ship", heads, rows)
+
+
+def _one_of[T: str](option: str, value: str, among: tuple[T, ...]) -> T:
+    """A value of a fixed list."""
+    for one in among:
+        if value == one:
+            return one
+    raise DesignError(f"{option} {value!r} is none of {', '.join(among)}.")
+
+
+def _gate(fail_on: str | None, among: tuple[str, ...]) -> set[str]:
+    """What a CI shall fail on."""
+    return set() if fail_on is None else {_one_of("--fail-on", one, among) for one in fail_on.split(",")}
 
 
 def _refuse_strangers(out: Path) -> None:

@@ -197,6 +197,10 @@ class Source:
         there = sorted(places)
         return [place for place in there if place in self.with_dense] or there
 
+    def dense(self, task: int, config: int) -> Floats:
+        """Dense accuracy of a task under a configuration ``(draw,)``."""
+        return _dense_accuracy(self, task, config)
+
     def curve(self, method: int, places: Sequence[Place]) -> TypeCurve:
         """The curve of a sparsifier averaged over some of its places."""
         return _curve(self, method, places)

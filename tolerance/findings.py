@@ -654,3 +654,237 @@ class Report(Finding):
     contrasts: list[Contrast] = []
     orderings: list[Ordering] = []
     budgets: list[Budget] = []
+
+
+HeldAxis = Literal[
+    "compute",
+    "prefill compute",
+    "decode compute",
+    "parameters",
+    "active parameters",
+    "context length",
+    "KV bytes",
+    "KV tokens",
+    "generated tokens",
+    "sparsity fraction",
+]
+Accounting = Literal["measured", "estimated", "requested", "unavailable"]
+AxisVerdict = Literal[
+    "better", "worse", "equivalent", "undecided", "no overlap", "unavailable", "withheld", "unanswerable"
+]
+AxisLabel = Literal["robust", "axis-dependent", "fragile", "untestable", "withheld"]
+Quantity = Literal["accuracy", "retention"]
+
+
+class Along(Finding):
+    """Treatment minus reference along an axis, each list ``(grid point,)``: median and ends of the interval."""
+
+    at: list[Number]
+    median: list[Number]
+    lower: list[Number]
+    upper: list[Number]
+
+
+class Crossover(Finding):
+    """Where the sign of the difference changes once along the axis, with the probability that it does so this way."""
+
+    first_better: Literal["treatment", "reference"]
+    probability: Number
+    at: Estimate
+
+
+class CrossCheck(Finding):
+    """The same contrast by estimating equations: log odds of treatment against reference, items as clusters."""
+
+    slope: Measured | None
+    p: Number | None
+    n_answers: int
+    reason: str | None
+    disagreement: Literal["opposite directions", "the posterior alone decides", "GEE alone decides"] | None
+
+
+class AtEqual(Finding):
+    """One conclusion with one axis held equal.
+
+    ``low`` to ``high`` is the common support; ``n_strata`` the matched strata in it, ``n_outside`` those without any.
+    ``interpolated`` says that one side has no measurement where the other has. ``along`` and ``crossover`` are given
+    where all strata share their support; ``difference`` is the mean over it. Better and worse need half of what the
+    required probability leaves: one of two wrong directions is as wrong as the other.
+    """
+
+    axis: HeldAxis
+    unit: str
+    accounting: Accounting
+    source: str
+    verdict: AxisVerdict
+    reason: str | None
+    low: Number | None
+    high: Number | None
+    n_strata: int
+    n_outside: int
+    interpolated: bool
+    difference: Estimate | None
+    prob_positive: Number | None
+    prob_equivalent: Number | None
+    along: Along | None
+    crossover: Crossover | None
+    check: CrossCheck | None
+
+
+class Conclusion(Finding):
+    """Treatment against reference on one task type (or the mean over all), asked once for each axis held equal.
+
+    ``prob_flip``: the posterior probability that the verdicts that disagree are all as stated, at once. ``naive`` is
+    the difference of all answers as they came, without matching or standardising anything.
+    """
+
+    id: str
+    treatment: str
+    reference: str
+    factor: list[str]
+    task_type: str
+    tasks: list[str]
+    quantity: Quantity
+    axes: list[AtEqual]
+    label: AxisLabel
+    prob_flip: Number | None
+    naive: Number | None
+
+
+class Conclusions(Finding):
+    """All conclusions of one comparison, with the rules that were set before looking.
+
+    ``prob_all_flips``: probability that every conclusion flagged axis-dependent is so, jointly; null without any.
+    """
+
+    format: Literal["tolerance-conclusions/1"] = "tolerance-conclusions/1"
+    treatment: str
+    reference: str
+    equivalence: float
+    decision_prob: float
+    interval_prob: float
+    fit_passed: bool
+    conclusions: list[Conclusion]
+    n_flagged: int
+    prob_all_flips: Number | None
+    provenance: Provenance | None = None
+
+
+PartVerdict = Literal["holds", "fails", "undecided", "no item counts"]
+AuditVerdict = Literal["supported", "supported only for", "contradicted", "not identifiable"]
+
+
+class AuditPart(Finding):
+    """A claim held against some of the evidence. ``printed``: whether the numbers as printed satisfy it.
+
+    ``required`` is the probability that ``verdict`` needed: what the parts of one list may be wrong is shared by them.
+    """
+
+    name: str
+    n_cells: int
+    n_items: int | None
+    value: Number
+    interval: Interval | None
+    prob_holds: Number | None
+    required: Number
+    printed: bool
+    verdict: PartVerdict
+
+
+class AuditAxis(Finding):
+    """The same claim at other values of an axis, as far as the evidence has them."""
+
+    axis: str
+    state: Literal["same", "depends", "undecided", "one value", "not recorded"]
+    parts: list[AuditPart]
+
+
+class Hidden(Finding):
+    """What an average hides: names with their differences to the reference, as shares of 1.
+
+    ``probability``: that all of it is real at once; of tasks that are not as claimed, that the first one is not.
+    """
+
+    kind: Literal[
+        "gains and losses cancel",
+        "not as claimed, unlike the mean",
+        "one task carries the mean",
+        "at the ceiling",
+        "at the floor",
+    ]
+    names: list[str]
+    differences: list[Number]
+    probability: Number | None
+
+
+class Weakest(Finding):
+    """The task type, or task, that keeps least, with the probability that it is the one."""
+
+    of: Literal["task type", "task"]
+    name: str
+    value: Number
+    probability: Number
+
+
+class Reversal(Finding):
+    """Two names in one order on one axis and in the other on another, with both values of each."""
+
+    within: str
+    first: str
+    second: str
+    axis: str
+    other: str
+    on_axis: list[Number]
+    on_other: list[Number]
+
+
+class AssumedItems(Finding):
+    """What would follow if every cell had so many items: a sensitivity analysis, no verdict."""
+
+    n_items: int
+    prob_holds: Number
+    verdict: AuditVerdict
+
+
+class Audit(Finding):
+    """One claim against one body of evidence.
+
+    ``by_setting`` is for claims of an order: one part for each method, model and level, its value the share of the
+    claimed pairs that are in the claimed order; ``lowest`` counts settings by the task type that keeps least in them.
+    ``against`` are the parts that fail.
+    """
+
+    format: Literal["tolerance-audit/1"] = "tolerance-audit/1"
+    id: str
+    statement: str
+    citation: str
+    second_hand: bool
+    kind: Literal["retention", "difference", "threshold", "association", "order"]
+    number: Number | None
+    unit: str | None
+    tolerance: Number
+    sense: str
+    order: list[str]
+    held: str
+    basis: Literal["answers", "published means", "published levels"]
+    interval_prob: float
+    decision_prob: float
+    n_cells: int
+    n_without_items: int
+    n_second_hand: int
+    overall: AuditPart
+    by_task_type: list[AuditPart]
+    by_task: list[AuditPart]
+    by_model: list[AuditPart]
+    by_cell: list[AuditPart]
+    by_setting: list[AuditPart]
+    lowest: dict[str, dict[str, int]]
+    axes: list[AuditAxis]
+    hidden: list[Hidden]
+    weakest: list[Weakest]
+    reversals: list[Reversal]
+    assumed: list[AssumedItems]
+    verdict: AuditVerdict
+    only_for: list[str]
+    against: list[str]
+    note: str

@@ -136,6 +136,27 @@ def fit(
     return done
 
 
+def read_fit(outcomes: pd.DataFrame, folder: Path) -> Fit:
+    """The fit that was saved in an analysis folder, which must be one of these outcomes.
+
+    Raises:
+        StoreError: no fit is saved there, or it is of other outcomes or of another version of the model.
+    """
+    facts = _saved_facts(folder)
+    if facts is None:
+        raise StoreError(f"{folder}: no fit ({FACTS} missing). Give the --out of tolerance fit.")
+    cells, asked = collapse(outcomes), facts["settings"]
+    priors: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in asked["priors"].items()}
+    try:
+        settings = Settings(**{**asked, "priors": Priors(**priors)})
+    except TypeError:  # another version's settings
+        settings = Settings()
+    found = _kept(folder, _key(cells, settings, facts["seed"]), cells, settings, facts["seed"])
+    if found is None:
+        raise StoreError(f"{folder}: the fit is of other outcomes, or of another version. Run tolerance fit again.")
+    return found
+
+
 def saved_among(outcomes: pd.DataFrame, settings: Sequence[Settings], seed: int | None, folder: Path) -> int | None:
     """Which of several settings the fit saved in a folder was made with, if it is of these outcomes."""
     if (saved := _saved_facts(folder)) is None:

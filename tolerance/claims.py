@@ -1,0 +1,173 @@
+"""Claim files: one claim of a paper, a README or a person, stated so that it can be held against evidence.
+
+YAML or JSON with the fields of `Claim`. Unknown fields, missing units and impossible numbers are refused by name.
+"""
+
+import os
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tolerance.errors import SchemaError
+from tolerance.findings import HeldAxis
+
+LIBRARY = Path(__file__).parent / "library"
+Unit = Literal["share of dense", "accuracy", "share of KV kept", "KV tokens", "correlation"]
+Kind = Literal["retention", "difference", "threshold", "association", "order"]
+UNIT_OF: dict[Kind, tuple[Unit, ...]] = {
+    "retention": ("share of dense",),
+    "difference": ("accuracy",),
+    "threshold": ("share of KV kept", "KV tokens"),
+    "association": ("correlation",),
+    "order": (),
+}
+
+
+LIMITS: dict[Unit, tuple[float, float]] = {
+    "share of dense": (0.0, 2.0),
+    "accuracy": (-1.0, 1.0),
+    "share of KV kept": (0.0, 1.0),
+    "correlation": (-1.0, 1.0),
+}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Citation(_Strict):
+    """Where the claim is made. ``second_hand``: its numbers were read in someone else's notes, not in the source."""
+
+    source: str
+    where: str = ""
+    second_hand: bool = False
+
+
+class Claimed(_Strict):
+    """The number, with unit and tolerance in that unit.
+
+    retention: share of the reference's score kept. difference: score less that of the reference, as a share of 1
+    (0.02 is two points). threshold: the smallest share of the KV cache, or number of tokens, that keeps everything.
+    association: a correlation. order: no number; ``order`` names task types from the most to the least tolerant.
+    """
+
+    kind: Kind
+    number: float | None = None
+    unit: Unit | None = None
+    tolerance: float = Field(default=0.0, ge=0)
+    sense: Literal["at least", "at most", "equal"] = "at least"
+    order: list[str] = []
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.kind == "order":
+            if len(self.order) < 2 or self.number is not None:
+                raise ValueError("order: give two or more task types, most tolerant first, and no number")
+            return self
+        units = " or ".join(repr(unit) for unit in UNIT_OF[self.kind])
+        if self.number is None:
+            raise ValueError(f"number: missing. A {self.kind} claims a number in {units}")
+        if self.unit is None:
+            raise ValueError(f"unit: missing. Say what {self.number:g} is in: {units}")
+        if self.unit not in UNIT_OF[self.kind]:
+            raise ValueError(f"unit: {self.unit!r} does not fit a {self.kind}. Give {units}")
+        low, high = LIMITS.get(self.unit, (1.0, float("inf")))
+        if not low <= self.number <= high:
+            hint = f" Is it percent? Then give {self.number / 100:g}" if abs(self.number) > 2 else ""
+            raise ValueError(f"number: {self.number:g} is impossible as {self.unit} ({low:g} to {high:g}).{hint}")
+        return self
+
+
+class Scope(_Strict):
+    """What the claim is about: only cells that match count; empty lists mean all there are.
+
+    sparsity and kv_tokens: the level or budget of the claim, sparsity within plus and minus ``within``. reference:
+    another method of the evidence, where it is not dense, by ``reference_models`` if given. source, table and
+    definition: texts that those columns contain.
+    not_tasks: averages among the tasks, which would count twice.
+    """
+
+    methods: list[str] = []
+    reference: str | None = None
+    reference_models: list[str] = []
+    metrics: list[str] = []
+    models: list[str] = []
+    task_types: list[str] = []
+    tasks: list[str] = []
+    not_tasks: list[str] = []
+    sparsity: float | None = Field(default=None, ge=0, lt=1)
+    within: float = Field(default=0.01, ge=0)
+    kv_tokens: float | None = Field(default=None, ge=1)
+    source: str | None = None
+    table: str | None = None
+    definition: str | None = None
+
+
+class Claim(_Strict):
+    """One claim. ``axis``: what it held constant, or "none stated". ``statement``: in words of one's own."""
+
+    format: Literal["tolerance-claim/1"]
+    id: str
+    statement: str
+    citation: Citation
+    claimed: Claimed
+    axis: HeldAxis | Literal["none stated"]
+    scope: Scope = Scope()
+    note: str = ""
+
+
+def library() -> list[Claim]:
+    """The claims that ship, by id."""
+    return [read_claim(path) for path in sorted(LIBRARY.glob("*.yaml"))]
+
+
+def find_claim(name: str) -> Claim:
+    """A claim by the path of its file, or by the id of one that ships.
+
+    Raises:
+        SchemaError: there is none, or it does not say what it must.
+    """
+    if Path(name).is_file():
+        return read_claim(name)
+    shipped = LIBRARY / f"{name}.yaml"
+    if shipped.is_file():
+        return read_claim(shipped)
+    names = [path.stem for path in sorted(LIBRARY.glob("*.yaml"))]
+    near = get_close_matches(name, names, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise SchemaError(f"{name}: no such file, and no claim that ships.{hint} See tolerance audit --list.")
+
+
+def read_claim(path: str | os.PathLike[str]) -> Claim:
+    """A claim file.
+
+    Raises:
+        SchemaError: naming file, field, what is wrong and the mend.
+    """
+    try:
+        fields = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SchemaError(f"{path}: cannot be read as YAML or JSON ({str(error).splitlines()[0]}).") from error
+    if not isinstance(fields, dict):
+        raise SchemaError(f"{path}: no claim. Its fields are {', '.join(Claim.model_fields)}.")
+    try:
+        return Claim.model_validate(fields)
+    except ValidationError as error:
+        raise SchemaError(f"{path}: {_in_words(error)}") from error
+
+
+def _in_words(error: ValidationError) -> str:
+    """The first fault: an unknown field before what is missing for its sake."""
+    faults = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
+    first = faults[0]
+    place = [str(part) for part in first["loc"]]
+    if first["type"] != "extra_forbidden":
+        return f"{'.'.join(place) or 'claim'}: {first['msg'].removeprefix('Value error, ')}."
+    models: dict[str, type[BaseModel]] = {"citation": Citation, "claimed": Claimed, "scope": Scope}
+    known = list(models.get(place[0], Claim).model_fields if len(place) > 1 else Claim.model_fields)
+    near = get_close_matches(place[-1], known, n=1)
+    hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(known)}."
+    return f"{'.'.join(place)}: no such field. {hint}"

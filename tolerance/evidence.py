@@ -1,0 +1,178 @@
+"""What a claim is held against: cells of scores, from published tables or from answers, with draws of every cell.
+
+Published cells carry their number of items or none. With one, a cell's mean has the spread of as many 0/1 answers: for
+graded scores, which vary less, that is the most it can be. Which items two cells share is not published, so they are
+independent, and intervals wider than the truth. Without a number of items a cell has no draws and no interval.
+Answers are weighted by item (Bayesian bootstrap, Rubin 1981, doi:10.1214/aos/1176345338), so that cells that asked the
+same items stay paired.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tolerance.errors import SchemaError
+from tolerance.manifest import digest
+from tolerance.outcomes import DENSE
+from tolerance.sides import ARM, keyed
+
+Floats = NDArray[np.float64]
+DRAWS = 2000
+# Scores are scaled to shares. Thresholds and correlations are no scores: their sampling error is not known.
+SCALES = {"0-1": 1.0, "0-100": 0.01, "percent of KV": 0.01, "correlation": 1.0}
+NO_SCORES = ("percent of KV", "correlation")
+# Did the method see the question.
+SEEN = {"before": 1.0, "after": 1.0, "both": 1.0, "no": 0.0}
+REQUIRED = ("source", "method", "model", "task", "task_type", "score", "score_scale")
+TEXT = ("source", "table", "method", "model", "task", "task_type", "metric", "tier", "definition")
+REAL = ("sparsity", "kv_tokens", "context_length", "params", "n_items", "query_visible", "score", "dense")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Cells with the columns of `TEXT` and `REAL`, one row a cell of a method; ``threshold`` marks levels.
+
+    ``draws`` and ``dense_draws`` ``(cell, draw)`` are null where there is no number of items.
+    """
+
+    cells: pd.DataFrame
+    draws: Floats
+    dense_draws: Floats
+    paired: bool
+
+    def only(self, keep: "pd.Series[bool]") -> "Evidence":
+        """Some of the cells."""
+        at = np.flatnonzero(keep.to_numpy(dtype=bool))
+        return Evidence(self.cells.iloc[at].reset_index(drop=True), self.draws[at], self.dense_draws[at], self.paired)
+
+    def assuming(self, n: int) -> "Evidence":
+        """The same with ``n`` items wherever no number is published."""
+        cells = self.cells.assign(n_items=self.cells["n_items"].fillna(float(n)))
+        return Evidence(cells, *_published_draws(cells), paired=False)
+
+
+def published(path: Path) -> Evidence:
+    """Published cells from a CSV with at least the columns of `REQUIRED`.
+
+    Optional: table_or_figure, sparsity, kv_budget_tokens, context_length, params_b (billions), n_items, dense_score,
+    query_aware, metric, provenance_tier. Scores of other scales than shares and percent are left out.
+
+    Raises:
+        SchemaError: the file cannot be read, or lacks a column.
+    """
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise SchemaError(f"{path}: cannot be read as CSV ({str(error).splitlines()[0]}).") from error
+    missing = [name for name in REQUIRED if name not in table]
+    if missing:
+        raise SchemaError(f"{path}: column {', '.join(missing)} missing. Required: {', '.join(REQUIRED)}.")
+    table = table[table["score_scale"].isin(SCALES)].reset_index(drop=True)
+    scale = table["score_scale"].map(SCALES)
+    renamed = {
+        "table_or_figure": "table",
+        "kv_budget_tokens": "kv_tokens",
+        "query_aware": "query_visible",
+        "sparsity_definition": "definition",
+    }
+    cells = table.rename(columns={**renamed, "provenance_tier": "tier"}).reindex(
+        columns=list(dict.fromkeys(TEXT + REAL))
+    )
+    cells["score"] = table["score"].astype("float64") * scale
+    if "dense_score" in table:
+        cells["dense"] = table["dense_score"].astype("float64") * scale
+    if "params_b" in table:
+        cells["params"] = table["params_b"].astype("float64") * 1e9
+    cells["threshold"] = table["score_scale"].isin(NO_SCORES)
+    beyond = ~cells["score"].abs().between(0, 1)
+    if beyond.any():
+        row = int(np.flatnonzero(beyond)[0])
+        raise SchemaError(f"{path}: row {row}: score {table['score'][row]:g} does not fit its score_scale.")
+    for name in REAL:
+        cells[name] = cells[name].astype("float64")
+    return Evidence(cells, *_published_draws(cells), paired=False)
+
+
+def _published_draws(cells: pd.DataFrame) -> tuple[Floats, Floats]:
+    """Beta draws under Jeffreys' prior ``(cell, draw)``, each cell's from a seed of its own.
+
+    One dense score that several cells are compared with is one draw for all of them.
+    """
+    own = [
+        [*row, "own"]
+        for row in cells[["source", "table", "method", "model", "task", "sparsity", "kv_tokens"]].astype(str).to_numpy()
+    ]
+    dense = [
+        [*row, "dense"] for row in cells[["source", "model", "task", "context_length", "dense"]].astype(str).to_numpy()
+    ]
+    n = cells["n_items"].to_numpy(dtype=np.float64)
+    score = np.where(cells["threshold"], np.nan, cells["score"])
+    return _betas(score, n, own), _betas(cells["dense"].to_numpy(dtype=np.float64), n, dense)
+
+
+def _betas(mean: Floats, n: Floats, names: list[list[str]]) -> Floats:
+    out = np.full((len(mean), DRAWS), np.nan)
+    for i in np.flatnonzero(np.isfinite(mean) & np.isfinite(n)):
+        rng = np.random.default_rng(int(digest(names[i])[:8], 16))
+        out[i] = rng.beta(mean[i] * n[i] + 0.5, (1 - mean[i]) * n[i] + 0.5, DRAWS)
+    return out
+
+
+def _arm(key: object) -> tuple[str, int, str, float]:
+    assert isinstance(key, tuple)
+    model, context, method, asked = key
+    return str(model), int(context), str(method), float(asked)
+
+
+def answered(outcomes: pd.DataFrame, *, seed: int = 0) -> Evidence:
+    """Evidence from validated outcomes: a cell for each task, model, context, method and level."""
+    rng, table = np.random.default_rng(seed), keyed(outcomes)
+    rows: list[dict[str, object]] = []
+    draws: list[Floats] = []
+    places: list[tuple[str, str, int]] = []
+    dense_at: dict[tuple[str, str, int], int] = {}
+    for task, mine in table.groupby("task", sort=True):
+        codes, items = pd.factorize(mine["item_id"], sort=True)
+        weights = rng.standard_exponential((DRAWS, len(items)))
+        for key, part in mine.assign(code=codes).groupby(ARM, sort=True):
+            model, context, method, asked = _arm(key)
+            here = weights[:, part["code"].to_numpy()]
+            # half a right and half a wrong item, so that no cell is certain
+            prior = rng.gamma(0.5, size=(2, DRAWS))
+            share = (here @ part["score"].to_numpy(np.float64) + prior[0]) / (here.sum(1) + prior.sum(0))
+            places.append((str(task), model, context))
+            if method == DENSE:
+                dense_at[places[-1]] = len(rows)
+            budget = part["kv_budget_tokens"].astype("float64").mean()
+            rows.append(
+                {
+                    "source": "answers",
+                    "table": "",
+                    "method": method,
+                    "model": model,
+                    "task": task,
+                    "task_type": part["task_type"].iloc[0],
+                    "metric": "score",
+                    "tier": "answers",
+                    "sparsity": asked,
+                    "kv_tokens": budget,
+                    "context_length": float(context) or np.nan,
+                    "params": float(part["params"].astype("float64").iloc[0]),
+                    "n_items": float(part["item_id"].nunique()),
+                    "query_visible": SEEN.get(str(part["query_position"].iloc[0])),
+                    "score": float(part["score"].mean()),
+                    "threshold": False,
+                }
+            )
+            draws.append(share)
+    cells, every = pd.DataFrame(rows), np.array(draws)
+    found = np.array([dense_at.get(place, -1) for place in places])
+    cells["dense"] = np.where(found >= 0, cells["score"].to_numpy()[found], np.nan)
+    dense = np.where((found >= 0)[:, None], every[found], np.nan)
+    cells = cells.reindex(columns=[*dict.fromkeys(TEXT + REAL), "threshold"])
+    for name in REAL:
+        cells[name] = cells[name].astype("float64")
+    return Evidence(cells, every, dense, paired=True)
