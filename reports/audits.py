@@ -201,7 +201,7 @@ def rewritten(found: Audit) -> str:
         low, high = min(parts, key=_value), max(parts, key=_value)
         said += f", between {value(found, low.value)} ({low.name}) and {value(found, high.value)} ({high.name})"
     failing = [one.name for one in (*found.by_task_type, *found.by_task) if one.verdict == "fails"]
-    if failing:
+    if failing and found.sense != "equal":
         said += f"; not as claimed for {phrases.listed(_few(list(dict.fromkeys(failing))))}"
     return f"{said}."
 

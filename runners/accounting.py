@@ -2,8 +2,9 @@
 
 Linear: 2 x tokens x (weights of the linear layers) + 2 x width x vocabulary for each position whose logits are made.
 Attention: 2 x (query-key + value) dims per kept pair. Selection by score pays the query-key half for each visible one;
-a method that evicts cache entries pays for scoring each entry once. What an item cost is what it would have cost alone:
-that levels share a prefill is our thrift, not the method's.
+a method that evicts cache entries pays for scoring each entry once. Pruned weights and zeroed inputs are not
+multiplied, and what scoring weights took is no item's cost. What an item cost is what it would have cost alone: that
+levels share a prefill is our thrift, not the method's.
 Checked against `torch.utils.flop_counter.FlopCounterMode` in the tests; that counter itself takes a masked pair for a
 kept one, so it cannot do this.
 """
@@ -11,13 +12,12 @@ kept one, so it cannot do this.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer
-from transformers.pytorch_utils import Conv1D
 
 from tolerance.runners.generate import Answer
+from tolerance.runners.linear import linears, matrix
 from tolerance.runners.models import LoadedModel
-from tolerance.runners.sparsifiers import AttentionPattern, BlockPattern, Eviction, Sparsifier
+from tolerance.runners.sparsifiers import AttentionPattern, BlockPattern, Eviction, Sparsifier, VerticalSlash
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -44,7 +44,7 @@ class Cost:
 
     flops_linear: float
     flops_attention: float
-    flops_selection: float
+    flops_selection: float | None
     kv_bytes_allocated: float
     kv_bytes_read: float
 
@@ -62,11 +62,9 @@ def shape(loaded: LoadedModel) -> Shape | None:
     kv_heads = getattr(config, "num_key_value_heads", None) or heads
     dim = getattr(config, "head_dim", None) or config.hidden_size // heads
     output = loaded.model.get_output_embeddings()
-    # GPT-2's linear layers are transformers' own class
-    linear = [m for m in loaded.model.modules() if isinstance(m, torch.nn.Linear | Conv1D) and m is not output]
     element = next(loaded.model.parameters()).element_size()
     return Shape(
-        linear_weights=sum(m.weight.numel() for m in linear),
+        linear_weights=sum(matrix(layer).numel() for layer in linears(loaded.model).values()),
         output_weights=0 if output is None else output.weight.numel(),
         heads=heads,
         kv_heads=kv_heads,
@@ -83,10 +81,15 @@ def cost(form: Shape, answer: Answer, sparsifier: Sparsifier | None, phases: fro
     steps = max(answer.generated_tokens - (not answer.stopped), 0)
     tokens = answer.prompt_tokens + steps
     kept = answer.prefill.kept + answer.decode.kept
+    linear = tokens * form.linear_weights
+    if answer.products is not None:
+        linear = answer.products.prefill.kept + answer.products.decode.kept
     return Cost(
-        flops_linear=2.0 * tokens * form.linear_weights + 2.0 * form.output_weights * (1 + steps),
+        flops_linear=2.0 * linear + 2.0 * form.output_weights * (1 + steps),
         flops_attention=2.0 * (form.query_key_dim + form.value_dim) * kept,
-        flops_selection=2.0 * _selecting(form, answer, sparsifier, phases),
+        flops_selection=None
+        if isinstance(sparsifier, Eviction) and not sparsifier.known_cost
+        else 2.0 * _selecting(form, answer, sparsifier, phases),
         kv_bytes_allocated=_allocated(form, answer, tokens),
         kv_bytes_read=form.kv_bytes_per_pair * answer.decode.kept,
     )
@@ -102,6 +105,9 @@ def _selecting(form: Shape, answer: Answer, sparsifier: Sparsifier | None, phase
     if isinstance(sparsifier, AttentionPattern) and sparsifier.needs_scores:
         by_phase = (("prefill", answer.prefill), ("decode", answer.decode))
         return form.query_key_dim * sum(pairs.visible for phase, pairs in by_phase if phase in phases)
+    if isinstance(sparsifier, VerticalSlash) and "prefill" in phases:
+        n, dim = answer.prompt_tokens, form.query_key_dim
+        return len(form.kv_windows) * sparsifier.multiply_adds(n, heads=form.heads, dim=dim)
     if isinstance(sparsifier, BlockPattern):
         return _choosing_blocks(form, answer, sparsifier, phases)
     return 0

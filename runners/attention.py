@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from tolerance.errors import RunnerError
 from tolerance.runners import flex
 from tolerance.runners.cache import Softmax
-from tolerance.runners.sparsifiers import AttentionPattern, BlockPattern, Phase
+from tolerance.runners.sparsifiers import AttentionPattern, BlockPattern, Phase, VerticalSlash
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -54,18 +54,31 @@ class Control:
     # What is visible follows from this pass's cache; pairs are not counted then, since they follow from it too.
     cache: "PrefillCache | KeptCache | None" = None
     pairs: dict[Phase, Pairs] = field(default_factory=dict)
+    # multiply-adds of linear layers, where their inputs are made sparse
+    products: dict[Phase, Pairs] = field(default_factory=dict)
     calls: Counter[int] = field(default_factory=Counter)
+    # the attention module of each layer
+    modules: dict[int, torch.nn.Module] = field(default_factory=dict)
 
     @property
     def active(self) -> AttentionPattern | None:
         """The sparsifier that acts in this phase, if any."""
-        return self.sparsifier if self.level > 0 and self.phase in self.phases else None
+        method = self.sparsifier
+        acts = method is not None and self.level > 0 and self.phase in self.phases & method.acts_in
+        return method if acts else None
 
     def count(self, layer: int, kept: torch.Tensor, visible: torch.Tensor) -> None:
         """Add one layer's pairs, given for each query ``(row, query)``."""
         self.calls[layer] += 1
+        self._add(self.pairs, kept, visible)
+
+    def multiply(self, made: torch.Tensor, all_of_them: torch.Tensor) -> None:
+        """Add one linear layer's multiply-adds, given for each token ``(row, query)``."""
+        self._add(self.products, made, all_of_them)
+
+    def _add(self, totals: dict[Phase, Pairs], kept: torch.Tensor, visible: torch.Tensor) -> None:
         kept, seen = (self._of_rows(pairs) for pairs in (kept, visible))
-        total = self.pairs.setdefault(self.phase, Pairs(torch.zeros_like(kept), torch.zeros_like(seen)))
+        total = totals.setdefault(self.phase, Pairs(torch.zeros_like(kept), torch.zeros_like(seen)))
         total.kept += kept
         total.visible += seen
 
@@ -154,6 +167,7 @@ def attention(
         layer, window = int(module.layer_idx), others.get("sliding_window")  # type: ignore[arg-type]
         _same_window(module, window, control.cache.windows[layer])
         how = Softmax(scaling, softcap, s_aux)
+        control.modules[layer] = module
         if isinstance(control.active, BlockPattern):
             out = _attend_table(query, key, value, how, control, control.active, layer)
         else:
@@ -167,9 +181,11 @@ def attention(
     seen = kept = _pairs(visible, heads)
     if chooser is None:
         out = _attend(query, key, value, visible, scaling, softcap, s_aux)
+    elif chooser.one_length and control.phase == "prefill" and control.real is not None:
+        raise RunnerError(f"sparsifier {chooser.label}: prompts of one batch must have one length.")
+    elif isinstance(chooser, VerticalSlash):
+        out, kept = _attend_lines(query, key, value, visible, scaling, softcap, s_aux, chooser, control.level)
     elif isinstance(chooser, BlockPattern):
-        if control.phase == "prefill" and control.real is not None:
-            raise RunnerError(f"sparsifier {chooser.label}: prompts of one batch must have one length.")
         out, kept = _attend_blocks(query, key, value, visible, scaling, softcap, s_aux, chooser, control.level)
     elif not chooser.needs_scores:
         keep = torch.cat([chooser.keep(None, part, control.level) for part in _parts(visible)], 2)
@@ -268,7 +284,7 @@ def _attend_blocks(
     first, plain = keys - queries, softcap is None and s_aux is None
     whole = query.is_cuda and plain and first == 0 and chooser.query_block == chooser.block == flex.BLOCK
     if whole and queries > 1 and _is_causal(visible):
-        blocks = chooser.blocks(query, key, 0, level)
+        blocks = chooser.blocks(query, key, 0, level, scaling=scaling)
         return flex.attend(query, key, value, blocks, scaling), _pairs_of_blocks(blocks, queries, chooser.block)
     step = max(1, _chunk(visible, heads) // chooser.query_block) * chooser.query_block
     outs, kept = [], []
@@ -276,8 +292,43 @@ def _attend_blocks(
         part = slice(start, start + step)
         seen_keys = slice(0, first + min(start + step, queries))
         seen = visible[:, :, part, seen_keys]
-        blocks = chooser.blocks(query[:, :, part], key[:, :, seen_keys], first + start, level, seen)
+        blocks = chooser.blocks(query[:, :, part], key[:, :, seen_keys], first + start, level, seen, scaling)
         keep = chooser.mask(blocks, seen)
+        outs.append(
+            _attend(query[:, :, part], key[:, :, seen_keys], value[:, :, seen_keys], keep, scaling, softcap, s_aux)
+        )
+        kept.append(_pairs(keep, heads))
+    return torch.cat(outs, 2), torch.cat(kept, 1)
+
+
+def _attend_lines(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    visible: torch.Tensor,
+    scaling: float,
+    softcap: float | None,
+    s_aux: torch.Tensor | None,
+    chooser: VerticalSlash,
+    level: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Attention over columns and diagonals of a whole prompt, and how many pairs each query kept ``(row, query)``."""
+    heads, n = query.shape[1:3]
+    seen = _pairs(visible, heads) // heads
+    window = int(seen.max())
+    if key.shape[2] != n or bool((seen != torch.arange(1, n + 1, device=seen.device).clamp(max=window)).any()):
+        raise RunnerError(
+            f"sparsifier {chooser.label}: queries see something else than all keys up to themselves or a window of "
+            "them, so lines cannot be told. Use it on whole prompts of a model with causal attention."
+        )
+    last = slice(max(0, n - chooser.last), n)
+    scores = _scores(query[:, :, last], key, scaling, softcap).masked_fill(~visible[:, :, last], float("-inf"))
+    lines = chooser.choose(scores.softmax(-1), window, level)
+    step = _chunk(visible, heads)
+    outs, kept = [], []
+    for start in range(0, n, step):
+        part, seen_keys = slice(start, start + step), slice(0, min(start + step, n))
+        keep = lines.mask(part, visible[:, :, part, seen_keys])
         outs.append(
             _attend(query[:, :, part], key[:, :, seen_keys], value[:, :, seen_keys], keep, scaling, softcap, s_aux)
         )
@@ -302,7 +353,7 @@ def _attend_table(
             f"sparsifier {chooser.label}: a prefill without masks needs CUDA, blocks of {flex.BLOCK} and plain causal "
             "attention. Leave the cache out, so that masks are made."
         )
-    blocks = chooser.blocks(query, key, 0, control.level)
+    blocks = chooser.blocks(query, key, 0, control.level, scaling=how.scaling)
     seen = query.shape[1] * torch.arange(1, n + 1, device=query.device).expand(len(query), -1)
     control.count(layer, _pairs_of_blocks(blocks, n, chooser.block), seen)
     return flex.attend(query, key, value, blocks, how.scaling)

@@ -15,7 +15,7 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from tolerance.errors import RunnerError
 from tolerance.runners.rotation import Rotation
-from tolerance.runners.sparsifiers.kv import Seen
+from tolerance.runners.sparsifiers.kv import Inside, Seen
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -99,6 +99,7 @@ class PrefillCache(Cache):  # type: ignore[misc]
         super().__init__(layers=[_WholeLayer() for _ in layer_windows])
         self.windows, self.ends, self.look_back, self.rotation = tuple(layer_windows), list(ends), look_back, rotation
         self.salt = salt
+        self.inside: dict[int, Inside] = {}
         self._noted: dict[tuple[int, int], dict[str, Any]] = {}
 
     def attend(
@@ -136,6 +137,7 @@ class PrefillCache(Cache):  # type: ignore[misc]
             end=end,
             salt=torch.zeros_like(end) if self.salt is None else self.salt,
             rotation=self.rotation,
+            inside=self.inside.get(layer),
             **self._noted[layer, number],
         )
 

@@ -106,10 +106,13 @@ def _note(folder: RunFolder, model: str, about: Mapping[str, Any]) -> RunFolder:
     there = models.get(model)
     if there is None:
         return folder.noted({"models": {**models, model: dict(about)}})
-    if there["revision"] != about["revision"]:
+    before, now = ({"": a["revision"], **a.get("checkpoints", {})} for a in (there, about))
+    changed = [name for name in before if before[name] != now.get(name)]
+    if changed:
         raise StoreError(
-            f"{folder.path}: model {model} has other weights now ({about['revision']}) than those that answered "
-            f"before ({there['revision']}). Restore them, or collect into a new folder; nothing was written."
+            f"{folder.path}: {changed[0] or f'model {model}'} has other weights now ({now.get(changed[0])}) than those "
+            f"that answered before ({before[changed[0]]}). Restore them, or collect into a new folder; nothing was "
+            "written."
         )
     return folder
 

@@ -11,6 +11,7 @@ import torch
 
 from tolerance.runners.attention import imposing
 from tolerance.runners.cache import NO_MASK, KeptCache, PrefillCache
+from tolerance.runners.generate import Ends
 from tolerance.runners.models import LoadedModel
 
 # A look at whether all rows have stopped makes the host wait, so not after every step.
@@ -68,23 +69,32 @@ class Steps:
         return made
 
     def run(
-        self, cache: KeptCache, first: torch.Tensor, lengths: torch.Tensor, stops: torch.Tensor, n: int
+        self,
+        cache: KeptCache,
+        first: torch.Tensor,
+        lengths: torch.Tensor,
+        stops: torch.Tensor,
+        n: int,
+        ends: Ends | None = None,
     ) -> torch.Tensor:
         """Up to ``n`` tokens of each row, the given ``first`` included, on the host ``(row, token)``.
 
-        A row's tokens after one that stops mean nothing.
+        A row's tokens after one that stops, or that makes its answer whole, mean nothing.
         """
+        ends = ends or Ends(self.loaded, [None] * len(first))
         step = next((step for step in self._steps if step.cache is cache), None) or self._step(cache)
         step.tokens[: len(first), 0] = first
         step.positions[: len(first), 0] = lengths.to(first.device)
         made = [first]
-        stopped = torch.isin(first, stops)
+        stopped, marked = torch.isin(first, stops), ends.marked(first)
+        whole: set[int] = set()
         while len(made) < n:
-            if len(made) % LOOK_EVERY == 1 and bool(stopped.all()):
+            if len(made) % LOOK_EVERY == 1 and bool((stopped | marked).all()) and _over(stopped, made, ends, whole):
                 break
             self._advance(step, n - len(made))
             made.append(step.tokens[: len(first), 0].clone())
             stopped |= torch.isin(made[-1], stops)
+            marked |= ends.marked(made[-1])
         return torch.stack(made, 1).cpu()
 
     def _advance(self, step: _Step, left: int) -> None:
@@ -125,6 +135,17 @@ class Steps:
         device = self.loaded.device
         tokens = torch.zeros(cache.rows, 1, dtype=torch.long, device=device)
         return _Step(cache, tokens, tokens.clone(), NO_MASK.to(device))
+
+
+def _over(stopped: torch.Tensor, made: Sequence[torch.Tensor], ends: Ends, whole: set[int]) -> bool:
+    """Whether every row has stopped or has its answer; rows that have it are noted in ``whole``."""
+    tokens = torch.stack(list(made), 1).cpu()
+    for row in (~stopped).nonzero().flatten().tolist():
+        if row not in whole:
+            if ends.of(row, tokens[row]) is None:
+                return False
+            whole.add(row)
+    return True
 
 
 def _up(n: int, to: int) -> int:

@@ -15,6 +15,7 @@ from tolerance.manifest import Manifest
 from tolerance.runners import tasks as task_registry
 from tolerance.runners.models import dialect_of, locate, quiet, require_folder, resolve
 from tolerance.runners.plan import PHASES, Block, Plan, blocks
+from tolerance.runners.sparsifiers import Teal, WeightMethod
 from tolerance.runners.tasks.dialects import dialect
 from tolerance.store import RunFolder
 
@@ -96,7 +97,8 @@ def _size(model: str) -> _Size | None:
     """A model's shape; None where tokens take different ways through it (experts)."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
-    from transformers.pytorch_utils import Conv1D
+
+    from tolerance.runners.linear import linears, matrix
 
     where = locate(model)
     require_folder(model, where)
@@ -112,10 +114,9 @@ def _size(model: str) -> _Size | None:
     if heads is None or any(hasattr(config, f) for f in ("num_experts", "num_local_experts", "n_routed_experts")):
         return None
     output = made.get_output_embeddings()
-    linear = [m for m in made.modules() if isinstance(m, torch.nn.Linear | Conv1D) and m is not output]
     dim = getattr(config, "head_dim", None) or config.hidden_size // heads
     return _Size(
-        linear=sum(m.weight.numel() for m in linear),
+        linear=sum(matrix(layer).numel() for layer in linears(made).values()),
         output=0 if output is None else output.weight.numel(),
         attention=config.num_hidden_layers * heads * dim,
     )
@@ -142,9 +143,15 @@ def _flops(size: _Size, plan: Plan, block: Block, prompt: int, answer: int) -> f
     """All items of a block: 2 a weight and token, 4 a kept pair and attention dimension."""
     steps = answer - 1
     pairs = {"prefill": prompt * (prompt + 1) / 2, "decode": steps * prompt + steps * (steps + 1) / 2}
-    phases = PHASES[plan.phase] if block.sparsifier is not None else ()
-    kept = sum(n * (1 - block.level if phase in phases else 1.0) for phase, n in pairs.items())
-    weights = 2.0 * size.linear * (prompt + steps) + 2.0 * size.output * answer
+    method = block.sparsifier
+    on_weights = isinstance(method, WeightMethod)
+    phases = () if method is None or on_weights else method.acts_in & set(PHASES[plan.phase])
+    sparse = () if isinstance(method, Teal) else phases
+    kept = sum(n * (1 - block.level if phase in sparse else 1.0) for phase, n in pairs.items())
+    tokens = {"prefill": prompt, "decode": steps}
+    acts = tokens if on_weights else phases if isinstance(method, Teal) else ()
+    left = size.linear * sum(n * (1 - block.level if phase in acts else 1.0) for phase, n in tokens.items())
+    weights = 2.0 * left + 2.0 * size.output * answer
     return block.n * (weights + 4.0 * size.attention * kept)
 
 

@@ -1,6 +1,11 @@
-"""Prompts -> answers: greedy decoding of a batch in our own loop, so that the phase is known and pairs are counted."""
+"""Prompts -> answers: greedy decoding of a batch in our own loop, so that the phase is known and pairs are counted.
 
-from collections.abc import Sequence
+A row is over when the model ends it, or with the token that shows that its answer is whole (a line or paragraph has
+ended), since what would follow is not graded. Its tokens and pairs are counted up to there, whatever its batch does.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +15,7 @@ from tolerance.runners.attention import Control, Pairs
 from tolerance.runners.models import LoadedModel
 
 if TYPE_CHECKING:
-    from transformers import BatchEncoding
+    from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -32,8 +37,17 @@ class Answer:
     prefill: PhasePairs
     decode: PhasePairs
     entries: "Entries | None" = None
+    products: "Products | None" = None
     # rows x slots of the batch it was decoded in, where that is not the batch of its prompt
     batch_shape: str | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Products:
+    """Multiply-adds of the linear layers of one row, kept of all, where their inputs were made sparse."""
+
+    prefill: PhasePairs
+    decode: PhasePairs
 
 
 @dataclass(frozen=True)
@@ -49,6 +63,44 @@ class Entries:
     end: int
 
 
+# Whether a text holds the whole answer; None: it may always go on.
+Rule = Callable[[str], bool] | None
+END_OF_THOUGHT = "</think>"
+
+
+class Ends:
+    """Where the answers of a batch are whole, one rule a row."""
+
+    def __init__(self, loaded: LoadedModel, rules: Sequence[Rule]) -> None:
+        self.loaded, self.rules = loaded, list(rules)
+        self.marks = _line_ends(loaded.tokenizer) if any(rules) else torch.zeros(0, dtype=torch.long)
+        self._on_device = self.marks.to(loaded.device)
+        # A model that thinks first gives its answer behind that, wherever lines end before.
+        self._thinks = any(rules) and END_OF_THOUGHT in loaded.tokenizer.get_vocab()
+
+    def marked(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Which tokens end a line, on the device, bool of the same shape; an answer is whole behind one of them."""
+        return torch.isin(tokens, self._on_device) if len(self.marks) else torch.zeros_like(tokens, dtype=torch.bool)
+
+    def of(self, row: int, ids: torch.Tensor) -> int | None:
+        """With how many of a row's tokens ``(token,)``, on the host, its answer is whole; None: it is not yet."""
+        rule = self.rules[row]
+        if rule is None:
+            return None
+        for at in torch.isin(ids, self.marks).nonzero().flatten().tolist():
+            text = self.loaded.tokenizer.decode(ids[: at + 1], skip_special_tokens=True)
+            if (END_OF_THOUGHT in text or not self._thinks) and rule(text):
+                return int(at) + 1
+        return None
+
+
+@functools.lru_cache(maxsize=4)
+def _line_ends(tokenizer: "PreTrainedTokenizerBase") -> torch.Tensor:
+    """Ids of tokens whose text holds a line break."""
+    texts = tokenizer.batch_decode([[i] for i in range(len(tokenizer))])
+    return torch.tensor([i for i, text in enumerate(texts) if "\n" in text], dtype=torch.long)
+
+
 def encode(loaded: LoadedModel, prompts: Sequence[str], *, special_tokens: bool) -> "BatchEncoding":
     """Token ids and mask, padded on the left."""
     return loaded.tokenizer(
@@ -58,9 +110,16 @@ def encode(loaded: LoadedModel, prompts: Sequence[str], *, special_tokens: bool)
 
 @torch.inference_mode()
 def answer(
-    loaded: LoadedModel, prompts: Sequence[str], control: Control, *, max_new_tokens: int, special_tokens: bool
+    loaded: LoadedModel,
+    prompts: Sequence[str],
+    control: Control,
+    *,
+    max_new_tokens: int,
+    special_tokens: bool,
+    ended: Sequence[Rule] | None = None,
 ) -> list[Answer]:
-    """Answer a batch greedily under what `attention.imposing` set up."""
+    """Answer a batch greedily under what `attention.imposing` set up; ``ended``: when each prompt's answer is whole."""
+    ends = Ends(loaded, ended or [None] * len(prompts))
     batch = encode(loaded, prompts, special_tokens=special_tokens)
     mask = batch["attention_mask"]
     prompt_tokens = mask.sum(1)
@@ -71,15 +130,16 @@ def answer(
     control.real = mask.bool() if padded else None
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     out = loaded.model(
-        input_ids=batch["input_ids"], attention_mask=mask, position_ids=positions, use_cache=True, **_last_only(loaded)
+        input_ids=batch["input_ids"], attention_mask=mask, position_ids=positions, use_cache=True, **last_only(loaded)
     )
     tokens, position = [out.logits[:, -1].argmax(-1)], positions[:, -1:]
     control.phase, control.real = "decode", None
     stopped = torch.isin(tokens[0], stops)
-    open_rows = torch.ones_like(stopped)
-    while len(tokens) < max_new_tokens and not bool(stopped.all()):
-        # A row that has stopped rides along; its pairs are not counted.
-        control.real = (~stopped)[:, None]
+    over = stopped | _whole(ends, tokens, stopped)
+    n_tokens = torch.ones_like(stopped, dtype=torch.long)
+    while len(tokens) < max_new_tokens and not bool(over.all()):
+        # A row that is over rides along; its pairs are not counted.
+        control.real = (~over)[:, None]
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
         position = position + 1
         out = loaded.model(
@@ -89,10 +149,22 @@ def answer(
             past_key_values=out.past_key_values,
             use_cache=True,
         )
-        tokens.append(torch.where(stopped, tokens[-1], out.logits[:, -1].argmax(-1)))
-        open_rows = open_rows + (~stopped).long()
-        stopped = stopped | torch.isin(tokens[-1], stops)
-    return _answers(loaded, torch.stack(tokens, 1), prompt_tokens, open_rows, stopped, stops, control)
+        tokens.append(torch.where(over, tokens[-1], out.logits[:, -1].argmax(-1)))
+        n_tokens = n_tokens + (~over).long()
+        stopped = stopped | (torch.isin(tokens[-1], stops) & ~over)
+        over = over | stopped | _whole(ends, tokens, over | stopped)
+    return _answers(loaded, torch.stack(tokens, 1), prompt_tokens, n_tokens, stopped, stops, control)
+
+
+def _whole(ends: Ends, tokens: Sequence[torch.Tensor], over: torch.Tensor) -> torch.Tensor:
+    """Rows, of those not over, whose answer is whole with their last token ``(row,)``."""
+    if not len(ends.marks):
+        return torch.zeros_like(over)
+    marked = (ends.marked(tokens[-1]) & ~over).cpu()
+    found = torch.zeros_like(marked)
+    for row in marked.nonzero().flatten().tolist():
+        found[row] = ends.of(row, torch.stack([step[row] for step in tokens]).cpu()) is not None
+    return found.to(over.device)
 
 
 def _answers(
@@ -106,11 +178,13 @@ def _answers(
 ) -> list[Answer]:
     rows = []
     prefill, decode = (_per_row(control.pairs.get(phase), len(tokens)) for phase in ("prefill", "decode"))
+    multiplied = [_per_row(control.products.get(phase), len(tokens)) for phase in ("prefill", "decode")]
     for row, (ids, length, n, done) in enumerate(
-        zip(tokens.cpu(), prompt_tokens.tolist(), n_tokens.long().tolist(), stopped.tolist(), strict=True)
+        zip(tokens.cpu(), prompt_tokens.tolist(), n_tokens.tolist(), stopped.tolist(), strict=True)
     ):
         kept, text = read(loaded, ids[:n], stops)
-        rows.append(Answer(text, length, len(kept), done, prefill[row], decode[row]))
+        products = Products(multiplied[0][row], multiplied[1][row]) if control.products else None
+        rows.append(Answer(text, length, len(kept), done, prefill[row], decode[row], products=products))
     return rows
 
 
@@ -133,7 +207,7 @@ def stop_ids(loaded: LoadedModel) -> torch.Tensor:
     return torch.tensor(sorted(i for i in ids if i is not None), device=loaded.device, dtype=torch.long)
 
 
-def _last_only(loaded: LoadedModel) -> dict[str, Any]:
+def last_only(loaded: LoadedModel) -> dict[str, Any]:
     """Only the last position's logits are needed; most models can leave out the others."""
     import inspect
 

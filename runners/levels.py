@@ -11,6 +11,7 @@ in float32 the tests find answers equal to those of one condition and one item a
 
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -23,11 +24,11 @@ from tolerance.runners.attention import imposing
 from tolerance.runners.backoff import shrinking
 from tolerance.runners.cache import EMPTY, NO_MASK, KeptCache, PrefillCache, windows
 from tolerance.runners.decode import Steps
-from tolerance.runners.generate import Answer, Entries, PhasePairs, read, stop_ids
+from tolerance.runners.generate import Answer, Ends, Entries, PhasePairs, Rule, read, stop_ids
 from tolerance.runners.models import LoadedModel
 from tolerance.runners.rotation import Rotation
 from tolerance.runners.sparsifiers.base import kept_of
-from tolerance.runners.sparsifiers.kv import Eviction
+from tolerance.runners.sparsifiers.kv import Eviction, Inside
 from tolerance.runners.sparsifiers.kv.base import kept_by_head, rank
 
 # Rows of one batch are padded to the longest: shorter ones than this share of it go into another.
@@ -41,6 +42,8 @@ class Prompt:
 
     ids: tuple[int, ...]
     question_at: int | None = None
+    # whether a text holds its whole answer
+    ended: Rule = field(default=None, compare=False)
 
     @property
     def salt(self) -> int:
@@ -183,6 +186,8 @@ class Levels:
         self.stops = stop_ids(self.loaded)
         methods = [c.method for c in self.conditions if c.method is not None]
         self.look_back = max((m.looks_back for m in methods), default=0)
+        self.reads_hidden = any(m.reads_hidden for m in methods)
+        self.modules: dict[int, torch.nn.Module] = {}
         moments = [m for m in methods if m.reads_moments]
         self.rotation = Rotation.of(self.loaded.model) if moments else None
         if moments and self.rotation is None:
@@ -232,7 +237,10 @@ class Levels:
             salt=torch.tensor([prompt.salt for prompt in prompts], device=device),
         )
         at = torch.arange(ids.shape[1], device=device).expand(len(prompts), -1)
-        logits = self._pass(cache, ids.to(device), at, torch.tensor(lengths) - 1)
+        with _given(self.loaded.model) if self.reads_hidden else nullcontext() as given:
+            logits = self._pass(cache, ids.to(device), at, torch.tensor(lengths) - 1)
+            if given is not None:
+                cache.inside = {layer: given[module] for layer, module in self.modules.items()}
         return Prefill(prompts, cache, logits.argmax(-1))
 
     def _pass(
@@ -252,6 +260,7 @@ class Levels:
                 use_cache=True,
                 **extra,
             ).logits
+        self.modules = control.modules
         return logits[torch.arange(len(ids), device=ids.device), (place if narrowed else last).to(ids.device)]
 
     def counts(self, prefill: Prefill, condition: Condition) -> torch.Tensor:
@@ -307,8 +316,9 @@ class Levels:
             first = self.ask(cache, prefill, jobs, ends, lengths).argmax(-1)
         else:
             first = prefill.first[torch.tensor([job.row for job in jobs], device=prefill.first.device)]
-        tokens = self.steps.run(cache, first, lengths, self.stops, self.max_new_tokens)
-        return self._answers(cache, jobs, counts, ends, lengths, tokens)
+        whole = Ends(self.loaded, [prefill.prompts[job.row].ended for job in jobs])
+        tokens = self.steps.run(cache, first, lengths, self.stops, self.max_new_tokens, whole)
+        return self._answers(cache, jobs, counts, ends, lengths, tokens, whole)
 
     def fill(self, cache: KeptCache, prefill: Prefill, jobs: list[Job], counts: list[torch.Tensor]) -> None:
         """Copy what each row keeps; rows of one condition stand together."""
@@ -354,18 +364,24 @@ class Levels:
         ends: torch.Tensor,
         lengths: torch.Tensor,
         tokens: torch.Tensor,
+        whole: Ends,
     ) -> list[Answer]:
         done = torch.isin(tokens, self.stops.cpu())
         stopped = done.any(1)
         # with the first that stops
         n_tokens = torch.where(stopped, done.long().argmax(1) + 1, tokens.shape[1])
+        for i in range(len(jobs)):
+            end = whole.of(i, tokens[i, : n_tokens[i]])
+            if end is not None:
+                n_tokens[i], stopped[i] = end, False
         tallies = self._tallies(cache, jobs, counts, ends, lengths, n_tokens)
         answers = []
         for i in range(len(jobs)):
             kept, text = read(self.loaded, tokens[i, : n_tokens[i]], self.stops)
             prefill, decode, entries = tallies[i]
             shape = f"{len(jobs)}x{max(cache.for_kept) + cache.for_new}"
-            answers.append(Answer(text, int(lengths[i]), len(kept), bool(stopped[i]), prefill, decode, entries, shape))
+            told = text, int(lengths[i]), len(kept), bool(stopped[i]), prefill, decode
+            answers.append(Answer(*told, entries=entries, batch_shape=shape))
         return answers
 
     def _tallies(
@@ -417,6 +433,23 @@ class Levels:
                 )
             )
         return rows
+
+
+@contextmanager
+def _given(model: torch.nn.Module) -> Iterator[dict[torch.nn.Module, Inside]]:
+    """What every module that knows its layer is given inside the block."""
+    seen: dict[torch.nn.Module, Inside] = {}
+
+    def note(module: torch.nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+        hidden = named.get("hidden_states", args[0] if args else None)
+        if isinstance(hidden, torch.Tensor):
+            seen[module] = Inside(module, hidden, named.get("position_embeddings"))
+
+    with ExitStack() as hooks:
+        for module in model.modules():
+            if isinstance(getattr(module, "layer_idx", None), int):
+                hooks.callback(module.register_forward_pre_hook(note, with_kwargs=True).remove)
+        yield seen
 
 
 def takes_logits_to_keep(loaded: LoadedModel) -> bool:

@@ -63,14 +63,11 @@ def load(name: str, *, dtype: str = "float32", device: str = "auto") -> LoadedMo
     Raises:
         RunnerError: it cannot be read, has no tokenizer, or its architecture cannot be made sparse exactly.
     """
-    import torch
-
     from tolerance.runners.attention import attach
 
     where = locate(name)
     require_folder(name, where)
-    with quiet():
-        model, tokenizer = _read(name, where, getattr(torch, dtype))
+    tokenizer, model = _tokenizer(name, where), read_model(name, where, dtype)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     attach(model)
@@ -82,7 +79,7 @@ def load(name: str, *, dtype: str = "float32", device: str = "auto") -> LoadedMo
         model=model,
         tokenizer=tokenizer,
         name=name if not Path(where).is_dir() else Path(where).name if name != TINY else "tolerance-tiny",
-        revision=_revision(where, model),
+        revision=revision_of(where, model),
         params=params,
         params_active=None if experts else params,
         n_layers=int(config.num_hidden_layers),
@@ -121,19 +118,23 @@ def require_folder(name: str, where: str) -> None:
         raise RunnerError(f"model {name}: no such folder. Give a model folder or a hub name (owner/name).")
 
 
-def _read(name: str, where: str, dtype: "torch.dtype") -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def read_model(name: str, where: str, dtype: str) -> "PreTrainedModel":
+    """The model in a folder or behind a hub name, on the host.
 
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
+    Raises:
+        RunnerError: it cannot be read, or is not complete.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with quiet(), _readable(name):
         model, loading = AutoModelForCausalLM.from_pretrained(
-            where, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+            where,
+            dtype=getattr(torch, dtype),
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
         )
-    except Exception as error:  # whatever a broken folder makes transformers, safetensors or the hub raise
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise RunnerError(
-            f"model {name}: cannot be loaded ({reason}). Give a readable model folder or hub name."
-        ) from error
     # transformers would fill these in at random, with a warning that we silence
     missing = sorted(loading["missing_keys"])
     if missing:
@@ -141,10 +142,28 @@ def _read(name: str, where: str, dtype: "torch.dtype") -> "tuple[PreTrainedModel
             f"model {name}: weights missing for {missing[0]} ({len(missing)} such). Give a complete checkpoint of a "
             "causal language model."
         )
-    return model, tokenizer
+    return model
 
 
-def _revision(where: str, model: "PreTrainedModel") -> str | None:
+def _tokenizer(name: str, where: str) -> "PreTrainedTokenizerBase":
+    from transformers import AutoTokenizer
+
+    with quiet(), _readable(name):
+        return AutoTokenizer.from_pretrained(where, trust_remote_code=False)
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # whatever a broken folder makes transformers, safetensors or the hub raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise RunnerError(
+            f"model {name}: cannot be loaded ({reason}). Give a readable model folder or hub name."
+        ) from error
+
+
+def revision_of(where: str, model: "PreTrainedModel") -> str | None:
     """The hub's commit, or a hash of a local folder's weights."""
     path = Path(where)
     if not path.is_dir():

@@ -7,11 +7,13 @@ levels: [0, 0.5, 0.67, 0.8, 0.9, 0.95]
 kv_budgets: [128, 512]              # optional: entries per layer and head that cache methods keep, besides the levels
 context_lengths: [256]              # of the tasks that name none of their own
 items: 64
+pruned:                             # optional: checkpoints of a model that were pruned elsewhere
+- {model: path/to/model, folder: path/to/model-sparsegpt-50, method: sparsegpt, level: 0.5}
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from tolerance.manifest import digest
 from tolerance.outcomes import DENSE
 from tolerance.runners import sparsifiers as methods
 from tolerance.runners import tasks as task_registry
-from tolerance.runners.sparsifiers import Eviction, Option, Sparsifier
+from tolerance.runners.sparsifiers import Checkpoint, Eviction, Option, Sparsifier
 from tolerance.runners.tasks import from_file as questions
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
@@ -31,7 +33,22 @@ DEMO_SPARSIFIERS = ("top-k", "streaming")
 DEMO_LEVELS = (0.0, 0.5, 0.67, 0.8, 0.9, 0.95)
 Options = tuple[tuple[str, Option], ...]
 # What is left out of a manifest where it says nothing, since it came later; and what no plan file gives.
-LATER, DERIVED = ("kv_budgets", "own_lengths"), ("files", "own_lengths")
+LATER, DERIVED = ("kv_budgets", "own_lengths", "pruned"), ("files", "own_lengths")
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A checkpoint of one of the plan's models that ``method`` pruned elsewhere; ``level`` is what it was asked for."""
+
+    model: str
+    folder: str
+    method: str
+    level: float
+
+    @property
+    def sparsifier(self) -> Checkpoint:
+        """What imposes it."""
+        return Checkpoint(self.method, self.folder)
 
 
 @dataclass(frozen=True)
@@ -54,6 +71,7 @@ class Plan:
     own_lengths: tuple[tuple[str, tuple[int, ...]], ...] = ()
     # (path, sha256) of the files of questions among the tasks: the same plan is the same questions
     files: tuple[tuple[str, str], ...] = ()
+    pruned: tuple[Pruned, ...] = ()
 
     @classmethod
     def make(cls, source: str = "plan", **given: Any) -> "Plan":  # noqa: ANN401 - checked field by field
@@ -90,6 +108,8 @@ class Plan:
         plain = {name: _plain(getattr(self, name)) for name in told}
         if self.own_lengths:
             plain["own_lengths"] = {name: list(lengths) for name, lengths in self.own_lengths}
+        if self.pruned:
+            plain["pruned"] = [asdict(one) for one in self.pruned]
         plain["sparsifiers"] = [{name: dict(options)} for name, options in self.sparsifiers]
         if self.files:
             plain["tasks"] = [Path(name).name if task_registry.is_file(name) else name for name in self.tasks]
@@ -121,6 +141,14 @@ class Plan:
     def methods(self) -> list[Sparsifier]:
         """The sparsifiers, made."""
         return [methods.get(name, **dict(options)) for name, options in self.sparsifiers]
+
+    def methods_for(self, model: str) -> list[Sparsifier]:
+        """The sparsifiers, and the checkpoints of this model that were pruned elsewhere."""
+        return [*self.methods(), *(one.sparsifier for one in self.pruned if one.model == model)]
+
+    def levels_of(self, method: Sparsifier) -> tuple[float, ...]:
+        """The sparse levels that a method is asked for: the plan's, or those of them that its pattern allows."""
+        return tuple(v for v in self.levels if v > 0 and (method.levels is None or v in method.levels))
 
 
 @dataclass(frozen=True)
@@ -156,23 +184,28 @@ class Block:
         task = self.task.rpartition("/")[2] if task_registry.is_file(self.task) else self.task
         identity = [self.model, task, self.context_length, repr(self.sparsifier), self.level, self.first, self.n]
         whole = digest(identity if self.tokens is None else [*identity, self.tokens])
-        task = re.sub(r"[^\w.-]+", "-", task)
+        task, method = (re.sub(r"[^\w.-]+", "-", text) for text in (task, method))
         return f"{task}-{self.context_length}-{method}-{level}-{self.first:06d}-{whole[:10]}"
 
 
 def blocks(plan: Plan) -> list[Block]:
     """All blocks of a plan, model by model; the dense level once, shared by all sparsifiers."""
-    conditions: list[tuple[Sparsifier | None, float, int | None]] = [(None, 0.0, None)]
-    for method in plan.methods():
-        conditions += [(method, level, None) for level in plan.levels if level > 0]
-        conditions += [(method, 0.0, tokens) for tokens in plan.kv_budgets if isinstance(method, Eviction)]
     return [
         Block(model, task, context, method, level, first, min(plan.batch_size, items - first), tokens)
         for model in plan.models
         for task, context, items in plan.series()
-        for method, level, tokens in conditions
+        for method, level, tokens in _conditions(plan, model)
         for first in range(0, items, plan.batch_size)
     ]
+
+
+def _conditions(plan: Plan, model: str) -> Iterator[tuple[Sparsifier | None, float, int | None]]:
+    """Method, level and budget in tokens."""
+    yield None, 0.0, None
+    for method in plan.methods():
+        yield from ((method, level, None) for level in plan.levels_of(method))
+        yield from ((method, 0.0, tokens) for tokens in plan.kv_budgets if isinstance(method, Eviction))
+    yield from ((one.sparsifier, one.level, None) for one in plan.pruned if one.model == model)
 
 
 def together(todo: Sequence[Block]) -> list[list[Block]]:
@@ -231,12 +264,25 @@ class _Checked:
             context_lengths=self._shared_lengths(tasks, dict(own_lengths)),
             items=self._whole("items", least=1),
             seed=self._whole("seed", least=0, default=0),
-            phase=self._choice("phase", tuple(PHASES), "both"),
+            phase=self._phase(),
             dtype=self._choice("dtype", DTYPES, "float32"),
             batch_size=self._whole("batch_size", least=1, default=32),
             max_new_tokens=None if self.given.get("max_new_tokens") is None else self._whole("max_new_tokens", least=1),
             kv_budgets=() if self.given.get("kv_budgets") is None else self._kv_budgets(),
+            pruned=() if self.given.get("pruned") is None else self._pruned(),
         )
+
+    def _phase(self) -> str:
+        """When methods on attention and activations act; each must be able to."""
+        phase = self._choice("phase", tuple(PHASES), "both")
+        for name, options in self._sparsifiers():
+            method = methods.get(name, **dict(options))
+            if not method.acts_in & set(PHASES[phase]):
+                raise SchemaError(
+                    f"{self.source}: phase: {phase!r}, but sparsifier {method.label!r} acts in "
+                    f"{' and '.join(sorted(method.acts_in))} alone. Change the phase, or leave the sparsifier out."
+                )
+        return phase
 
     def _list(self, field: str) -> Sequence[Any]:
         return self._filled(field, self.given.get(field))
@@ -298,6 +344,8 @@ class _Checked:
 
     def _sparsifiers(self) -> tuple[tuple[str, Options], ...]:
         made, labels = [], []
+        if not self.given.get("sparsifiers") and self.given.get("pruned"):
+            return ()
         for entry in self._list("sparsifiers"):
             name, options = (
                 (entry, {}) if isinstance(entry, str) else self._named("sparsifiers", entry, "{name: {option: value}}")
@@ -309,6 +357,34 @@ class _Checked:
             made.append((name, tuple(sorted(options.items()))))
         # the outcome table knows a method by its label alone
         self._distinct("sparsifiers", labels)
+        return tuple(made)
+
+    def _pruned(self) -> tuple[Pruned, ...]:
+        """Checkpoints pruned elsewhere; a method of theirs has a name of its own, and one checkpoint a level."""
+        known = [f.name for f in fields(Pruned)]
+        made = []
+        for entry in self._list("pruned"):
+            if not isinstance(entry, dict) or set(entry) != set(known):
+                raise SchemaError(f"{self.source}: pruned: {entry!r}, expected {', '.join(known)} of each checkpoint.")
+            wrong = [field for field in known[:3] if not isinstance(entry[field], str) or not entry[field]]
+            if wrong:
+                raise SchemaError(f"{self.source}: pruned: {wrong[0]}: {entry[wrong[0]]!r}, expected a name.")
+            if entry["model"] not in self._names("models", self._list("models")):
+                raise SchemaError(
+                    f"{self.source}: pruned: model: {entry['model']!r} is none of the plan's models, so there is no "
+                    "dense baseline. Name the model that it was pruned out of."
+                )
+            level = entry["level"]
+            if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level < 1:
+                raise SchemaError(f"{self.source}: pruned: level: {level!r}, expected a fraction between 0 and 1.")
+            made.append(Pruned(**{**entry, "level": float(entry["level"])}))
+        taken = {methods.get(name, **dict(options)).label for name, options in self._sparsifiers()} | {DENSE}
+        clash = [one.method for one in made if one.method in taken]
+        if clash:
+            raise SchemaError(
+                f"{self.source}: pruned: method: {clash[0]!r} is what another sparsifier is called. Give another name."
+            )
+        self._distinct("pruned", [f"{one.method} {one.level:g} of {one.model}" for one in made])
         return tuple(made)
 
     def _named(self, field: str, entry: object, form: str) -> tuple[str, dict[str, Any]]:
@@ -330,8 +406,16 @@ class _Checked:
                 f"{self.source}: levels: no dense baseline in {list(levels)}. Add level 0: without it nothing can be "
                 "said of the share of accuracy that is kept."
             )
-        if len(levels) < 2:
+        if len(levels) < 2 and self._sparsifiers():
             raise SchemaError(f"{self.source}: levels: {list(levels)} has no sparse level. Add at least one above 0.")
+        for name, options in self._sparsifiers():
+            method = methods.get(name, **dict(options))
+            if method.levels is not None and not set(method.levels) & set(levels):
+                only = ", ".join(f"{level:g}" for level in method.levels)
+                raise SchemaError(
+                    f"{self.source}: levels: sparsifier {method.label!r} has {only} alone, which is not in "
+                    f"{list(levels)}. Add it, or leave the sparsifier out."
+                )
         return tuple(sorted(float(level) for level in self._distinct("levels", levels)))
 
     def _shared_lengths(self, tasks: Sequence[str], own: Mapping[str, object]) -> tuple[int, ...]:

@@ -11,10 +11,12 @@ from typing import Any
 import torch
 
 from tolerance.errors import RunnerError
-from tolerance.runners import selfcheck_kv
+from tolerance.runners import selfcheck_activations, selfcheck_kv, selfcheck_weights
 from tolerance.runners.attention import NAME, imposing
+from tolerance.runners.calibration import Calibrations
 from tolerance.runners.models import LoadedModel
-from tolerance.runners.sparsifiers import AttentionPattern, Eviction, Sparsifier
+from tolerance.runners.pruning import Weights
+from tolerance.runners.sparsifiers import AttentionPattern, Eviction, Sparsifier, Teal, WeightMethod
 
 LENGTH, SHORT, ROWS = 48, 29, 2
 # Largest difference of logits, relative to their largest size, that rounding explains. For float64 that is the
@@ -36,8 +38,8 @@ class SelfCheck:
 
 
 @torch.inference_mode()
-def check(loaded: LoadedModel, sparsifiers: Sequence[Sparsifier]) -> SelfCheck:
-    """Check a model with the sparsifiers that will be used.
+def check(loaded: LoadedModel, sparsifiers: Sequence[Sparsifier], weights: Weights | None = None) -> SelfCheck:
+    """Check a model with the sparsifiers that will be used; ``weights`` is what will impose those on weights.
 
     Raises:
         RunnerError: naming the check that failed, by how much, and what it means.
@@ -69,6 +71,15 @@ def check(loaded: LoadedModel, sparsifiers: Sequence[Sparsifier]) -> SelfCheck:
     evictions = [sparsifier for sparsifier in sparsifiers if isinstance(sparsifier, Eviction)]
     if evictions:
         realised |= selfcheck_kv.check(loaded, ids, dense, evictions, compare)
+    weights = weights or Weights(loaded, Calibrations(loaded))
+    on_weights = [sparsifier for sparsifier in sparsifiers if isinstance(sparsifier, WeightMethod)]
+    if on_weights:
+        realised |= selfcheck_weights.check(loaded, lambda: _logits(loaded, ids), dense, on_weights, weights, compare)
+    on_inputs = [sparsifier for sparsifier in sparsifiers if isinstance(sparsifier, Teal)]
+    if on_inputs:
+        realised |= selfcheck_activations.check(
+            loaded, ids, lambda some: _logits(loaded, some), dense, on_inputs, weights.calibrations, compare
+        )
     return SelfCheck(len(calls) / loaded.n_layers, differences, realised)
 
 
@@ -115,6 +126,9 @@ def _realised_at_half(loaded: LoadedModel, ids: torch.Tensor, sparsifier: Attent
         if window is not None and window < 8 * grain:
             # few blocks are seen in a window, some in part
             least, most = 0.0, 0.67
+    if sparsifier.level_of == "mass":
+        # how many pairs hold half of the mass is the text's affair
+        least, most = 0.0, 0.99
     with imposing(sparsifier, 0.5) as control:
         _logits(loaded, ids)
     pairs = control.pairs["prefill"]

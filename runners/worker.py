@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,17 +12,29 @@ from tolerance.errors import RunnerError
 from tolerance.outcomes import DENSE
 from tolerance.runners import accounting, selfcheck
 from tolerance.runners import tasks as task_registry
+from tolerance.runners.activations import thresholding
 from tolerance.runners.attention import imposing
 from tolerance.runners.backoff import shrinking
+from tolerance.runners.calibration import Calibrations
 from tolerance.runners.generate import Answer, answer
 from tolerance.runners.levels import Condition, answer_levels, encode
+from tolerance.runners.linear import covered, linears
 from tolerance.runners.models import load
 from tolerance.runners.plan import PHASES, Block, Plan
+from tolerance.runners.pruning import Weights
 from tolerance.runners.questions import question_at
-from tolerance.runners.sparsifiers import AttentionPattern, BlockPattern, Eviction, Phase
+from tolerance.runners.sparsifiers import (
+    AttentionPattern,
+    Checkpoint,
+    Eviction,
+    Phase,
+    Sparsifier,
+    Teal,
+    WeightMethod,
+)
 from tolerance.runners.tasks.base import Item, Task
 from tolerance.runners.tasks.dialects import dialect
-from tolerance.runners.tasks.graders import Grade, grade
+from tolerance.runners.tasks.graders import Grade, ends, grade
 
 Row = dict[str, Any]
 
@@ -36,7 +50,9 @@ class Worker:
         plan.require_files()
         self.plan, self.model = plan, model
         self.loaded = load(model, dtype=plan.dtype, device=device)
-        self.checked = selfcheck.check(self.loaded, plan.methods())
+        self.calibrations = Calibrations(self.loaded)
+        self.weights = Weights(self.loaded, self.calibrations)
+        self.checked = selfcheck.check(self.loaded, plan.methods_for(model), self.weights)
         self.dialect = dialect(self.loaded.dialect, self.loaded.tokenizer)
         self.form = accounting.shape(self.loaded)
         self.phases: frozenset[Phase] = frozenset(PHASES[plan.phase])  # type: ignore[arg-type]
@@ -61,13 +77,20 @@ class Worker:
 
     def _require_steps(self) -> None:
         """What is evicted after the whole prompt was read acts on the second token of an answer at the earliest."""
-        late = [m.label for m in self.plan.methods() if isinstance(m, Eviction) and m.question == "visible"]
+        late = [m.label for m in self.plan.methods() if self._late(m)]
         short = [name for name in self.plan.tasks if self.max_new_tokens(task_registry.get(name)) == 1]
         if late and short:
             raise RunnerError(
                 f"sparsifier {late[0]}: answers to {short[0]} take one token here, which follows the prompt before "
-                "anything is evicted, so nothing would be measured. Use question: hidden, or raise max_new_tokens."
+                "it acts, so nothing would be measured. Use question: hidden or another phase, or "
+                "raise max_new_tokens."
             )
+
+    def _late(self, method: Sparsifier) -> bool:
+        """Whether it acts after a prompt is read and not before."""
+        if isinstance(method, Eviction):
+            return method.question == "visible"
+        return not isinstance(method, WeightMethod) and self._acting(method) == {"decode"}
 
     def about(self) -> Row:
         """What the manifest says of the model."""
@@ -76,7 +99,13 @@ class Worker:
             "revision": loaded.revision,
             "device": loaded.device_name,
             "self_check": self.checked.to_dict(),
+            **({"target_weights_share": self.weights.share} if self._prunes() else {}),
+            **({"calibration": self.calibrations.to_dict()} if self.calibrations.made else {}),
+            **({"checkpoints": self.weights.checkpoints} if self.weights.checkpoints else {}),
         }
+
+    def _prunes(self) -> bool:
+        return any(isinstance(method, WeightMethod) for method in self.plan.methods_for(self.model))
 
     def max_new_tokens(self, task: Task) -> int:
         """Tokens that an answer may take: the plan's, or else the task's."""
@@ -85,13 +114,16 @@ class Worker:
     def answer_together(self, group: Sequence[Block]) -> Iterator[tuple[Block, list[Row]]]:
         """Rows of blocks that share their items (`plan.together`)."""
         if any(isinstance(block.sparsifier, Eviction) for block in group):
+            self.weights.restore()
             yield from self._answer_levels(group)
         else:
             for block in group:
                 yield block, self.answer(block)
 
     def answer(self, block: Block) -> list[Row]:
-        """Answer the items of a block of dense or sparse attention in one batch."""
+        """Answer the items of a block in one batch; its weights stay in place until another block needs others."""
+        weights = block.sparsifier if isinstance(block.sparsifier, WeightMethod) else None
+        self.weights.impose(weights, block.level if weights is not None else 0.0)
         items = self._items(block)
         started = time.perf_counter()
         answers: dict[int, Answer] = {}
@@ -103,19 +135,25 @@ class Worker:
         return self._rows(block, items, [answers[i] for i in range(len(items))], seconds, shape)
 
     def _attend(self, block: Block, items: Sequence[Item]) -> list[Answer]:
-        assert block.sparsifier is None or isinstance(block.sparsifier, AttentionPattern)
-        with imposing(block.sparsifier, block.level, self.phases) as control:
+        method = block.sparsifier
+        with (
+            imposing(method if isinstance(method, AttentionPattern) else None, block.level, self.phases) as control,
+            ExitStack() as hooks,
+        ):
+            if isinstance(method, Teal):
+                hooks.enter_context(thresholding(self.loaded, method, block.level, self.calibrations, control))
             return answer(
                 self.loaded,
                 [item.prompt for item in items],
                 control,
                 max_new_tokens=self.max_new_tokens(task_registry.get(block.task)),
                 special_tokens=self.dialect.adds_special_tokens,
+                ended=[ends(item) for item in items],
             )
 
     def _batches(self, block: Block, items: Sequence[Item]) -> list[list[int]]:
-        """Items that are answered at once: all, or those of one length where blocks must not begin inside padding."""
-        if not isinstance(block.sparsifier, BlockPattern):
+        """Items that are answered at once: all, or those of one length where padding would shift a pattern."""
+        if not (isinstance(block.sparsifier, AttentionPattern) and block.sparsifier.one_length):
             return [list(range(len(items)))]
         special, alike = self.dialect.adds_special_tokens, dict[int, list[int]]()
         for i, item in enumerate(items):
@@ -128,7 +166,11 @@ class Worker:
         items = self._items(group[0])
         special = self.dialect.adds_special_tokens
         prompts = [
-            encode(self.loaded, item.prompt, question_at(item, self.dialect), special_tokens=special) for item in items
+            replace(
+                encode(self.loaded, item.prompt, question_at(item, self.dialect), special_tokens=special),
+                ended=ends(item),
+            )
+            for item in items
         ]
         conditions = [Condition(_eviction(block), block.level, block.tokens) for block in group]
         started = time.perf_counter()
@@ -147,12 +189,13 @@ class Worker:
     def _rows(
         self, block: Block, items: Sequence[Item], answers: Sequence[Answer], seconds: float, shape: str
     ) -> list[Row]:
-        shared = {**self._about_model(), **self._about_method(block)}
+        shared = {**self._about_model(), **self._about_method(block), **self._about_weights()}
         return [
             {
                 **shared,
                 **_about_item(item),
-                **_about_answer(got, grade(item, got.text, stopped=got.stopped)),
+                **_about_answer(grade(item, got.text, stopped=got.stopped)),
+                **self._about_tokens(got, block),
                 **_about_budget(got, block),
                 **self._about_cost(got, block),
                 "seconds": seconds,
@@ -186,19 +229,71 @@ class Worker:
         return {
             "sparsifier": method.label,
             "sparsity_kind": method.kind,
-            # entries are evicted after a dense prefill
-            "phase": "decode" if isinstance(method, Eviction) else self.plan.phase,
+            "phase": self._phase(method),
             "unit": method.unit,
             "sparsity_requested": block.level,
-            "covered_layers": self.checked.covered_layers,
-            "trained_sparse": False,
-            **({"query_position": method.query_position} if isinstance(method, Eviction) else {}),
+            "covered_layers": self._covered(method),
+            # nobody knows how a checkpoint from elsewhere was made
+            "trained_sparse": None if isinstance(method, Checkpoint) else False,
+            **({} if method.query_position is None else {"query_position": method.query_position}),
         }
+
+    def _covered(self, method: Sparsifier) -> float:
+        if isinstance(method, Teal):
+            return covered(self.loaded, list(linears(self.loaded.model)))
+        return self.checked.covered_layers
+
+    def _phase(self, method: Sparsifier) -> str:
+        """When a method acts: entries are evicted after a dense prefill, weights pruned before it."""
+        if isinstance(method, Eviction):
+            return "decode"
+        if isinstance(method, WeightMethod):
+            return "load"
+        return next(name for name, phases in PHASES.items() if self._acting(method) == set(phases))
+
+    def _acting(self, method: Sparsifier) -> frozenset[Phase]:
+        return self.phases & method.acts_in
+
+    def _about_weights(self) -> Row:
+        """Where weights were pruned: whose they are, how many are left."""
+        pruned = self.weights.made
+        if pruned is None:
+            return {}
+        return {
+            "revision": pruned.revision or self.loaded.revision,
+            "params_active": pruned.params_active,
+            "covered_layers": pruned.covered_layers,
+        }
+
+    def _about_tokens(self, got: Answer, block: Block) -> Row:
+        return {
+            "sparsity_realised": self._realised(got, block.sparsifier),
+            "prompt_tokens": got.prompt_tokens,
+            "generated_tokens": got.generated_tokens,
+        }
+
+    def _realised(self, got: Answer, method: Sparsifier | None) -> float:
+        """The share that was dropped, of what there was in the phases in which the method acts."""
+        if method is None:
+            return 0.0
+        if self.weights.made is not None:
+            return self.weights.made.sparsity
+        if got.entries is not None:
+            return 1 - got.entries.kept / got.entries.held
+        counted = got if got.products is None else got.products
+        phases = [getattr(counted, phase) for phase in self._acting(method)]
+        visible = sum(phase.visible for phase in phases)
+        # an answer that ends with its first token is over before decoding
+        return 1 - sum(phase.kept for phase in phases) / visible if visible else 0.0
 
     def _about_cost(self, got: Answer, block: Block) -> Row:
         if self.form is None:
             return {}
-        return vars(accounting.cost(self.form, got, block.sparsifier, self.phases))
+        form, pruned = self.form, self.weights.made
+        if pruned is not None:
+            form = replace(form, linear_weights=pruned.kept)
+        method = block.sparsifier
+        return vars(accounting.cost(form, got, method, self.phases if method is None else self._acting(method)))
 
 
 def _forget() -> None:
@@ -236,15 +331,8 @@ def _about_budget(got: Answer, block: Block) -> Row:
     }
 
 
-def _about_answer(got: Answer, judged: Grade) -> Row:
-    visible = got.prefill.visible + got.decode.visible
-    kept = got.prefill.kept + got.decode.kept
-    if got.entries is not None:
-        kept, visible = got.entries.kept, got.entries.held
+def _about_answer(judged: Grade) -> Row:
     return {
-        "sparsity_realised": 1 - kept / visible,
-        "prompt_tokens": got.prompt_tokens,
-        "generated_tokens": got.generated_tokens,
         "score": judged.score,
         "k": judged.k,
         "n": judged.n,

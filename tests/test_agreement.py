@@ -68,6 +68,19 @@ def test_a_share_that_one_says_is_kept_and_the_other_lost_is_told_with_both_numb
     assert disagreements(report, instant(report, contrasts=[agreed])) == []
 
 
+def test_answers_at_a_lower_level_do_not_say_that_all_is_kept_at_a_fitted_one_beyond():
+    """Realised levels differ between prompts: the mean that was observed may lie just beyond a fitted level."""
+    lost = threshold(TYPE, METHOD, level(0.52, 0.51, 0.53))
+    report = normal().model_copy(update={"thresholds": [lost]})
+    beyond = LEVELS[2] + 0.001
+    low, gone, there = (
+        paired(TYPE, METHOD, "dense", at, gain) for at, gain in ((LEVELS[1], 0.03), (beyond, -0.2), (beyond, 0.03))
+    )
+    assert disagreements(report, instant(report, contrasts=[low, gone])) == []
+    found = disagreements(report, instant(report, contrasts=[low, there]))
+    assert [(d.about, d.sparsity) for d in found] == [("kept", LEVELS[2])]
+
+
 def test_an_order_that_is_decided_one_way_and_observed_the_other_is_told():
     report = normal()
     observed = [

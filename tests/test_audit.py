@@ -118,6 +118,16 @@ def test_a_reference_can_be_another_method(tmp_path):
     assert found.overall.value == pytest.approx(0.2)
 
 
+def test_published_correlations_are_judged_as_printed(tmp_path):
+    rows = [["maths", "reasoning", 0.91, None, 5], ["maths", "reasoning", -0.13, None, None]]
+    evidence = published(cells(tmp_path, rows, score_scale="correlation", table_or_figure=["five means", "items"]))
+    strong = {"kind": "association", "number": 0.9, "unit": "correlation", "tolerance": 0.1}
+    found = audit(claim(claimed=strong), evidence)
+    assert (found.basis, found.verdict, found.overall.interval) == ("published levels", "contradicted", None)
+    means = audit(claim(claimed=strong, scope={"methods": ["m"], "table": "five"}), evidence)
+    assert means.verdict == "supported"
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.permutations(range(6)))
 def test_the_order_of_cells_does_not_matter(tmp_path_factory, order):

@@ -25,7 +25,7 @@ def test_the_python_example_runs_after_the_demo(demo):
         [sys.executable, "-c", block("python")], cwd=folder, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "aggregation top-k" in done.stdout
+    assert "aggregation oracle-top-k" in done.stdout
     assert "R-hat" in done.stdout
 
 

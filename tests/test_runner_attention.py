@@ -39,7 +39,7 @@ ARCHITECTURES = {
 }
 METHODS = [cls() for cls in PATTERNS]
 # those that keep exactly a budget of keys for each query
-EXACT = [method for method in METHODS if method.grain == 1]
+EXACT = [method for method in METHODS if method.grain == 1 and method.level_of == "query"]
 LEVELS = (0.3, 0.5, 0.67, 0.8, 0.9, 0.95)
 
 

@@ -14,6 +14,7 @@ from tolerance.runners.plan import Plan
 from tolerance.runners.sparsifiers import PATTERNS, BlockPattern, get
 
 PATTERNS_OF_BLOCKS = [cls(block=8) for cls in PATTERNS if issubclass(cls, BlockPattern)]
+BUDGETED = [method for method in PATTERNS_OF_BLOCKS if method.level_of == "query"]
 LEVELS = (0.0, 0.3, 0.5, 0.8, 0.95)
 
 
@@ -26,7 +27,7 @@ def causal(n):
     return torch.ones(n, n, dtype=torch.bool).tril()[None, None]
 
 
-@pytest.mark.parametrize("method", PATTERNS_OF_BLOCKS, ids=lambda m: m.name)
+@pytest.mark.parametrize("method", BUDGETED, ids=lambda m: m.name)
 def test_kept_pairs_are_nested_causal_whole_blocks_and_no_fewer_than_asked(method):
     query, key, _ = vectors()
     before = None
@@ -41,6 +42,35 @@ def test_kept_pairs_are_nested_causal_whole_blocks_and_no_fewer_than_asked(metho
         short = ((1 - level) * visible - kept).split(method.query_block)
         assert all(float(part.mean()) <= 1e-6 for part in short[: 70 // method.query_block])
         assert ((kept - (1 - level) * visible) < 2 * method.block).all()
+
+
+def test_top_p_keeps_the_fewest_blocks_that_cover_the_mass_nested_and_causal():
+    query, key, _ = vectors()
+    method, before = get("block-top-p", block=8), None
+    means = method.worth(query, key, 0) * 8**-0.5
+    at = torch.arange(9)
+    mass = means.masked_fill(at > at[:, None], float("-inf")).double().softmax(-1)
+    for level in LEVELS:
+        blocks = method.blocks(query, key, 0, level)
+        assert not (blocks & (at > at[:, None])).any()
+        assert blocks.diagonal(dim1=2, dim2=3).all()
+        assert before is None or not (blocks & ~before).any()
+        before = blocks
+        covered = (mass * blocks).sum(-1)
+        assert (covered >= 1 - level - 1e-6).all()
+        # without the least of the chosen ones, but for a query's own, it would not be covered
+        others = blocks & (at != at[:, None])
+        least = mass.masked_fill(~others, float("inf")).amin(-1)
+        assert ((covered - least < 1 - level + 1e-6) | ~others.any(-1)).all()
+
+
+def test_top_p_needs_fewer_blocks_where_attention_is_narrow():
+    query, key, _ = vectors()
+    method = get("block-top-p", block=8)
+    wide = method.blocks(query, key, 0, 0.3).sum()
+    assert method.blocks(query * 20, key, 0, 0.3).sum() < 0.7 * wide
+    # the model's own scaling counts
+    assert method.blocks(query, key, 0, 0.3, scaling=20 * 8**-0.5).sum() < 0.7 * wide
 
 
 @pytest.mark.parametrize("method", PATTERNS_OF_BLOCKS, ids=lambda m: m.name)
@@ -136,7 +166,7 @@ def test_items_are_answered_and_choosing_costs(tmp_path):
     (folder / "tolerance.json").unlink()
     fields = {
         "tasks": ["kv-lookup"],
-        "sparsifiers": [{"quest": {"block": 4}}, {"block-top-k": {"block": 16}}],
+        "sparsifiers": [{"quest": {"block": 4}}, {"block-top-k": {"block": 16}}, {"block-top-p": {"block": 8}}],
         "levels": [0, 0.5, 0.9],
         "context_lengths": [64],
         "items": 4,
@@ -144,8 +174,9 @@ def test_items_are_answered_and_choosing_costs(tmp_path):
     }
     table = collect(Plan.make(models=[str(folder)], **fields), tmp_path / "run", device="cpu").read()
     sparse = table[table["sparsifier"] != "dense"]
-    assert len(sparse) == 16
-    assert (sparse["sparsity_realised"] <= sparse["sparsity_requested"] + 0.02).all()
+    assert len(sparse) == 24
+    by_pairs = sparse[sparse["sparsifier"] != "block-top-p"]
+    assert (by_pairs["sparsity_realised"] <= by_pairs["sparsity_requested"] + 0.02).all()
     assert (sparse["flops_selection"] > 0).all()
     assert sparse.groupby("sparsifier")["sparsity_realised"].max().gt(0.5).all()
 

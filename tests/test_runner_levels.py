@@ -294,6 +294,13 @@ def test_expected_attention_is_the_mean_over_drawn_future_queries(loaded):
     torch.testing.assert_close(ours, (expected / expected.sum()).float(), rtol=0.05, atol=1e-4)
 
 
+def test_expected_attention_without_covariance_is_another_method(loaded):
+    with_it, without = get("expected-attention"), get("expected-attention", covariance=False)
+    assert (with_it.label, without.label) == ("expected-attention", "expected-attention-mean")
+    with pytest.raises(SchemaError, match="covariance: 'no', expected true or false"):
+        get("expected-attention", covariance="no")
+
+
 @pytest.mark.parametrize("name", ["snapkv", "tova", "expected-attention"])
 def test_what_scoring_costs_equals_what_torch_counts(name, loaded):
     """Products alone: torch counts no norms, weighted sums of values' norms or averages."""
@@ -505,7 +512,7 @@ def test_attention_methods_shrink_their_batches_too(run, tmp_path, monkeypatch):
     again = collect(plan, tmp_path / "run", device="cpu").read()
     key = ["sparsity_requested", "item_id"]
     before = run.read()
-    before = before[before["sparsifier"] == "top-k"].sort_values(key)
-    after = again[again["sparsifier"] == "top-k"].sort_values(key)
+    before = before[before["sparsifier"] == "oracle-top-k"].sort_values(key)
+    after = again[again["sparsifier"] == "oracle-top-k"].sort_values(key)
     assert before["answer"].tolist() == after["answer"].tolist()
     assert before["sparsity_realised"].tolist() == after["sparsity_realised"].tolist()

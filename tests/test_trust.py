@@ -8,7 +8,7 @@ import xarray as xr
 
 from tests.simulated import outcomes
 from tolerance import Settings, analyse, compare_families, validate
-from tolerance.checks import check, sampled
+from tolerance.checks import DIVERGENCES, check, sampled
 from tolerance.estimands import type_curves
 from tolerance.families import Member
 from tolerance.findings import Check
@@ -116,7 +116,7 @@ def test_predictions_far_off_are_worse_for_left_out_cells(fitted):
 
 
 def failing(*names):
-    each = ("R-hat", "ESS", "predictive")
+    each = ("R-hat", "ESS", DIVERGENCES, "predictive")
     return [Check(name=n, worst=0, limit=0, sense="at most", passed=n not in names, meaning="is off") for n in each]
 
 
@@ -126,6 +126,12 @@ def test_remedies_follow_what_failed():
     assert first.next(failing("R-hat")).change == "2 times as long, with smaller steps"
     assert first.next(failing("R-hat", "predictive")).change == "2 times as long, with smaller steps"
     assert first.next(failing("predictive")).change == "priors of departures 3 times as wide"
+    smaller = first.next(failing(DIVERGENCES))
+    assert smaller.change == "smaller steps"
+    assert smaller.of(Settings()).draws == Settings().draws
+    assert smaller.of(Settings()).target_accept > Settings().target_accept
+    assert smaller.next(failing(DIVERGENCES)).change == "2 times as long, with smaller steps"
+    assert first.next(failing(DIVERGENCES, "ESS")).change == "2 times as long, with smaller steps"
     longer = first.next(failing("ESS"))
     assert longer.next(failing("ESS")).times == 4
     assert longer.next(failing("ESS")).next(failing("ESS")) is None
@@ -139,7 +145,8 @@ def test_every_remedy_is_among_those_that_a_saved_fit_is_looked_for():
     while todo:
         one = todo.pop()
         seen.add(one)
-        each = (one.next(failing(*names)) for names in (("ESS",), ("predictive",), ("ESS", "predictive")))
+        fails = (("ESS",), (DIVERGENCES,), ("predictive",), ("ESS", "predictive"))
+        each = (one.next(failing(*names)) for names in fails)
         todo += [later for later in each if later is not None and later not in seen]
     assert seen == set(TRIES)
 

@@ -76,10 +76,13 @@ def _kept(report: say.Report, instant: say.Instant) -> Iterator[say.Disagreement
             upto = [interval for sparsity, interval in found if sparsity <= kept.sparsity + 1e-6]
             if not upto:
                 continue
+            # To the first measured level that is not lower: up to one in between, nothing says that all is kept.
+            reach = min((sparsity for sparsity, _ in found if sparsity >= kept.sparsity - 1e-6), default=0.0)
+            through = [interval for sparsity, interval in found if sparsity <= reach]
             lowest = min(upto, key=lambda interval: interval.upper)
-            least = min(upto, key=lambda interval: interval.lower)
+            least = min(through or upto, key=lambda interval: interval.lower)
             says_lost = lowest.upper < report.retention - MARGIN
-            says_kept = least.lower > report.retention + MARGIN
+            says_kept = bool(through) and least.lower > report.retention + MARGIN
             if (says_lost and kept.probability >= report.decision_prob) or (
                 says_kept and kept.probability <= 1 - report.decision_prob
             ):

@@ -86,7 +86,7 @@ def audit(claim: Claim, evidence: Evidence, question: Question | None = None) ->
         axes=[] if lists else list(_axes(claim, evidence, question)),
         hidden=[] if lists or held.levels else list(held.hidden()),
         weakest=list(held.weakest()) if known and not held.levels and not lists else [],
-        reversals=list(held.reversals()) if held.levels else [],
+        reversals=list(held.reversals()) if claim.claimed.kind == "threshold" else [],
         assumed=[] if known else [_assumed(claim, evidence, question, n) for n in ASSUMED],
         verdict=verdict,
         only_for=only_for,
@@ -439,7 +439,8 @@ class _Held:
     def reversals(self) -> Iterator[say.Reversal]:
         """Tasks that need more as a share and less in tokens, by model and method."""
         for (model, method), mine in self.cells.groupby(["model", "method"], sort=True):
-            share, tokens = mine.set_index("task")["score"], mine.set_index("task")["kv_tokens"]
+            means = mine.groupby("task")[["score", "kv_tokens"]].mean()
+            share, tokens = means["score"], means["kv_tokens"]
             for a, b in combinations(share.index, 2):
                 if (share[a] - share[b]) * (tokens[a] - tokens[b]) < 0:
                     yield say.Reversal(

@@ -15,6 +15,7 @@ from tolerance.predictive import LIMIT, Predictive
 
 RHAT, RHAT_ANY, ESS, DIVERGENT, BFMI = 1.01, 1.05, 400.0, 0.001, 0.3
 UNLIKE_NAMED = 4
+DIVERGENCES = "divergent transitions, share"
 
 
 def check(fit: Fit, curves: list[TypeCurve]) -> list[Check]:
@@ -35,7 +36,7 @@ def check(fit: Fit, curves: list[TypeCurve]) -> list[Check]:
         _at_least("tail ESS of reported curves, smallest", tail, ESS, "too few independent draws for interval ends"),
         _at_most("R-hat of any parameter, largest", _any_rhat(fit), RHAT_ANY, "some chains explore another place"),
         _at_most(
-            "divergent transitions, share",
+            DIVERGENCES,
             float(statistics["diverging"].mean()),
             DIVERGENT,
             "the sampler could not follow the posterior somewhere, so part of it may be missing",
@@ -94,6 +95,11 @@ def trustworthy(checks: list[Check]) -> bool:
 def sampled(checks: list[Check]) -> bool:
     """Whether the draws are one posterior: every check but that of the model against the data has passed."""
     return all(one.passed for one in checks[:-1])
+
+
+def only_divergent(checks: list[Check]) -> bool:
+    """Whether divergent transitions are all that is wrong with the draws."""
+    return [one.name for one in checks[:-1] if not one.passed] == [DIVERGENCES]
 
 
 def _bfmi(energy: NDArray[np.float64]) -> float:

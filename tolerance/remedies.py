@@ -1,7 +1,8 @@
 """Fit, check, mend, fit again: what failing checks call for, tried in order, and every attempt recorded.
 
-Checks of sampling are mended by sampling longer with smaller steps, twice at most. Where the draws are one posterior
-and only the answers look unlike the fitted curves, the family gets more room: wider priors of departures from it.
+Divergent transitions alone are mended by smaller steps, other checks of sampling by sampling longer as well, twice at
+most. Where the draws are one posterior and only the answers look unlike the fitted curves, the family gets more room:
+wider priors of departures from it.
 """
 
 import json
@@ -20,6 +21,8 @@ from tolerance.store import write_atomically
 
 ATTEMPTS = "attempts.json"
 LONGER = (2, 4)
+# Acceptance that smaller steps aim at, by how many times as long the chains are.
+SMALLER = {1: 0.97, 2: 0.99, 4: 0.99}
 # A departure of 0.2 logits after one halving becomes one of 0.6.
 WIDER = 3.0
 
@@ -36,23 +39,26 @@ class Mended:
 
 @dataclass(frozen=True)
 class _Try:
-    """Settings by what differs from the first: how many times as long, and whether departures have wider priors."""
+    """Settings by what differs from the first: how many times as long, smaller steps, wider priors of departures."""
 
     times: int = 1
+    smaller: bool = False
     wider: bool = False
 
     def of(self, settings: Settings) -> Settings:
         """The settings to fit with."""
         priors = widened(settings.priors) if self.wider else settings.priors
-        if self.times == 1:
+        if not self.smaller:
             return replace(settings, priors=priors)
         tune, draws = self.times * settings.tune, self.times * settings.draws
-        return replace(settings, tune=tune, draws=draws, target_accept=0.99, priors=priors)
+        target = max(settings.target_accept, SMALLER[self.times])
+        return replace(settings, tune=tune, draws=draws, target_accept=target, priors=priors)
 
     @property
     def change(self) -> str:
         """What was changed, in words."""
-        parts = [f"{self.times} times as long, with smaller steps"] if self.times > 1 else []
+        steps = "smaller steps" if self.times == 1 else f"{self.times} times as long, with smaller steps"
+        parts = [steps] if self.smaller else []
         parts += [f"priors of departures {WIDER:g} times as wide"] if self.wider else []
         return "; ".join(parts) or "as asked"
 
@@ -62,11 +68,17 @@ class _Try:
             return None
         if checking.sampled(checks):
             return None if self.wider else replace(self, wider=True)
+        if not self.smaller and checking.only_divergent(checks):
+            return replace(self, smaller=True)
         longer = [times for times in LONGER if times > self.times]
-        return replace(self, times=longer[0]) if longer else None
+        return replace(self, times=longer[0], smaller=True) if longer else None
 
 
-TRIES = [_Try(times, wider) for wider in (False, True) for times in (1, *LONGER)]
+TRIES = [
+    _Try(times, smaller, wider)
+    for wider in (False, True)
+    for times, smaller in ((1, False), (1, True), *((times, True) for times in LONGER))
+]
 
 
 def widened(priors: Priors) -> Priors:

@@ -47,7 +47,8 @@ class RunFolder:
         there = cls.find(path, manifest)
         if there is not None:
             return there
-        path.mkdir(parents=True, exist_ok=True)
+        with _storing(path):
+            path.mkdir(parents=True, exist_ok=True)
         with _locked(path):
             # another run may have started here since
             there = cls.find(path, manifest)
@@ -94,9 +95,10 @@ class RunFolder:
             StoreError: another process is writing.
         """
         with _locked(self.path):
-            (self.path / SHARDS).mkdir(exist_ok=True)
-            for leftover in (self.path / SHARDS).glob(".*.tmp"):
-                leftover.unlink()
+            with _storing(self.path / SHARDS):
+                (self.path / SHARDS).mkdir(exist_ok=True)
+                for leftover in (self.path / SHARDS).glob(".*.tmp"):
+                    leftover.unlink()
             yield
 
     def shards(self) -> list[Path]:
@@ -108,14 +110,19 @@ class RunFolder:
         return {shard.stem for shard in self.shards()}
 
     def damaged(self) -> list[Path]:
-        """Shards that cannot be read whole (cut short by a full disk, say)."""
+        """Shards that cannot be read as they were written (cut short by a full disk, a bit flipped on it)."""
         return [shard for shard in self.shards() if _read(shard) is None]
 
     def quarantine(self, shard: Path) -> Path:
-        """Move a damaged shard out of the run, so that its block is collected again; nothing is deleted."""
+        """Move a damaged shard out of the run, so that its block is collected again; nothing is deleted.
+
+        Raises:
+            StoreError: the disk is full.
+        """
         aside = self.path / QUARANTINE
-        aside.mkdir(exist_ok=True)
-        return shard.rename(aside / shard.name)
+        with _storing(aside):
+            aside.mkdir(exist_ok=True)
+            return shard.rename(aside / shard.name)
 
     def noted(self, notes: Mapping[str, Any]) -> "RunFolder":
         """The run with notes added to its manifest, on disk too. Call inside `writing`."""
@@ -144,7 +151,8 @@ class RunFolder:
 
     def _write_shard(self, block: str, table: pa.Table) -> None:
         sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
+        # zstd frames carry no checksum here: without one a flipped bit is read as another answer
+        pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
         write_atomically(self.path / SHARDS / f"{block}.parquet", sink.getvalue().to_pybytes())
 
     def write_published(self, table: pd.DataFrame) -> None:
@@ -209,29 +217,43 @@ _PANDAS = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
 
 
 def _read(shard: Path) -> pa.Table | None:
+    """A shard's rows; None where it is damaged."""
     try:
-        return pq.read_table(shard, schema=ARROW_SCHEMA)
-    except (pa.ArrowException, OSError):
+        # No checksum covers the names of columns; one that is none of ours would be read as missing.
+        if set(pq.read_schema(shard).names) - set(NAMES):
+            return None
+        return pq.read_table(shard, schema=ARROW_SCHEMA, page_checksum_verification=True)
+    except (pa.ArrowException, OSError, UnicodeDecodeError):
         return None
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Beside, flushed, renamed; then the folder is flushed, so that the rename survives a power cut."""
     beside = path.with_name(f".{path.name}.tmp")
-    try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
+    with _storing(path):
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            with beside.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError:
+            with contextlib.suppress(OSError):
+                beside.unlink(missing_ok=True)
+            raise
+
+
+@contextlib.contextmanager
+def _storing(path: Path) -> Iterator[None]:
+    """What the system refuses is said of a path."""
+    try:
+        yield
     except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
         raise StoreError(f"{path}: cannot be written ({error.strerror}). What was finished before is safe.") from error
 
 

@@ -15,7 +15,7 @@ import torch
 
 from tolerance.runners.collect import collect
 from tolerance.runners.plan import Plan
-from tolerance.runners.sparsifiers import EVICTIONS, PATTERNS, BlockPattern
+from tolerance.runners.sparsifiers import EVICTIONS, PATTERNS, PRUNINGS, BlockPattern, Teal
 
 KEY = ["task", "sparsifier", "sparsity_requested", "kv_budget_tokens", "item_id"]
 
@@ -24,6 +24,7 @@ def plan(items: int) -> Plan:
     methods = [{p.name: {"block": 16}} if issubclass(p, BlockPattern) else p.name for p in PATTERNS]
     methods += [c.name for c in EVICTIONS] + [{c.name: {"question": "visible"}} for c in EVICTIONS]
     methods += [{c.name: {"allocation": "per-head"}} for c in EVICTIONS if c.per_head]
+    methods += [p.name for p in PRUNINGS] + [Teal.name]
     return Plan.make(
         models=["tiny"],
         tasks=["kv-lookup", "two-hop"],

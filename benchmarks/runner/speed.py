@@ -2,9 +2,10 @@
 
     python -m benchmarks.runner.speed MODEL --items 32 --single 4 --batch 16 --out speed-MODEL.json
 
-MODEL is `llama-1b` (random weights, 16,384 tokens) or a folder of SmolLM2-135M-Instruct (4,096 tokens). Three methods
-x eight levels and dense; the question is hidden from the methods. The naive loop (`benchmarks.runner.naive`) asks
-``--single`` items one at a time and all items in batches of ``--batch``. Prompts of a model have one length.
+MODEL is `llama-1b` (random weights, 16,384 tokens) or `smollm2` (after `tolerance models fetch smollm2`; 4,096 tokens).
+Three methods x eight levels and dense; the question is hidden from the methods. The naive loop
+(`benchmarks.runner.naive`) asks ``--single`` items one at a time and all items in batches of ``--batch``. Prompts of a
+model have one length.
 """
 
 import argparse

@@ -51,6 +51,16 @@ def prefills(found: dict) -> list[str]:
     ]
 
 
+def parts(found: dict) -> str:
+    took = found["parts"]
+    known = took["reading"] + took["ranking"]
+    whole = took["whole_once_captured"]
+    return (
+        f"| {found['model']} | {took['rows']} | {took['reading']:.2f} | {took['ranking']:.2f} | {whole - known:.2f} | "
+        f"{whole / known:.1f} |"
+    )
+
+
 def blocks(rows: list[dict]) -> list[str]:
     lines = []
     for row in rows:
@@ -70,6 +80,9 @@ def main() -> None:
     print("\n| model | compared | answers | differ | lead 0 | up to .125 | up to .25 | largest |")
     print("|---|---|---|---|---|---|---|---|")
     print(*(line for one in found[:2] for line in ties(one)), sep="\n")
+    print("\n| model | items | reading, s | ranking, s | copying and decoding, s | times at most |")
+    print("|---|---|---|---|---|---|")
+    print(*map(parts, found[:2]), sep="\n")
     print("\n| model | rows x tokens | ms | TFLOP/s | of the ceiling |\n|---|---|---|---|---|")
     print(*(line for one in found for line in prefills(one)), sep="\n")
     with (HERE / "blocks.csv").open() as file:

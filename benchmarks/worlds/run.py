@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> None:
         writer = csv.DictWriter(file, FIELDS)
         if not done:
             writer.writeheader()
-        for seed in range(args.sets):
+        for seed in range(args.first, args.first + args.sets):
             for world in WORLDS:
                 if (world.name, seed) in done:
                     continue
@@ -141,6 +141,7 @@ def main() -> None:
     """Run, or print tables of what was run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", type=int, default=100)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--items", type=int, default=100)
     parser.add_argument("--posterior", choices=["cellwise", "fit", "mended"], default="cellwise")
     parser.add_argument("--cpu-minutes", type=float, default=1e9)

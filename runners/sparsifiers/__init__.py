@@ -5,28 +5,39 @@ from dataclasses import fields
 from tolerance.errors import SchemaError
 from tolerance.runners.sparsifiers.base import AttentionPattern, Phase, Sparsifier, budget
 from tolerance.runners.sparsifiers.block_top_k import BlockTopK
+from tolerance.runners.sparsifiers.block_top_p import BlockTopP
 from tolerance.runners.sparsifiers.blocks import BlockPattern
-from tolerance.runners.sparsifiers.kv import EVICTIONS, Eviction
+from tolerance.runners.sparsifiers.kv import EVICTIONS, Eviction, KVPress
 from tolerance.runners.sparsifiers.quest import Quest
 from tolerance.runners.sparsifiers.streaming import Streaming
+from tolerance.runners.sparsifiers.teal import Teal
 from tolerance.runners.sparsifiers.top_k import TopK
+from tolerance.runners.sparsifiers.vertical_slash import VerticalSlash
+from tolerance.runners.sparsifiers.weights import PRUNINGS, Checkpoint, WeightMethod, WeightPruning
 
-PATTERNS: tuple[type[AttentionPattern], ...] = (TopK, Streaming, BlockTopK, Quest)
-SPARSIFIERS: dict[str, type[Sparsifier]] = {cls.name: cls for cls in (*PATTERNS, *EVICTIONS)}
+PATTERNS: tuple[type[AttentionPattern], ...] = (TopK, Streaming, BlockTopK, Quest, BlockTopP, VerticalSlash)
+_ALL: tuple[type[Sparsifier], ...] = (*PATTERNS, *EVICTIONS, *PRUNINGS, Teal, KVPress)
+SPARSIFIERS: dict[str, type[Sparsifier]] = {cls.name: cls for cls in _ALL}
 Option = int | float | str
 
 __all__ = [
     "EVICTIONS",
     "PATTERNS",
+    "PRUNINGS",
     "SPARSIFIERS",
     "AttentionPattern",
     "BlockPattern",
+    "Checkpoint",
     "Eviction",
     "Option",
     "Phase",
     "Sparsifier",
     "Streaming",
+    "Teal",
     "TopK",
+    "VerticalSlash",
+    "WeightMethod",
+    "WeightPruning",
     "budget",
     "get",
 ]

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     import torch
 
 Phase = Literal["prefill", "decode"]
+LevelOf = Literal["query", "head", "mass"]
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,15 @@ class Sparsifier:
     name: ClassVar[str]
     kind: ClassVar[str]
     unit: ClassVar[str]
+    # where it can act; a plan's phase may leave it less
+    acts_in: ClassVar[frozenset[Phase]] = frozenset(("prefill", "decode"))
+    # the only sparse levels that it has; None: any
+    levels: ClassVar[tuple[float, ...] | None] = None
+
+    @property
+    def query_position(self) -> str | None:
+        """The outcome table's word for whether it saw the question when it chose; None: the question is not asked."""
+        return None
 
     @property
     def label(self) -> str:
@@ -29,11 +39,15 @@ class AttentionPattern(Sparsifier, ABC):
     """A method that drops (query, key) pairs.
 
     ``needs_scores``: the rule looks at attention scores, so choosing costs the whole query-key half of attention.
+    ``level_of``: a level is a share of the pairs of each query, of each head, or of attention mass, which promises no
+    share of pairs. ``one_length``: prompts of one batch must have one length.
     """
 
     kind: ClassVar[str] = "attention"
     unit: ClassVar[str] = "causal-pairs"
     needs_scores: ClassVar[bool]
+    level_of: ClassVar[LevelOf] = "query"
+    one_length: ClassVar[bool] = False
 
     @property
     def grain(self) -> int:

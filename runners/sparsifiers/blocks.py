@@ -21,6 +21,7 @@ class BlockPattern(AttentionPattern):
 
     block: int = 64
     needs_scores: ClassVar[bool] = False
+    one_length: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if isinstance(self.block, bool) or not isinstance(self.block, int) or self.block < 1:
@@ -55,11 +56,11 @@ class BlockPattern(AttentionPattern):
         first: int,
         level: float,
         visible: "torch.Tensor | None" = None,
+        scaling: float | None = None,
     ) -> "torch.Tensor":
         """Which blocks are kept, bool ``(row, head, query block, key block)``; ``visible`` None: all causal pairs are.
 
-        A budget is in keys: the visible ones x (1 - level) of a block's mean query, of which its own block holds some;
-        the rest is rounded up to blocks.
+        ``scaling`` of the model's scores is 1 / sqrt(dim) if not given.
         """
         import torch
 
@@ -69,13 +70,32 @@ class BlockPattern(AttentionPattern):
         starts = first + torch.arange(n_queries, device=query.device) * step
         own, at = starts // self.block, torch.arange(n_keys, device=query.device)
         before = at < own[:, None] if visible is None else self._any(visible, step) & (at < own[:, None])
-        worth = worth.masked_fill(~before, float("-inf")).masked_fill(at == own[:, None], float("inf"))
+        its_own = at == own[:, None]
+        worth = worth.masked_fill(~(before | its_own), float("-inf"))
+        order = torch.sort(worth.masked_fill(its_own, float("inf")), dim=-1, descending=True, stable=True).indices
         inside = (starts % self.block)[:, None] + (step + 1) / 2
-        wanted = (1 - level) * (before.sum(-1, keepdim=True) * self.block + inside.double()) - inside
-        count = 1 + torch.ceil(torch.round(wanted / self.block, decimals=9)).clamp(min=0).long()
-        order = torch.sort(worth, dim=-1, descending=True, stable=True).indices
-        chosen = (at < count).expand_as(worth)
+        scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+        chosen = (at < self.count(worth, order, before, inside, level, scaling)).expand_as(worth)
         return torch.zeros_like(chosen).scatter(-1, order, chosen)
+
+    def count(
+        self,
+        worth: "torch.Tensor",
+        order: "torch.Tensor",
+        before: "torch.Tensor",
+        inside: "torch.Tensor",
+        level: float,
+        scaling: float,
+    ) -> "torch.Tensor":
+        """How many blocks of ``order`` are kept, a block of queries' own included, which is its first.
+
+        A budget is in keys: the visible ones x (1 - level) of a block's mean query, of which its own block holds some
+        (``inside``); the rest is rounded up to blocks. ``before`` are the visible blocks before a query's own.
+        """
+        import torch
+
+        wanted = (1 - level) * (before.sum(-1, keepdim=True) * self.block + inside.double()) - inside
+        return 1 + torch.ceil(torch.round(wanted / self.block, decimals=9)).clamp(min=0).long()
 
     def _any(self, visible: "torch.Tensor", step: int) -> "torch.Tensor":
         """Blocks of which some pair is visible ``(row, 1, query block, key block)``."""

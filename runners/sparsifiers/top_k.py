@@ -16,6 +16,11 @@ class TopK(AttentionPattern):
     name: ClassVar[str] = "top-k"
     needs_scores: ClassVar[bool] = True
 
+    @property
+    def label(self) -> str:
+        """Rows and reports say what it is: an oracle."""
+        return f"oracle-{self.name}"
+
     def keep(self, scores: "torch.Tensor | None", visible: "torch.Tensor", level: float) -> "torch.Tensor":
         """See `AttentionPattern.keep`."""
         assert scores is not None

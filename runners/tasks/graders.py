@@ -66,6 +66,14 @@ def answer_of(text: str, *, one_line: bool) -> tuple[str, bool]:
     return "\n".join(parts), False
 
 
+def ends(item: Item) -> Callable[[str], bool] | None:
+    """Whether a text holds the whole answer to an item, so that nothing after it is graded; None: it may go on."""
+    if item.grader == "word":
+        return None
+    one_line = _in_one_line(item)
+    return lambda text: answer_of(text, one_line=one_line)[1]
+
+
 def blind_score(n_right: int, n_candidates: int) -> float:
     """Chance of rule 'named': the best that naming candidates at random scores, for any number of names.
 

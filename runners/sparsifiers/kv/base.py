@@ -24,6 +24,19 @@ FLOOR = 0.2
 
 
 @dataclass(frozen=True)
+class Inside:
+    """What a layer's attention module was given while a prompt was read, for methods from elsewhere.
+
+    ``hidden`` ``(row, token, width)``; ``rotations`` are cosine and sine by position ``(row or 1, token, dim)``, where
+    the model makes them.
+    """
+
+    module: "torch.nn.Module"
+    hidden: "torch.Tensor"
+    rotations: "tuple[torch.Tensor, torch.Tensor] | None"
+
+
+@dataclass(frozen=True)
 class Seen:
     """What a dense prefill shows of one layer, up to the entry where each row's compression ends.
 
@@ -47,6 +60,7 @@ class Seen:
     mean: "torch.Tensor | None" = None
     covariance: "torch.Tensor | None" = None
     rotation: "Rotation | None" = None
+    inside: Inside | None = None
 
     @property
     def positions(self) -> "torch.Tensor":
@@ -86,7 +100,8 @@ class Eviction(Sparsifier, ABC):
     """A method that drops entries of the KV cache after a dense prefill.
 
     ``window``: how many of the last queries it looks at. ``per_head``: its scores differ by head, so heads can share a
-    budget. ``reads_moments``: it looks at mean and covariance of all queries.
+    budget. ``reads_moments``: it looks at mean and covariance of all queries; ``reads_hidden``: at what the attention
+    modules are given. ``known_cost``: `multiply_adds` says what scoring takes.
     """
 
     question: str = "hidden"
@@ -95,6 +110,8 @@ class Eviction(Sparsifier, ABC):
     unit: ClassVar[str] = "kv-entries"
     per_head: ClassVar[bool] = True
     reads_moments: ClassVar[bool] = False
+    reads_hidden: ClassVar[bool] = False
+    known_cost: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for option, value, among in (

@@ -1,0 +1,38 @@
+"""Which prompts a method is calibrated on: options that some methods share."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tolerance.errors import SchemaError
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """How many prompts, of how many tokens of context, drawn with which seed."""
+
+    samples: int
+    length: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """Looks at ``samples`` seeded prompts of about ``length`` tokens (`tolerance.runners.calibration`)."""
+
+    samples: int = 32
+    length: int = 256
+    seed: int = 0
+    name: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        for option, least in (("samples", 1), ("length", 32), ("seed", 0)):
+            value = getattr(self, option)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise SchemaError(
+                    f"sparsifier {self.name!r}: {option}: {value!r}, expected a whole number, at least {least}."
+                )
+
+    @property
+    def prompts(self) -> Prompts:
+        """What it is calibrated on."""
+        return Prompts(self.samples, self.length, self.seed)
