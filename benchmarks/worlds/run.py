@@ -3,8 +3,8 @@
 One line of results a data set, appended as it is finished, so that a run can be cut short and gone on with.
 
     python -m benchmarks.worlds.run --sets 100 --posterior cellwise --out benchmarks/worlds/cellwise.csv
-    python -m benchmarks.worlds.run --sets 100 --posterior fit --cpu-minutes 10 --out benchmarks/worlds/fit.csv
-    python -m benchmarks.worlds.run --table benchmarks/worlds/cellwise.csv benchmarks/worlds/fit.csv
+    python -m benchmarks.worlds.run --sets 100 --posterior mended --out benchmarks/worlds/mended.csv
+    python -m benchmarks.worlds.run --table benchmarks/worlds/cellwise.csv benchmarks/worlds/mended.csv
 """
 
 import argparse
