@@ -162,11 +162,10 @@ def attention(
         raise RunnerError(f"{type(module).__name__} built no attention mask, so what is visible is unknown.")
     control = CONTROL
     heads = query.shape[1]
-    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    how = Softmax(query.shape[-1] ** -0.5 if scaling is None else scaling, softcap, s_aux)
     if control is not None and control.cache is not None:
         layer, window = int(module.layer_idx), others.get("sliding_window")  # type: ignore[arg-type]
         _same_window(module, window, control.cache.windows[layer])
-        how = Softmax(scaling, softcap, s_aux)
         control.modules[layer] = module
         if isinstance(control.active, BlockPattern):
             out = _attend_table(query, key, value, how, control, control.active, layer)
@@ -176,22 +175,22 @@ def attention(
         return out.transpose(1, 2).contiguous(), None
     visible = _visible(attention_mask[..., : key.shape[2]], None if control is None else control.real)
     if control is None:
-        return _attend(query, key, value, visible, scaling, softcap, s_aux).transpose(1, 2).contiguous(), None
+        return _attend(query, key, value, visible, how).transpose(1, 2).contiguous(), None
     chooser = control.active
     seen = kept = _pairs(visible, heads)
     if chooser is None:
-        out = _attend(query, key, value, visible, scaling, softcap, s_aux)
+        out = _attend(query, key, value, visible, how)
     elif chooser.one_length and control.phase == "prefill" and control.real is not None:
         raise RunnerError(f"sparsifier {chooser.label}: prompts of one batch must have one length.")
     elif isinstance(chooser, VerticalSlash):
-        out, kept = _attend_lines(query, key, value, visible, scaling, softcap, s_aux, chooser, control.level)
+        out, kept = _attend_lines(query, key, value, visible, how, chooser, control.level)
     elif isinstance(chooser, BlockPattern):
-        out, kept = _attend_blocks(query, key, value, visible, scaling, softcap, s_aux, chooser, control.level)
+        out, kept = _attend_blocks(query, key, value, visible, how, chooser, control.level)
     elif not chooser.needs_scores:
         keep = torch.cat([chooser.keep(None, part, control.level) for part in _parts(visible)], 2)
-        out, kept = _attend(query, key, value, keep, scaling, softcap, s_aux), _pairs(keep, heads)
+        out, kept = _attend(query, key, value, keep, how), _pairs(keep, heads)
     else:
-        out, kept = _attend_choosing(query, key, value, visible, scaling, softcap, s_aux, chooser, control.level)
+        out, kept = _attend_choosing(query, key, value, visible, how, chooser, control.level)
     control.count(int(getattr(module, "layer_idx", 0) or 0), kept, seen)
     return out.transpose(1, 2).contiguous(), None
 
@@ -223,15 +222,13 @@ def _attend(
     key: torch.Tensor,
     value: torch.Tensor,
     keep: torch.Tensor,
-    scaling: float,
-    softcap: float | None,
-    s_aux: torch.Tensor | None,
+    how: Softmax,
 ) -> torch.Tensor:
     """Attention over kept pairs ``(row, head, query, dim)``."""
-    if softcap is None and s_aux is None:
+    if how.softcap is None and how.s_aux is None:
         grouped = key.shape[1] != query.shape[1]
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=keep, scale=scaling, enable_gqa=grouped)
-    return _weigh(_scores(query, key, scaling, softcap), keep, value, s_aux)
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=keep, scale=how.scaling, enable_gqa=grouped)
+    return _weigh(_scores(query, key, how), keep, value, how.s_aux)
 
 
 def _attend_choosing(
@@ -239,9 +236,7 @@ def _attend_choosing(
     key: torch.Tensor,
     value: torch.Tensor,
     visible: torch.Tensor,
-    scaling: float,
-    softcap: float | None,
-    s_aux: torch.Tensor | None,
+    how: Softmax,
     chooser: AttentionPattern,
     level: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -257,10 +252,10 @@ def _attend_choosing(
         part = slice(start, start + step)
         # Queries are the last of the keys, so no query of this chunk sees past here.
         seen_keys = slice(0, keys - queries + min(start + step, queries))
-        scores = _scores(query[:, :, part], key[:, :, seen_keys], scaling, softcap)
+        scores = _scores(query[:, :, part], key[:, :, seen_keys], how)
         seen = visible[:, :, part, seen_keys]
         keep = chooser.keep(scores.masked_fill(~seen, float("-inf")), seen, level)
-        outs.append(_weigh(scores, keep, value[:, :, seen_keys], s_aux))
+        outs.append(_weigh(scores, keep, value[:, :, seen_keys], how.s_aux))
         kept.append(_pairs(keep, heads))
     return torch.cat(outs, 2), torch.cat(kept, 1)
 
@@ -270,9 +265,7 @@ def _attend_blocks(
     key: torch.Tensor,
     value: torch.Tensor,
     visible: torch.Tensor,
-    scaling: float,
-    softcap: float | None,
-    s_aux: torch.Tensor | None,
+    how: Softmax,
     chooser: BlockPattern,
     level: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -281,22 +274,20 @@ def _attend_blocks(
     On CUDA a kernel skips what is dropped, where blocks have its size and nothing but causality hides pairs.
     """
     heads, queries, keys = query.shape[1], query.shape[2], key.shape[2]
-    first, plain = keys - queries, softcap is None and s_aux is None
+    first, plain = keys - queries, how.softcap is None and how.s_aux is None
     whole = query.is_cuda and plain and first == 0 and chooser.query_block == chooser.block == flex.BLOCK
     if whole and queries > 1 and _is_causal(visible):
-        blocks = chooser.blocks(query, key, 0, level, scaling=scaling)
-        return flex.attend(query, key, value, blocks, scaling), _pairs_of_blocks(blocks, queries, chooser.block)
+        blocks = chooser.blocks(query, key, 0, level, scaling=how.scaling)
+        return flex.attend(query, key, value, blocks, how.scaling), _pairs_of_blocks(blocks, queries, chooser.block)
     step = max(1, _chunk(visible, heads) // chooser.query_block) * chooser.query_block
     outs, kept = [], []
     for start in range(0, queries, step):
         part = slice(start, start + step)
         seen_keys = slice(0, first + min(start + step, queries))
         seen = visible[:, :, part, seen_keys]
-        blocks = chooser.blocks(query[:, :, part], key[:, :, seen_keys], first + start, level, seen, scaling)
+        blocks = chooser.blocks(query[:, :, part], key[:, :, seen_keys], first + start, level, seen, how.scaling)
         keep = chooser.mask(blocks, seen)
-        outs.append(
-            _attend(query[:, :, part], key[:, :, seen_keys], value[:, :, seen_keys], keep, scaling, softcap, s_aux)
-        )
+        outs.append(_attend(query[:, :, part], key[:, :, seen_keys], value[:, :, seen_keys], keep, how))
         kept.append(_pairs(keep, heads))
     return torch.cat(outs, 2), torch.cat(kept, 1)
 
@@ -306,9 +297,7 @@ def _attend_lines(
     key: torch.Tensor,
     value: torch.Tensor,
     visible: torch.Tensor,
-    scaling: float,
-    softcap: float | None,
-    s_aux: torch.Tensor | None,
+    how: Softmax,
     chooser: VerticalSlash,
     level: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -322,16 +311,14 @@ def _attend_lines(
             "them, so lines cannot be told. Use it on whole prompts of a model with causal attention."
         )
     last = slice(max(0, n - chooser.last), n)
-    scores = _scores(query[:, :, last], key, scaling, softcap).masked_fill(~visible[:, :, last], float("-inf"))
+    scores = _scores(query[:, :, last], key, how).masked_fill(~visible[:, :, last], float("-inf"))
     lines = chooser.choose(scores.softmax(-1), window, level)
     step = _chunk(visible, heads)
     outs, kept = [], []
     for start in range(0, n, step):
         part, seen_keys = slice(start, start + step), slice(0, min(start + step, n))
         keep = lines.mask(part, visible[:, :, part, seen_keys])
-        outs.append(
-            _attend(query[:, :, part], key[:, :, seen_keys], value[:, :, seen_keys], keep, scaling, softcap, s_aux)
-        )
+        outs.append(_attend(query[:, :, part], key[:, :, seen_keys], value[:, :, seen_keys], keep, how))
         kept.append(_pairs(keep, heads))
     return torch.cat(outs, 2), torch.cat(kept, 1)
 
@@ -390,14 +377,14 @@ def _parts(mask: torch.Tensor) -> Iterator[torch.Tensor]:
     return (mask[:, :, start : start + step] for start in range(0, mask.shape[2], step))
 
 
-def _scores(query: torch.Tensor, key: torch.Tensor, scaling: float, softcap: float | None) -> torch.Tensor:
+def _scores(query: torch.Tensor, key: torch.Tensor, how: Softmax) -> torch.Tensor:
     """Scaled scores, float32 or finer ``(row, head, query, key)``.
 
     Multiplied in that precision: bfloat16 products would tie by the dozen, unscaled float16 ones can overflow.
     """
     precision = torch.promote_types(query.dtype, torch.float32)
-    scores = query.to(precision) * scaling @ _spread(key, query.shape[1]).to(precision).transpose(2, 3)
-    return scores if softcap is None else softcap * torch.tanh(scores / softcap)
+    scores = query.to(precision) * how.scaling @ _spread(key, query.shape[1]).to(precision).transpose(2, 3)
+    return scores if how.softcap is None else how.softcap * torch.tanh(scores / how.softcap)
 
 
 def _weigh(scores: torch.Tensor, keep: torch.Tensor, value: torch.Tensor, s_aux: torch.Tensor | None) -> torch.Tensor:

@@ -5,6 +5,7 @@ that no plan can name, so none of them is ever an item. That is not the web text
 it may do better here than a published figure, and worse on other text. The manifest says what was read.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -80,7 +81,8 @@ def calibrate(loaded: LoadedModel, prompts: Prompts) -> Calibration:
     Raises:
         RunnerError: they are longer than the model's positions.
     """
-    read = encoded(loaded, prompts)
+    written = texts(loaded, prompts)
+    read = encoded(loaded, written)
     most = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None)
     longest = max(ids.shape[1] for ids in read)
     if most is not None and longest > most:
@@ -115,7 +117,7 @@ def calibrate(loaded: LoadedModel, prompts: Prompts) -> Calibration:
     return Calibration(
         {name: Inputs(squares[name].sqrt().float(), _quantiles(torch.cat(drawn[name]), steps)) for name in squares},
         tokens=sum(ids.shape[1] for ids in read),
-        sha256=digest(texts(loaded, prompts)),
+        sha256=digest(written),
     )
 
 
@@ -127,14 +129,14 @@ def texts(loaded: LoadedModel, prompts: Prompts) -> list[str]:
     ]
 
 
-def encoded(loaded: LoadedModel, prompts: Prompts) -> list[torch.Tensor]:
-    """Their tokens ``(1, token)``."""
+def encoded(loaded: LoadedModel, written: Sequence[str]) -> list[torch.Tensor]:
+    """Tokens of each text ``(1, token)``."""
     special = dialect(loaded.dialect, loaded.tokenizer).adds_special_tokens
     return [
         loaded.tokenizer(text, return_tensors="pt", add_special_tokens=special, verbose=False)["input_ids"].to(
             loaded.device
         )
-        for text in texts(loaded, prompts)
+        for text in written
     ]
 
 

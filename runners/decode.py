@@ -62,7 +62,7 @@ class Steps:
             if fits and room <= SPARE * wanted and all(a >= b for a, b in zip(there.for_kept, for_kept, strict=True)):
                 there.clear()
                 return there
-        if sum(_bytes(step.cache) for step in self._steps) + wanted * _slot_bytes(like) > self.most_bytes:
+        if sum(_bytes(step.cache) for step in self._steps) + wanted * slot_bytes(like) > self.most_bytes:
             self.forget()
         made = KeptCache(like, rows, for_kept, for_new)
         self._steps.append(self._step(made))
@@ -156,6 +156,7 @@ def _bytes(cache: KeptCache) -> int:
     return sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
 
 
-def _slot_bytes(like: PrefillCache) -> float:
+def slot_bytes(like: PrefillCache) -> float:
+    """Bytes of one slot of one row in a layer, on average over layers."""
     one = [layer.keys[0, :, 0].nbytes + layer.values[0, :, 0].nbytes for layer in like.layers]
     return float(sum(one) / len(one))

@@ -207,9 +207,13 @@ def stop_ids(loaded: LoadedModel) -> torch.Tensor:
     return torch.tensor(sorted(i for i in ids if i is not None), device=loaded.device, dtype=torch.long)
 
 
-def last_only(loaded: LoadedModel) -> dict[str, Any]:
-    """Only the last position's logits are needed; most models can leave out the others."""
+def takes_logits_to_keep(loaded: LoadedModel) -> bool:
+    """Whether logits of chosen positions alone can be asked for."""
     import inspect
 
-    takes = "logits_to_keep" in inspect.signature(loaded.model.forward).parameters
-    return {"logits_to_keep": 1} if takes else {}
+    return "logits_to_keep" in inspect.signature(loaded.model.forward).parameters
+
+
+def last_only(loaded: LoadedModel) -> dict[str, Any]:
+    """Only the last position's logits are needed; most models can leave out the others."""
+    return {"logits_to_keep": 1} if takes_logits_to_keep(loaded) else {}

@@ -23,8 +23,8 @@ from tolerance.errors import RunnerError
 from tolerance.runners.attention import imposing
 from tolerance.runners.backoff import shrinking
 from tolerance.runners.cache import EMPTY, NO_MASK, KeptCache, PrefillCache, windows
-from tolerance.runners.decode import Steps
-from tolerance.runners.generate import Answer, Ends, Entries, PhasePairs, Rule, read, stop_ids
+from tolerance.runners.decode import Steps, slot_bytes
+from tolerance.runners.generate import Answer, Ends, Entries, PhasePairs, Rule, read, stop_ids, takes_logits_to_keep
 from tolerance.runners.models import LoadedModel
 from tolerance.runners.rotation import Rotation
 from tolerance.runners.sparsifiers.base import kept_of
@@ -287,9 +287,7 @@ class Levels:
 
     def _kept_buckets(self, prefill: Prefill, jobs: list[Job]) -> Iterator[list[Job]]:
         """Rows that are decoded together: both or neither read a question first, and they keep about as much."""
-        per_slot = sum(
-            layer.keys[0, :, 0].nbytes + layer.values[0, :, 0].nbytes for layer in prefill.cache.layers
-        ) / len(prefill.cache.layers)
+        per_slot = slot_bytes(prefill.cache)
         batch: list[Job] = []
         group = {job: self.conditions[job.condition].end for job in jobs}
         for job in sorted(jobs, key=lambda job: (group[job], -sum(job.slots))):
@@ -450,13 +448,6 @@ def _given(model: torch.nn.Module) -> Iterator[dict[torch.nn.Module, Inside]]:
             if isinstance(getattr(module, "layer_idx", None), int):
                 hooks.callback(module.register_forward_pre_hook(note, with_kwargs=True).remove)
         yield seen
-
-
-def takes_logits_to_keep(loaded: LoadedModel) -> bool:
-    """Whether logits of chosen positions alone can be asked for."""
-    import inspect
-
-    return "logits_to_keep" in inspect.signature(loaded.model.forward).parameters
 
 
 def _padded(rows: torch.Tensor, n: int) -> torch.Tensor:

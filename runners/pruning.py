@@ -5,6 +5,7 @@ out of pruned ones, and afterwards they are restored bit for bit.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -92,7 +93,7 @@ class Weights:
             if name in self._own
         )
 
-    @property
+    @cached_property
     def share(self) -> float:
         """The share of all parameters that stand in the linear layers: what methods act on."""
         return sum(matrix(layer).numel() for layer in linears(self.loaded.model).values()) / self.loaded.params

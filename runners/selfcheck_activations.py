@@ -7,7 +7,7 @@ import torch
 from tolerance.errors import RunnerError
 from tolerance.runners.activations import thresholding
 from tolerance.runners.attention import imposing
-from tolerance.runners.calibration import Calibrations, encoded
+from tolerance.runners.calibration import Calibrations, encoded, texts
 from tolerance.runners.linear import matrix, plain_linears
 from tolerance.runners.models import LoadedModel
 from tolerance.runners.sparsifiers.teal import Teal
@@ -32,7 +32,8 @@ def check(
     """
     realised = {}
     for method in methods:
-        counted, received = _at_half(loaded, encoded(loaded, method.prompts)[0], logits, method, calibrations)
+        (prompt,) = encoded(loaded, texts(loaded, method.prompts)[:1])
+        counted, received = _at_half(loaded, prompt, logits, method, calibrations)
         if abs(counted - received) > 1e-9:
             raise RunnerError(
                 f"self-check of {loaded.name} failed: {method.label} counted {counted:.4f} of the inputs as zero, and "

@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from tolerance.errors import SchemaError
+
 if TYPE_CHECKING:
     import torch
 
@@ -61,6 +63,16 @@ class AttentionPattern(Sparsifier, ABC):
         ``visible`` is bool ``(row, 1 or head, query, key)``; ``scores`` are scaled, float32 ``(row, head, query, key)``
         and -inf where not visible, or None if not `needs_scores`. Each query keeps exactly `budget` keys.
         """
+
+
+def require_whole(method: str, option: str, value: object, least: int) -> None:
+    """Refuse an option that is no whole number, or too small.
+
+    Raises:
+        SchemaError: naming method, option and what is expected.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise SchemaError(f"sparsifier {method!r}: {option}: {value!r}, expected a whole number, at least {least}.")
 
 
 def budget(visible: "torch.Tensor", level: float) -> "torch.Tensor":

@@ -8,8 +8,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from tolerance.errors import SchemaError
-from tolerance.runners.sparsifiers.base import AttentionPattern
+from tolerance.runners.sparsifiers.base import AttentionPattern, require_whole
 
 if TYPE_CHECKING:
     import torch
@@ -24,8 +23,7 @@ class BlockPattern(AttentionPattern):
     one_length: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if isinstance(self.block, bool) or not isinstance(self.block, int) or self.block < 1:
-            raise SchemaError(f"sparsifier {self.name!r}: block: {self.block!r}, expected a whole number, at least 1.")
+        require_whole(self.name, "block", self.block, 1)
 
     @property
     def grain(self) -> int:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tolerance.errors import SchemaError
+from tolerance.runners.sparsifiers.base import require_whole
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,7 @@ class Calibrated:
 
     def __post_init__(self) -> None:
         for option, least in (("samples", 1), ("length", 32), ("seed", 0)):
-            value = getattr(self, option)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise SchemaError(
-                    f"sparsifier {self.name!r}: {option}: {value!r}, expected a whole number, at least {least}."
-                )
+            require_whole(self.name, option, getattr(self, option), least)
 
     @property
     def prompts(self) -> Prompts:

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from tolerance.errors import SchemaError
-from tolerance.runners.sparsifiers.base import AttentionPattern, budget
+from tolerance.runners.sparsifiers.base import AttentionPattern, budget, require_whole
 
 if TYPE_CHECKING:
     import torch
@@ -19,8 +18,7 @@ class Streaming(AttentionPattern):
     needs_scores: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.sinks, bool) or not isinstance(self.sinks, int) or self.sinks < 0:
-            raise SchemaError(f"sparsifier 'streaming': sinks: {self.sinks!r}, expected a whole number, at least 0.")
+        require_whole(self.name, "sinks", self.sinks, 0)
 
     def keep(self, scores: "torch.Tensor | None", visible: "torch.Tensor", level: float) -> "torch.Tensor":
         """See `AttentionPattern.keep`. The current token is always kept."""

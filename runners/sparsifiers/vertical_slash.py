@@ -12,8 +12,7 @@ is predicted in the middle of a prompt depends on its end. Choosing looks at sco
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from tolerance.errors import SchemaError
-from tolerance.runners.sparsifiers.base import AttentionPattern, LevelOf, Phase, kept_of
+from tolerance.runners.sparsifiers.base import AttentionPattern, LevelOf, Phase, kept_of, require_whole
 
 if TYPE_CHECKING:
     import torch
@@ -54,11 +53,7 @@ class VerticalSlash(AttentionPattern):
 
     def __post_init__(self) -> None:
         for option, least in (("last", 1), ("sinks", 0), ("local", 1)):
-            value = getattr(self, option)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise SchemaError(
-                    f"sparsifier {self.name!r}: {option}: {value!r}, expected a whole number, at least {least}."
-                )
+            require_whole(self.name, option, getattr(self, option), least)
 
     @property
     def query_position(self) -> str:

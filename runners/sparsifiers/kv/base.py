@@ -150,12 +150,6 @@ class Eviction(Sparsifier, ABC):
         """Multiply-adds that scoring ``n`` entries of one layer takes."""
         return 0
 
-    def _whole(self, option: str, value: object, least: int) -> None:
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise SchemaError(
-                f"sparsifier {self.name!r}: {option}: {value!r}, expected a whole number, at least {least}."
-            )
-
 
 def rank(scores: "torch.Tensor", real: "torch.Tensor") -> "torch.Tensor":
     """Entries of each row and head from the most worth keeping on ``(row, kv head, key)``; what is not held is last."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from tolerance.errors import SchemaError
+from tolerance.runners.sparsifiers.base import require_whole
 from tolerance.runners.sparsifiers.kv.base import Eviction, Seen
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ class ExpectedAttention(Eviction):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._whole("ahead", self.ahead, 1)
-        self._whole("sinks", self.sinks, 0)
+        require_whole(self.name, "ahead", self.ahead, 1)
+        require_whole(self.name, "sinks", self.sinks, 0)
         if not isinstance(self.covariance, bool):
             raise SchemaError(f"sparsifier {self.name!r}: covariance: {self.covariance!r}, expected true or false.")
 

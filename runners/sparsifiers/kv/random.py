@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from tolerance.runners.sparsifiers.base import require_whole
 from tolerance.runners.sparsifiers.kv.base import Eviction, Seen
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class RandomEviction(Eviction):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._whole("seed", self.seed, 0)
+        require_whole(self.name, "seed", self.seed, 0)
 
     def score(self, seen: Seen) -> "torch.Tensor":
         """See `Eviction.score`."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from tolerance.errors import SchemaError
+from tolerance.runners.sparsifiers.base import require_whole
 from tolerance.runners.sparsifiers.kv.base import Eviction, Seen
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ class SnapKV(Eviction):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._whole("window", self.window, 1)
-        self._whole("kernel", self.kernel, 1)
+        require_whole(self.name, "window", self.window, 1)
+        require_whole(self.name, "kernel", self.kernel, 1)
         if self.kernel % 2 == 0:
             raise SchemaError(f"sparsifier {self.name!r}: kernel: {self.kernel}, expected an odd number.")
 

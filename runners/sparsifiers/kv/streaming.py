@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from tolerance.runners.sparsifiers.base import require_whole
 from tolerance.runners.sparsifiers.kv.base import Eviction, Seen
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ class StreamingEviction(Eviction):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._whole("sinks", self.sinks, 0)
+        require_whole(self.name, "sinks", self.sinks, 0)
 
     def score(self, seen: Seen) -> "torch.Tensor":
         """See `Eviction.score`."""
