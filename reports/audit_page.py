@@ -2,28 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
-from tolerance.findings import Audit, AuditPart
+from tolerance.findings import Audit, AuditPart, AuditVerdict
 from tolerance.reports import audits, numbers, phrases
+from tolerance.reports.states import State, state
 from tolerance.reports.tables import Chip
-from tolerance.reports.verdicts import Said
 from tolerance.reports.wording import Lead
 
 NAMED = 4
-GLYPHS = {
-    "supported": "●",
-    "supported only for": "◑",
-    "contradicted": "✕",
-    "not identifiable": "○",
-    "holds": "●",
-    "fails": "✕",
-    "undecided": "◐",
-    "no item counts": "○",
-    "same": "●",
-    "depends": "⇅",
-    "one value": "○",
-    "not recorded": "○",
-}
 
 
 @dataclass(frozen=True)
@@ -34,7 +21,7 @@ class Part:
     evidence: str
     value: str
     probability: str
-    said: Said
+    said: State
 
 
 @dataclass(frozen=True)
@@ -53,10 +40,10 @@ class Row:
     statement: str
     citation: str
     claimed: str
-    said: Said
+    said: State
     only_for: str
     overall: Part
-    axes: dict[str, Said]
+    axes: dict[str, State]
     depends: bool
     tables: list[PartTable]
     sentences: list[str]
@@ -75,7 +62,7 @@ def leads(found: Sequence[Audit]) -> list[Lead]:
     if len(found) == 1:
         one = found[0]
         return [Lead(_verdict(one), one.id), Lead(f"What the evidence supports: {audits.rewritten(one)}", one.id)]
-    counts = {word: sum(one.verdict == word for one in found) for word in GLYPHS}
+    counts = {word: sum(one.verdict == word for one in found) for word in get_args(AuditVerdict)}
     each = [f"{n} {word if word != 'supported only for' else 'supported in part'}" for word, n in counts.items() if n]
     first = Lead(f"Of {numbers.count(len(found))} claims, {phrases.listed(each)}.", "claims")
     worst = next((one for one in found if one.verdict == "contradicted"), None)
@@ -124,25 +111,22 @@ def _claims(n: int) -> str:
 
 def row(found: Audit) -> Row:
     """One claim."""
-    lists = [
-        ("By task type", found.by_task_type),
-        ("By task", found.by_task),
-        ("By model", found.by_model),
-        ("By task, method or model", found.by_cell),
-        ("By method and model", found.by_setting),
-        *((f"Along {axis.axis}", axis.parts) for axis in found.axes),
-    ]
+    along = [(f"along {axis.axis}", axis.parts) for axis in found.axes]
     return Row(
         id=found.id,
         statement=found.statement,
         citation=found.citation,
         claimed=audits.claimed(found),
-        said=said(found.verdict),
+        said=state(found.verdict),
         only_for=_few(found.only_for),
         overall=part(found, found.overall),
-        axes={axis.axis: said(axis.state) for axis in found.axes},
+        axes={axis.axis: state(axis.state) for axis in found.axes},
         depends=any(axis.state == "depends" for axis in found.axes),
-        tables=[PartTable(name, [part(found, one) for one in parts]) for name, parts in lists if len(parts) > 1],
+        tables=[
+            PartTable(phrases.capitalised(name), [part(found, one) for one in parts])
+            for name, parts in (*audits.lists(found), *along)
+            if len(parts) > 1
+        ],
         # verdict, claim and what is supported stand in places of their own
         sentences=list(audits.sentences(found))[2:-1],
         supports=audits.rewritten(found),
@@ -157,9 +141,4 @@ def axes(found: Sequence[Audit]) -> list[str]:
 def part(found: Audit, one: AuditPart) -> Part:
     """One part of the evidence, in words."""
     name, evidence, value, probability, verdict = audits.part(found, one)
-    return Part(name, evidence, value, probability, said(verdict))
-
-
-def said(word: str) -> Said:
-    """The glyph and colours of a verdict or state."""
-    return Said(word, GLYPHS[word], word.replace(" ", "-"))
+    return Part(name, evidence, value, probability, state(verdict))

@@ -55,16 +55,19 @@ def part(found: Audit, one: AuditPart) -> list[str]:
     return [one.name, f"{one.n_cells} cells, {items}", seen, chance, one.verdict]
 
 
+def lists(found: Audit) -> Iterator[tuple[str, list[AuditPart]]]:
+    """Titles and parts of an audit's lists, those along axes apart."""
+    yield "by task type", found.by_task_type
+    yield "by task", found.by_task
+    yield "by model", found.by_model
+    yield "by task, method or model", found.by_cell
+    yield "by method and model", found.by_setting
+
+
 def tables(found: Audit) -> Iterator[tuple[str, list[list[str]]]]:
     """Titles and rows, lists of a single part left out."""
     yield "overall", [part(found, found.overall)]
-    for title, parts in (
-        ("by task type", found.by_task_type),
-        ("by task", found.by_task),
-        ("by model", found.by_model),
-        ("by task, method or model", found.by_cell),
-        ("by method and model", found.by_setting),
-    ):
+    for title, parts in lists(found):
         if len(parts) > 1:
             yield title, [part(found, one) for one in parts]
     for axis in found.axes:

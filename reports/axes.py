@@ -22,20 +22,20 @@ def title(found: Conclusion) -> str:
 
 def table(found: Conclusion) -> list[list[str]]:
     """One row an axis, in the order of `HEADS`."""
-    return [[one.axis, one.verdict, _difference(one), _support(one), _why(one)] for one in found.axes]
+    return [[one.axis, one.verdict, _difference(one), support(one) or "-", _why(one)] for one in found.axes]
 
 
 def _difference(one: AtEqual) -> str:
     if one.difference is None:
         return "-"
-    interval = one.difference.interval
-    value, lower, upper = numbers.differences([one.difference.value, interval.lower, interval.upper])
-    return f"{value} ({phrases.percent(interval.prob)} credible {lower} to {upper})"
+    value, ends = phrases.signed(one.difference.value, one.difference.interval)
+    return f"{value} ({phrases.percent(one.difference.interval.prob)} credible {ends})"
 
 
-def _support(one: AtEqual) -> str:
+def support(one: AtEqual) -> str:
+    """Where on the axis both sides have support; nothing where that is not known."""
     if one.low is None or one.high is None:
-        return "-"
+        return ""
     write = numbers.level if one.axis == "sparsity fraction" else numbers.quantity
     low, high = write(one.low), write(one.high)
     return f"{low} to {high} {one.unit}" if low != high else f"{low} {one.unit}"
@@ -47,10 +47,7 @@ def _why(one: AtEqual) -> str:
     said: str = one.accounting
     if said == "estimated" and one.unit == "FLOPs per item":
         said += " without what choosing costs"
-    if one.n_outside:
-        said += f"; {one.n_outside} of {one.n_outside + one.n_strata} strata without common support"
-    if one.interpolated:
-        said += "; between measured values"
+    said = "; ".join([said, *reservations(one)])
     if one.crossover is not None:
         cross = one.crossover
         write = numbers.level if one.axis == "sparsity fraction" else numbers.quantity
@@ -62,6 +59,14 @@ def _why(one: AtEqual) -> str:
             f"to {upper}), the other above, with probability {numbers.probability(cross.probability)}"
         )
     return said
+
+
+def reservations(one: AtEqual) -> Iterator[str]:
+    """What was not compared as measured."""
+    if one.n_outside:
+        yield f"{one.n_outside} of {one.n_outside + one.n_strata} strata without common support"
+    if one.interpolated:
+        yield "between measured values"
 
 
 def sentences(found: Conclusions) -> Iterator[str]:
@@ -102,10 +107,8 @@ def _checks(one: Conclusion) -> Iterator[str]:
         check = at.check
         if check is None or check.disagreement is None or check.slope is None or check.slope.interval is None:
             continue
-        value, lower, upper = numbers.differences(
-            [check.slope.value, check.slope.interval.lower, check.slope.interval.upper]
-        )
+        value, ends = phrases.signed(check.slope.value, check.slope.interval)
         yield (
             f"{one.task_type} at equal {at.axis}: {check.disagreement}; verdict {at.verdict}, GEE log odds ratio "
-            f"{value} ({phrases.percent(check.slope.interval.prob)} {phrases.KINDS['robust']} {lower} to {upper})."
+            f"{value} ({phrases.percent(check.slope.interval.prob)} {phrases.KINDS['robust']} {ends})."
         )

@@ -50,18 +50,12 @@ def _lines(report: Report) -> Iterator[str]:
             [
                 found.task_type,
                 found.sparsifier,
-                *(_shown(row)),
+                *row.said,
                 row.items,
             ]
             for found, row in zip(report.thresholds, tables.thresholds(report), strict=True)
         ],
     )
-
-
-def _shown(row: tables.ThresholdRow) -> tuple[str, str]:
-    if row.threshold is not None:
-        return row.threshold
-    return (row.absent.word if row.absent else "", row.reason)
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -38,10 +38,7 @@ def _report(report: Report) -> Iterator[str]:
             for row, each in zip(matrix.first, cells, strict=True)
         ]
         yield from _table("Conclusions", ["", *matrix.axes, "across axes"], rows)
-    rows = [
-        [row.task_type, row.method, *(row.threshold or (row.absent.word if row.absent else "", row.reason)), row.items]
-        for row in tables.thresholds(report)
-    ]
+    rows = [[row.task_type, row.method, *row.said, row.items] for row in tables.thresholds(report)]
     yield from _table("Thresholds", ["task type", "method", "threshold", "interval", "items"], rows)
 
 

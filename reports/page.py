@@ -33,6 +33,7 @@ from tolerance.reports import (
     numbers,
     phrases,
     spreadsheet,
+    states,
     tables,
     trust,
     verdicts,
@@ -197,7 +198,7 @@ def _of_audits(found: list[Audit]) -> dict[str, Any]:
         "id": f"{len(found)} {'claim' if len(found) == 1 else 'claims'}",
         "rows": rows,
         "axes": audit_page.axes(found),
-        "unasked": audit_page.said("not recorded"),
+        "unasked": states.state("not recorded"),
         "json": f"[{','.join(one.model_dump_json() for one in found)}]",
     }
 
@@ -205,7 +206,7 @@ def _of_audits(found: list[Audit]) -> dict[str, Any]:
 def _rendered(name: str, values: dict[str, Any], *, script: bool, template_dir: Path | None) -> str:
     style, code = _file("report.css"), _file("report.js") if script else ""
     embedded = values.pop("json")
-    modules = (tables, trust, wording, numbers, phrases, figures, forest)
+    modules = (states, tables, trust, wording, numbers, phrases, figures, forest)
     try:
         return (
             _environment(template_dir)

@@ -54,9 +54,7 @@ def assured(found: Assured, first: float, last: float) -> str:
 
 def difference(found: Difference) -> tuple[str, str]:
     """A signed difference and the ends of its interval, for where kind and probability stand in the heading."""
-    around = found.estimate.interval
-    said, low, high = numbers.differences([found.estimate.value, around.lower, around.upper])
-    return said, f"{low} to {high}"
+    return signed(found.estimate.value, found.estimate.interval)
 
 
 def tokens(found: Budget) -> tuple[str, str]:
@@ -144,6 +142,12 @@ def _percents(found: Level) -> list[str]:
 
 def _prob_outside(found: Level) -> float:
     return found.prob_below if found.censored == "left" else found.prob_beyond
+
+
+def signed(value: float, around: Interval) -> tuple[str, str]:
+    """A signed number and the ends of its interval, for where kind and probability are said beside it."""
+    said, low, high = numbers.differences([value, around.lower, around.upper])
+    return said, f"{low} to {high}"
 
 
 def accuracy(value: float, around: Interval) -> tuple[str, str]:

@@ -6,26 +6,7 @@ from dataclasses import dataclass
 from tolerance.findings import Budget, Check, Comparison, Contrast, Ordering, Report, Threshold
 from tolerance.intervals import Estimate
 from tolerance.reports import figures, forest, numbers, phrases, verdicts, wording
-
-GLYPHS = {
-    "held": "●",
-    "varies": "↔",
-    "not recorded": "○",
-    "decided": "●",
-    "undecided": "◐",
-    "out of range": "→",
-    "withheld": "✕",
-    "unanswerable": "✕",
-    "equivalent": "≈",
-    "passed": "✓",
-    "failed": "✕",
-    "as predicted": "✓",
-    "unlike": "✕",
-    "not felt": "✓",
-    "prior-data conflict": "▲",
-    "strong prior": "▲",
-    "compared": "●",
-}
+from tolerance.reports.states import State, state
 
 
 @dataclass(frozen=True)
@@ -34,15 +15,6 @@ class Chip:
 
     text: str
     target: str = ""
-
-
-@dataclass(frozen=True)
-class State:
-    """A word with its glyph, and a name for its colours."""
-
-    word: str
-    glyph: str
-    name: str
 
 
 @dataclass(frozen=True)
@@ -67,6 +39,11 @@ class ThresholdRow:
     assured: str
     area: tuple[str, str] | None
     area_over_sparsity: tuple[str, str] | None
+
+    @property
+    def said(self) -> tuple[str, str]:
+        """The threshold and its interval, or the word and the reason why there is none."""
+        return self.threshold or (self.absent.word if self.absent else "", self.reason)
 
 
 @dataclass(frozen=True)
@@ -143,11 +120,6 @@ class DataRow:
     task_type: str
     method: str
     levels: list[tuple[str, str, str]]
-
-
-def state(word: str) -> State:
-    """The glyph and colours of a word."""
-    return State(word, GLYPHS[word], word.replace(" ", "-"))
 
 
 def facts(report: Report) -> list[Chip]:

@@ -6,7 +6,7 @@ from typing import assert_never
 from tolerance.findings import Attempt, Family, LeftOut, Predicted, Report, Sensitivity, Shape
 from tolerance.reports import numbers, wording
 from tolerance.reports.phrases import capitalised, listed, percent
-from tolerance.reports.tables import State, state
+from tolerance.reports.states import State, state
 
 # So many cells are shown, those that are unlike their prediction always.
 CELLS_SHOWN = 10

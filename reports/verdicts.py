@@ -8,25 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tolerance.findings import AtEqual, Conclusion, Conclusions, Report
+from tolerance.reports import axes as by_axis
 from tolerance.reports import forest, numbers, phrases
+from tolerance.reports.states import State, state
 
 FIRST = 7
 THIN_ITEMS, THIN_LEVELS = 100, 4
 DOTS = 4
-GLYPHS = {
-    "better": "▲",
-    "worse": "▼",
-    "equivalent": "≈",
-    "undecided": "◐",
-    "no overlap": "∅",
-    "unavailable": "○",
-    "unanswerable": "✕",
-    "withheld": "✕",
-    "robust": "●",
-    "axis-dependent": "⇅",
-    "fragile": "◑",
-    "untestable": "○",
-}
 MEANING = {
     "robust": "the same verdict on every axis that can be asked",
     "axis-dependent": "the verdict turns with what is held equal",
@@ -51,20 +39,11 @@ ORDER = ("axis-dependent", "robust", "fragile", "undecided", "untestable", "with
 
 
 @dataclass(frozen=True)
-class Said:
-    """A word with its glyph, and a name for its colours."""
-
-    word: str
-    glyph: str
-    name: str
-
-
-@dataclass(frozen=True)
 class Cell:
     """A conclusion at one axis: the word, the difference and its interval where there is one, and why not otherwise."""
 
     axis: str
-    said: Said
+    said: State
     value: str
     ends: str
     reason: str
@@ -89,7 +68,7 @@ class Row:
     number: str
     sentence: str
     cells: list[Cell]
-    label: Said
+    label: State
     meaning: str
     flip: str
     grade: Grade
@@ -112,9 +91,7 @@ def matrix(conclusions: Sequence[Conclusions], report: Report | None = None) -> 
 
     ``report``: where the grade looks for thin data and felt priors.
     """
-    found = sorted(
-        ((whole, one) for whole in conclusions for one in whole.conclusions), key=lambda pair: _rank(pair[1])
-    )
+    found = _ranked(conclusions)
     if not found:
         return None
     axes = _asked([one for _, one in found])
@@ -141,7 +118,7 @@ def rules(found: Conclusions) -> str:
 
 def leads(conclusions: Sequence[Conclusions]) -> list[str]:
     """The answer of a comparison in at most two sentences: what turns with the axis first, else the clearest."""
-    found = sorted((one for whole in conclusions for one in whole.conclusions), key=_rank)
+    found = [one for _, one in _ranked(conclusions)]
     if not found:
         return []
     said = [sentence(found[0])]
@@ -196,10 +173,9 @@ def _named(axes: Sequence[str]) -> str:
 def _number(at: AtEqual, *, of: int = 1) -> str:
     if at.difference is None:
         return ""
-    around = at.difference.interval
-    value, low, high = numbers.differences([at.difference.value, around.lower, around.upper])
+    value, ends = phrases.signed(at.difference.value, at.difference.interval)
     which = f" at equal {at.axis}" if of > 1 else ""
-    return f" ({value}{which}, {phrases.percent(around.prob)} credible interval {low} to {high})"
+    return f" ({value}{which}, {phrases.percent(at.difference.interval.prob)} credible interval {ends})"
 
 
 def _where(found: Conclusion) -> str:
@@ -210,6 +186,12 @@ def label(found: Conclusion) -> str:
     """The label as a reader is told it: what is fragile because no axis decides is undecided."""
     decided = any(one.verdict in DECISIVE for one in found.axes)
     return "undecided" if found.label == "fragile" and not decided else found.label
+
+
+def _ranked(conclusions: Sequence[Conclusions]) -> list[tuple[Conclusions, Conclusion]]:
+    """Every conclusion with the comparison that it is of, in the order of the matrix."""
+    found = ((whole, one) for whole in conclusions for one in whole.conclusions)
+    return sorted(found, key=lambda pair: _rank(pair[1]))
 
 
 def _rank(found: Conclusion) -> tuple[int, int]:
@@ -237,51 +219,30 @@ def _row(number: str, whole: Conclusions, found: Conclusion, axes: Sequence[str]
         number=number,
         sentence=sentence(found),
         cells=[cell(at[axis]) for axis in axes if axis in at],
-        label=said(label(found)),
+        label=state(label(found)),
         meaning=MEANING[label(found)],
         flip="" if found.prob_flip is None else numbers.probability(found.prob_flip),
         grade=grade(found, report),
     )
 
 
-def said(word: str) -> Said:
-    """The glyph and colours of a verdict or label."""
-    return Said(word, GLYPHS[word], word.replace(" ", "-"))
-
-
 def cell(found: AtEqual) -> Cell:
     """One cell. Withheld is a word: whatever numbers the finding carries are not read."""
     difference = None if found.verdict in ("withheld", "unavailable", "no overlap") else found.difference
-    value = low = high = ""
-    if difference is not None:
-        around = difference.interval
-        value, low, high = numbers.differences([difference.value, around.lower, around.upper])
+    value, ends = ("", "") if difference is None else phrases.signed(difference.value, difference.interval)
     return Cell(
         axis=found.axis,
-        said=said(found.verdict),
+        said=state(found.verdict),
         value=value,
-        ends=f"{low} to {high}" if value else "",
+        ends=ends,
         reason="" if difference is not None and found.crossover is None else found.reason or "",
-        support=_support(found) if difference is not None else "",
+        support=by_axis.support(found) if difference is not None else "",
         more=_accounted(found) if difference is not None else "",
     )
 
 
-def _support(found: AtEqual) -> str:
-    if found.low is None or found.high is None:
-        return ""
-    write = numbers.level if found.axis == "sparsity fraction" else numbers.quantity
-    low, high = write(found.low), write(found.high)
-    return f"{low} {found.unit}" if low == high else f"{low} to {high} {found.unit}"
-
-
 def _accounted(found: AtEqual) -> str:
-    said: list[str] = [found.accounting]
-    if found.n_outside:
-        said.append(f"{found.n_outside} of {found.n_outside + found.n_strata} strata without common support")
-    if found.interpolated:
-        said.append("between measured values")
-    return "; ".join(said)
+    return "; ".join([found.accounting, *by_axis.reservations(found)])
 
 
 def grade(found: Conclusion, report: Report | None = None) -> Grade:
@@ -353,16 +314,14 @@ class Group:
     id: str
     number: str
     title: str
-    label: Said
+    label: State
     scale: forest.Scale
     rows: list[ForestRow]
 
 
 def groups(conclusions: Sequence[Conclusions]) -> list[Group]:
     """The forest of all conclusions, in the order and with the numbers of the matrix."""
-    found = sorted(
-        ((whole, one) for whole in conclusions for one in whole.conclusions), key=lambda pair: _rank(pair[1])
-    )
+    found = _ranked(conclusions)
     return [_group(f"C{i}", whole, one) for i, (whole, one) in enumerate(found, 1)]
 
 
@@ -378,4 +337,4 @@ def _group(number: str, whole: Conclusions, found: Conclusion) -> Group:
         for one in found.axes
     ]
     title = f"{_where(found)}: {found.treatment} - {found.reference}, {found.quantity}"
-    return Group(f"axes-{found.id}", number, title, said(label(found)), scale, rows)
+    return Group(f"axes-{found.id}", number, title, state(label(found)), scale, rows)

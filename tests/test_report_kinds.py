@@ -35,7 +35,7 @@ from tolerance import findings as say
 from tolerance import render, validate
 from tolerance.compare import Fitted, compare
 from tolerance.errors import DesignError
-from tolerance.reports import forest, markdown, page, pictures, spreadsheet, verdicts
+from tolerance.reports import forest, markdown, page, pictures, spreadsheet, states, verdicts
 from tolerance.reports.scrub import CARRIES, scrubbed
 from tolerance.sides import Side
 
@@ -122,7 +122,7 @@ def test_a_scrubbed_report_is_a_report():
     clean = scrubbed(leaky)
     text = clean.model_dump_json()
     assert say.Report.model_validate_json(text).model_dump_json() == text
-    assert {at.verdict for one in clean.conclusions[0].conclusions for at in one.axes} <= set(verdicts.GLYPHS)
+    assert {at.verdict for one in clean.conclusions[0].conclusions for at in one.axes} <= set(states.GLYPHS)
 
 
 # The matrix
@@ -163,7 +163,7 @@ def test_what_no_axis_decides_is_not_called_decided_on_some():
 
 def test_every_verdict_and_label_has_a_glyph_of_its_own_and_a_word():
     for literal in (say.AxisVerdict, say.AxisLabel):
-        assert set(get_args(literal)) <= set(verdicts.GLYPHS)
+        assert set(get_args(literal)) <= set(states.GLYPHS)
         assert get_origin(literal) is not None
     assert (
         {*get_args(say.AxisLabel), "undecided"} == set(verdicts.MEANING) == set(verdicts.COUNTED) == set(verdicts.ORDER)
