@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from tolerance import read_run
-from tolerance.cells import sparsity
 from tolerance.checks import check, trustworthy
 from tolerance.estimands import type_curves
 from tolerance.inference import read_fit
@@ -37,7 +36,7 @@ def orders(run: Path, analysis: Path, *, without_dense: bool) -> pd.DataFrame:
             reference = min(float(s) for one in mine for s in one.levels) if without_dense else 0.0
             if level <= reference:
                 continue
-            kept = np.stack([_at(one, level) / _at(one, reference) for one in mine], axis=1)
+            kept = np.stack([one.accuracy_at(level) / one.accuracy_at(reference) for one in mine], axis=1)
             most, least = (np.bincount(at, minlength=len(mine)) / len(kept) for at in (kept.argmax(1), kept.argmin(1)))
             low, middle, high = np.quantile(kept, [(1 - PROB) / 2, 0.5, (1 + PROB) / 2], axis=0)
             rows += [
@@ -52,10 +51,6 @@ def orders(run: Path, analysis: Path, *, without_dense: bool) -> pd.DataFrame:
                 for i, one in enumerate(mine)
             ]
     return pd.DataFrame(rows)
-
-
-def _at(curve, level: float) -> np.ndarray:
-    return curve.accuracy[:, int(np.argmin(np.abs(sparsity(curve.grid) - level)))]
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from tolerance.cells import halvings, sparsity
 from tolerance.contrasts import Contrasted, State
 from tolerance.curves import LEAST_ABOVE_FLOOR
 from tolerance.errors import DesignError, StoreError
-from tolerance.estimands import Source, TypeCurve, order, tolerated
+from tolerance.estimands import TypeCurve, order, tolerated
 from tolerance.families import compare_families
 from tolerance.inference import Fit, Settings, Stage
 from tolerance.instant import instant_answer
@@ -122,7 +122,7 @@ def _report(
     scaled = trust.sensitivities(fitted, curves, passed, question.retention)
     data = design.data(outcomes)
     states = [_status(curve, passed) for curve in curves]
-    contrasted = Contrasted(Source(fitted), curves, states, question)
+    contrasted = Contrasted(done.source, curves, states, question)
     ends = _common_ends(curves, states, fitted)
     return say.Report(
         id=digest([fitted.key, asdict(question)])[:8],

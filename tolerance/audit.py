@@ -20,7 +20,7 @@ from tolerance import findings as say
 from tolerance.claims import Claim
 from tolerance.errors import DesignError
 from tolerance.evidence import Evidence
-from tolerance.intervals import Interval
+from tolerance.intervals import summarise
 from tolerance.question import Question
 
 Floats = NDArray[np.float64]
@@ -235,21 +235,29 @@ class _Held:
     def part(self, name: str, at: NDArray[np.int64], among: int) -> say.AuditPart:
         """The claim on some cells, one of ``among`` parts of a list."""
         value, draws = self.value(at), self.draws(at)
-        n = self.cells["n_items"].iloc[at]
-        required = 1 - (1 - self.question.decision_prob) / among
+        required = self.required(among)
         holds = None if draws is None else float(np.mean(self.satisfied(draws)))
         printed = bool(self.satisfied(np.array([value]))[0])
         return say.AuditPart(
             name=name,
             n_cells=len(at),
-            n_items=None if n.isna().any() else int(n.sum()),
+            n_items=self.n_items(at),
             value=value,
-            interval=None if draws is None else _interval(draws, self.question.interval_prob),
+            interval=None if draws is None else summarise(draws, self.question.interval_prob).interval,
             prob_holds=holds,
             required=required,
             printed=printed,
             verdict=_part_verdict(holds, self.fails(draws), printed, required, levels=self.levels),
         )
+
+    def n_items(self, at: NDArray[np.int64]) -> int | None:
+        """Items of some cells; None where one does not say."""
+        n = self.cells["n_items"].iloc[at]
+        return None if n.isna().any() else int(n.sum())
+
+    def required(self, among: int) -> float:
+        """The probability that each of ``among`` parts needs."""
+        return 1 - (1 - self.question.decision_prob) / among
 
     def fails(self, draws: Floats | None) -> float | None:
         """Probability that it is not as claimed; of an exact number, that it is off on one side."""
@@ -398,8 +406,7 @@ class _Held:
             there = [one for one in self.claim.claimed.order if one in names]
             pairs = list(pairwise(there))
             right = [printed[a] >= printed[b] for a, b in pairs]
-            n = self.cells["n_items"].iloc[at]
-            required = 1 - (1 - self.question.decision_prob) / len(self._settings)
+            required = self.required(len(self._settings))
             known = not np.isnan(draws).any()
             row = {one: draws[names.index(one)] for one in there}
             holds = float(np.mean(np.all([row[a] >= row[b] for a, b in pairs], axis=0))) if known else None
@@ -407,7 +414,7 @@ class _Held:
                 say.AuditPart(
                     name=name,
                     n_cells=len(at),
-                    n_items=None if n.isna().any() else int(n.sum()),
+                    n_items=self.n_items(at),
                     value=float(np.mean(right)),
                     interval=None,
                     prob_holds=holds,
@@ -461,11 +468,6 @@ def _keyed(groups: object) -> "dict[tuple[object, ...], NDArray[np.int64]]":
 
 def _named(name: object) -> str:
     return f"{name:g}" if isinstance(name, float) else str(name)
-
-
-def _interval(draws: Floats, prob: float) -> Interval:
-    lower, upper = np.quantile(draws, [(1 - prob) / 2, (1 + prob) / 2])
-    return Interval(kind="eti", prob=prob, lower=float(lower), upper=float(upper))
 
 
 def _part_verdict(

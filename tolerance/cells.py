@@ -109,6 +109,10 @@ class Cells:
         return np.asarray(self.type_of_task, dtype=np.int64)
 
 
+# Levels of two curves are one level if their halvings differ by less: 0.25 asked for and 0.24 realised, say.
+SAME_LEVEL = 0.1
+
+
 def halvings(sparsity: Floats) -> Floats:
     """-log2 of the density: 0, 1, 2 ... at sparsity 0, 0.5, 0.75 ..."""
     return np.asarray(-np.log2(1 - np.asarray(sparsity, dtype=np.float64)))

@@ -229,9 +229,10 @@ def compare(
     sides = parse(treatment), parse(reference)
     with _stages() as stage:
         stage("reading outcomes")
-        outcomes = read_run(run or Path(read_report(analysis).provenance.sources[0]))
+        report = read_report(analysis)
+        outcomes = read_run(run or Path(report.provenance.sources[0]))
         stage("comparing")
-        found = compare_saved(outcomes, analysis, *sides, rules)
+        (found,) = compare_saved(outcomes, analysis, [sides], rules)
     if as_json:
         typer.echo(found.model_dump_json(indent=1))
     else:
@@ -240,7 +241,7 @@ def compare(
         for sentence in told.sentences(found):
             _console().print(_plain(sentence), highlight=False, soft_wrap=True)
     if out is not None:
-        whole = read_report(analysis).model_copy(update={"conclusions": [found]})
+        whole = report.model_copy(update={"conclusions": [found]})
         _write_page(whole, out, kind="comparison", script=script, template_dir=template_dir, quiet=as_json)
     if gate & {one.label for one in found.conclusions}:
         raise typer.Exit(2)
@@ -499,7 +500,7 @@ def _with_conclusions(report: "Report", analysis: Path, run: Path | None) -> "Re
         stage("comparing methods at equal everything")
         outcomes = read_run(source)
         pairs = [(Side(a), Side(b)) for a, b in combinations(methods, 2)]
-        made = [compare_saved(outcomes, analysis, *pair) for pair in pairs]
+        made = compare_saved(outcomes, analysis, pairs)
     return report.model_copy(update={"conclusions": made})
 
 

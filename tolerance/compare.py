@@ -23,16 +23,17 @@ from tolerance import gee
 from tolerance.aggregates import assume_items, is_aggregate
 from tolerance.analysis import read_report
 from tolerance.axes import AXES, Accounted, Axis, Mover, Shapes
-from tolerance.conclusions import SAME, Held, Path, Stratum, at_equal, forward, joint, label, probability_positive
+from tolerance.cells import SAME_LEVEL
+from tolerance.conclusions import SAME, Held, Path, Stratum, at_equal, forward, joint, label
 from tolerance.curves import LEAST_ABOVE_FLOOR
 from tolerance.errors import DesignError
 from tolerance.estimands import Source, TypeCurve
 from tolerance.inference import Fit, read_fit
-from tolerance.intervals import Interval, summarise
+from tolerance.intervals import Interval, probability_positive, summarise
 from tolerance.manifest import digest
 from tolerance.outcomes import DENSE
 from tolerance.question import Question
-from tolerance.sides import ARM, SAME_LEVEL, Arm, Side, arms, factor, keyed, rows
+from tolerance.sides import ARM, Arm, Side, arms, factor, keyed, rows
 
 Floats = NDArray[np.float64]
 ALL_TYPES = "all task types"
@@ -139,9 +140,9 @@ def compare(
 
 
 def compare_saved(
-    outcomes: pd.DataFrame, folder: File, treatment: Side, reference: Side, rules: Rules | None = None
-) -> say.Conclusions:
-    """`compare` from the analysis that `analysis.analyse` left in a folder, under the question it was asked with.
+    outcomes: pd.DataFrame, folder: File, pairs: Sequence[tuple[Side, Side]], rules: Rules | None = None
+) -> list[say.Conclusions]:
+    """`compare` each two sides from the analysis that `analysis.analyse` left in a folder, under its question.
 
     Raises:
         StoreError: no analysis there, or one of other outcomes.
@@ -158,8 +159,9 @@ def compare_saved(
     if report.data.assumed_items is not None:
         outcomes = assume_items(outcomes, report.data.assumed_items)
     fitted = Fitted(read_fit(outcomes, folder)) if report.fit_passed else None
-    found = compare(outcomes, fitted, treatment, reference, replace(rules or Rules(), question=question))
-    return found.model_copy(update={"provenance": report.provenance})
+    rules = replace(rules or Rules(), question=question)
+    found = [compare(outcomes, fitted, treatment, reference, rules) for treatment, reference in pairs]
+    return [one.model_copy(update={"provenance": report.provenance}) for one in found]
 
 
 def _expanded(outcomes: pd.DataFrame, a: Side, b: Side) -> Iterator[tuple[Side, Side]]:
@@ -538,7 +540,7 @@ def _finding(
         n_outside=held.n_outside,
         interpolated=held.interpolated,
         difference=None if draws is None else summarise(draws, question.interval_prob),
-        prob_positive=None if draws is None else probability_positive(draws),
+        prob_positive=None if draws is None else float(probability_positive(draws)),
         prob_equivalent=None if draws is None else float(np.mean(np.abs(draws) < question.equivalence)),
         along=held.along,
         crossover=held.crossover,

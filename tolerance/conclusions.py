@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tolerance import findings as say
 from tolerance.cells import halvings, sparsity
-from tolerance.intervals import summarise
+from tolerance.intervals import probability_positive, summarise
 from tolerance.priors import PRIORS
 from tolerance.question import Question
 
@@ -158,13 +158,8 @@ def _verdict(draws: Floats, question: Question) -> say.AxisVerdict:
     """Better and worse share the probability of being wrong, so that where there is no difference it is kept, too."""
     if np.mean(np.abs(draws) < question.equivalence) >= question.decision_prob:
         return "equivalent"
-    positive, needed = probability_positive(draws), (1 + question.decision_prob) / 2
+    positive, needed = float(probability_positive(draws)), (1 + question.decision_prob) / 2
     return "better" if positive >= needed else "worse" if 1 - positive >= needed else "undecided"
-
-
-def probability_positive(draws: Floats) -> float:
-    """Of draws of a difference ``(draw,)``; a draw of exactly 0 counts half."""
-    return float(np.mean(draws > 0) + np.mean(draws == 0) / 2)
 
 
 @dataclass(frozen=True)

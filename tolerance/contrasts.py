@@ -14,17 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tolerance import findings as say
-from tolerance.cells import sparsity
+from tolerance.cells import SAME_LEVEL, sparsity
 from tolerance.estimands import Place, Source, TypeCurve
-from tolerance.intervals import summarise_each
+from tolerance.intervals import probability_positive, summarise_each
 from tolerance.manifest import digest
 from tolerance.question import Question
 
 Floats = NDArray[np.float64]
 # Up to so many are compared each with each; of more, every one with that of the largest area under its curve.
 ALL_PAIRS = 12
-# Levels of two curves are one level if their halvings differ by less: 0.25 asked for and 0.24 realised, say.
-SAME_LEVEL = 0.1
 State = tuple[say.Status, say.Reason | None]
 Of = Literal["methods", "task types", "models"]
 
@@ -204,7 +202,7 @@ def difference(draws: Floats, question: Question) -> say.Difference:
 
 def differences(draws: Floats, question: Question) -> list[say.Difference]:
     """First minus second of several quantities, from draws ``(draw, quantity)``, each with its verdict."""
-    positive = (np.mean(draws > 0, axis=0) + np.mean(draws == 0, axis=0) / 2).tolist()
+    positive = probability_positive(draws).tolist()
     equivalent = np.mean(np.abs(draws) < question.equivalence, axis=0).tolist()
     return [
         say.Difference(

@@ -48,6 +48,11 @@ def summarise_each(draws: NDArray[np.float64], prob: float) -> list[Estimate]:
     ]
 
 
+def probability_positive(draws: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of draws of differences ``(draw, ...)``, one probability each; a draw of exactly 0 counts half."""
+    return np.asarray(np.mean(draws > 0, axis=0) + np.mean(draws == 0, axis=0) / 2)
+
+
 def wilson(successes: float, trials: int, prob: float) -> Interval:
     """Wilson's score interval of a proportion (Wilson 1927), through statsmodels."""
     from statsmodels.stats.proportion import proportion_confint

@@ -13,7 +13,7 @@ import pandas as pd
 
 from tolerance import checks as checking
 from tolerance.errors import StoreError
-from tolerance.estimands import TypeCurve, type_curves
+from tolerance.estimands import Source, TypeCurve, type_curves
 from tolerance.findings import Attempt, Check
 from tolerance.inference import Fit, Settings, Stage, fit, saved_among
 from tolerance.priors import Priors
@@ -29,9 +29,10 @@ WIDER = 3.0
 
 @dataclass(frozen=True)
 class Mended:
-    """The last fit, its curves and checks, and how it came about."""
+    """The last fit, what its curves are made from, its curves and checks, and how it came about."""
 
     fit: Fit
+    source: Source
     curves: list[TypeCurve]
     checks: list[Check]
     attempts: list[Attempt]
@@ -104,7 +105,8 @@ def mended(
     while True:
         fitted = fit(outcomes, settings=now.of(settings), seed=seed, folder=folder, stage=stage)
         stage("checking the fit")
-        curves = type_curves(fitted)
+        source = Source(fitted)
+        curves = type_curves(source)
         checks = checking.check(fitted, curves)
         attempts = [*attempts, Attempt(change=now.change, failed=[one.name for one in checks if not one.passed])]
         later = now.next(checks)
@@ -115,7 +117,7 @@ def mended(
     if folder is not None:
         rows = [one.model_dump() for one in attempts]
         write_atomically(folder / ATTEMPTS, (json.dumps(rows, indent=1) + "\n").encode())
-    return Mended(fitted, curves, checks, attempts)
+    return Mended(fitted, source, curves, checks, attempts)
 
 
 def _before(folder: Path | None) -> list[Attempt]:

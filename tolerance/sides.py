@@ -18,8 +18,6 @@ ATTRIBUTES = (
 )
 ARM = ["model", "context_length", "sparsifier", "sparsity_requested"]
 _PART = re.compile(r"^(?P<name>\w+)(?P<sense>>=|<=|=)(?P<value>.+)$")
-# Levels of two sides are one level if their halvings differ by less.
-SAME_LEVEL = 0.1
 
 
 @dataclass(frozen=True)
