@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import multivariate_normal, norm
+from scipy.stats import binom, multivariate_normal, norm
 
 from tests.simulated import outcomes
 from tolerance import blocks, validate
 from tolerance.blocks import _covariance
 from tolerance.cells import collapse
+from tolerance.curves import signed_root, signed_root_mean
 
 
 def correlated(rho, n=2000, seed=0):
@@ -59,12 +60,45 @@ def test_whitening_makes_noise_and_departures_independent():
     cells = collapse(validate(outcomes(n_items=50)))
     accuracy = np.clip(cells.right / cells.n, 0.05, 0.95)
     noise, departures = blocks.paired(cells, accuracy), blocks.departures(cells, accuracy)
-    built = blocks.blocks(cells, noise, departures)
+    built = blocks.blocks(cells, accuracy, noise, departures)
     for (_, matrix, spread), one, other in zip(built.matrices, noise, departures, strict=True):
         np.testing.assert_allclose(matrix @ one @ matrix.T, np.eye(len(one)), atol=1e-8)
         np.testing.assert_allclose(matrix @ other @ matrix.T, np.diag(spread), atol=1e-6)
     variance = np.concatenate([np.diag(one) for one in departures])
     np.testing.assert_allclose(built.departure[np.concatenate(cells.blocks)], variance, atol=1e-6)
+
+
+@given(st.integers(1, 3000), st.floats(0.0, 1.0))
+def test_the_mean_of_residuals_is_the_binomials(n, accuracy):
+    right = np.arange(n + 1)
+    p = np.clip(accuracy, 1e-12, 1 - 1e-12)
+    expected = (binom.pmf(right, n, p) * signed_root(right / n, n, accuracy)).sum()
+    found = signed_root_mean(np.array([n]), np.array([accuracy]))[0]
+    assert found == pytest.approx(expected, abs=2e-3)
+
+
+@pytest.mark.parametrize("accuracy", [0.05, 0.9, 0.95, 0.99])
+def test_correlated_cells_do_not_pull_each_other_towards_a_half(accuracy):
+    """At the true accuracy of ten conditions their log likelihood is level on average; without the centre it is not."""
+    n, conditions = 50, 10
+    latent = 0.9 * np.random.default_rng(0).normal(size=(5000, n, 1))
+    latent = latent + np.sqrt(1 - 0.9**2) * np.random.default_rng(1).normal(size=(5000, n, conditions))
+    right = latent < norm.ppf(accuracy)
+    share, noise = right.mean(1), np.corrcoef(right.reshape(-1, conditions).T)
+    mean = signed_root_mean(np.full(conditions, n), np.full(conditions, accuracy))
+
+    def pull(centre):
+        """Mean slope of the log likelihood, in its standard deviations over data sets."""
+
+        def told(p):
+            away = signed_root(share, n, p) - centre
+            return -0.5 * np.einsum("ri,ij,rj->r", away, np.linalg.inv(noise), away)
+
+        slope = told(accuracy + 1e-5) - told(accuracy - 1e-5)
+        return slope.mean() / slope.std()
+
+    assert abs(pull(mean - noise @ mean)) < 0.05
+    assert pull(0.0) * np.sign(0.5 - accuracy) > 0.4
 
 
 def test_right_or_wrong_answers_weigh_one_each():

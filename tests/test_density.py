@@ -46,7 +46,7 @@ def parts(table):
     parameters = Parameters(cells, PRIORS)
     accuracy = np.clip(cells.right / cells.n, 0.02, 0.98)
     noise = blocks.paired(cells, accuracy)
-    built = blocks.blocks(cells, noise, blocks.departures(cells, accuracy))
+    built = blocks.blocks(cells, accuracy, noise, blocks.departures(cells, accuracy))
     return parameters, built, density.design(parameters, built)
 
 
@@ -87,7 +87,7 @@ def test_without_correlation_and_departures_the_likelihood_is_binomial():
     cells = collapse(validate(outcomes(n_items=40)))
     parameters = Parameters(cells, PRIORS)
     nothing = [np.zeros((len(group), len(group))) for group in cells.blocks]
-    design = density.design(parameters, blocks.blocks(cells, blocks.independent(cells), nothing))
+    design = density.design(parameters, blocks.blocks(cells, cells.right / cells.n, blocks.independent(cells), nothing))
     rng = np.random.default_rng(2)
     centre = np.zeros(parameters.size)
     # moving the dense mean alone changes the prior by its own square only

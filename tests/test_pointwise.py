@@ -27,7 +27,7 @@ def cells():
 @pytest.fixture(scope="module")
 def paired(cells):
     accuracy = np.clip(cells.right / cells.n, 0.05, 0.95)
-    return blocks.blocks(cells, blocks.paired(cells, accuracy), blocks.departures(cells, accuracy))
+    return blocks.blocks(cells, accuracy, blocks.paired(cells, accuracy), blocks.departures(cells, accuracy))
 
 
 def positions(parameters, n=3):
@@ -36,7 +36,7 @@ def positions(parameters, n=3):
 
 def test_without_correlation_and_departures_it_is_the_binomial(cells):
     nothing = [np.zeros((len(group), len(group))) for group in cells.blocks]
-    plain = blocks.blocks(cells, blocks.independent(cells), nothing)
+    plain = blocks.blocks(cells, cells.right / cells.n, blocks.independent(cells), nothing)
     p = np.random.default_rng(0).uniform(0.1, 0.9, (5, len(cells.frame)))
     each = binom.logpmf(cells.right, cells.n, p)
     scale = np.full(5, 0.3)
@@ -48,7 +48,7 @@ def test_without_correlation_and_departures_it_is_the_binomial(cells):
 def test_a_cell_given_the_others_is_the_block_without_them(cells, paired):
     p, scale = np.full((1, len(cells.frame)), 0.7), 0.4
     found = pointwise.by_cell(cells, paired, p, np.array([scale]))[0]
-    residual, mass = pointwise.residuals(cells, p)[0], pointwise.saturated(cells)
+    residual, mass = pointwise.residuals(cells, p)[0] - paired.centre, pointwise.saturated(cells)
     for group, whitening, spread in paired.matrices:
         unwhitening = np.linalg.inv(whitening)
         covariance = unwhitening @ np.diag(1 + scale**2 * spread) @ unwhitening.T

@@ -1,8 +1,12 @@
 """The covariance of cells: the same items under every condition, and departures of cells from the curve family.
 
-In a block (a task under one configuration) signed-root deviance residuals are r ~ N(0, R + sigma^2 A). R correlates the
+In a block (a task under one configuration) signed-root deviance residuals are r ~ N(c, R + sigma^2 A). R correlates the
 sampling noise of cells that asked the same items; sigma^2 A is the covariance of departures from the curve. One
-eigenproblem a block makes both diagonal, w = B r ~ N(0, 1 + sigma^2 spread), whatever the number of items.
+eigenproblem a block makes both diagonal, w = B (r - c) ~ N(0, 1 + sigma^2 spread), whatever the number of items.
+
+Signed-root residuals have a mean m that is not 0 off accuracy 1/2. In a cell's own likelihood that is as it should be,
+but products of residuals with the slopes of other cells would pull accuracies towards 1/2. With c = (1 - R) m the
+expected slope of the log likelihood is 0 at the true accuracies, to first order; c is 0 where cells are uncorrelated.
 """
 
 from dataclasses import dataclass
@@ -14,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from tolerance.cells import Cells
+from tolerance.curves import signed_root_mean
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -26,13 +31,17 @@ FITTED_ANSWERS = 4.0
 
 @dataclass(frozen=True)
 class Blocks:
-    """Whitening of every block: cells in block order, matrices ``(cell, cell)`` and their inverses flat one by one."""
+    """Whitening of every block: cells in block order, matrices ``(cell, cell)`` and their inverses flat one by one.
+
+    ``centre`` is c, in the order of the cells.
+    """
 
     starts: Ints
     order: Ints
     whitening: Floats
     unwhitening: Floats
     spread: Floats
+    centre: Floats
 
     @cached_property
     def matrices(self) -> list[tuple[Ints, Floats, Floats]]:
@@ -60,10 +69,13 @@ class Blocks:
         return [part.reshape(size, size) for part, size in zip(parts, sizes, strict=True)]
 
 
-def blocks(cells: Cells, noise: list[Floats], departures: list[Floats]) -> Blocks:
+def blocks(cells: Cells, accuracy: Floats, noise: list[Floats], departures: list[Floats]) -> Blocks:
     """Both covariances made diagonal, block by block; matrices in the order of ``cells.blocks``."""
     whitening, unwhitening, spread = [], [], []
-    for correlation, departure in zip(noise, departures, strict=True):
+    mean = signed_root_mean(cells.weight, accuracy)
+    centre = np.empty(len(mean))
+    for group, correlation, departure in zip(cells.blocks, noise, departures, strict=True):
+        centre[group] = mean[group] - correlation @ mean[group]
         root = np.linalg.cholesky(correlation)
         inverse = np.linalg.inv(root)
         values, vectors = np.linalg.eigh(inverse @ departure @ inverse.T)
@@ -76,6 +88,7 @@ def blocks(cells: Cells, noise: list[Floats], departures: list[Floats]) -> Block
         whitening=np.concatenate(whitening),
         unwhitening=np.concatenate(unwhitening),
         spread=np.concatenate(spread),
+        centre=centre,
     )
 
 

@@ -96,6 +96,7 @@ def _floats(parameters: Parameters, blocks: Blocks, lambdas: Floats) -> list[NDA
         blocks.whitening,
         np.concatenate([matrix.T.ravel() for _, matrix, _ in blocks.matrices]),
         blocks.spread,
+        blocks.centre,
     ]
 
 
@@ -450,7 +451,7 @@ def _log_density(x, floats, float_starts, ints, int_starts):  # type: ignore[no-
     log_halvings, share = _part(floats, float_starts, 13), _part(floats, float_starts, 14)
     entropy, n_answers = _part(floats, float_starts, 15), _part(floats, float_starts, 16)
     whitening, transposed = _part(floats, float_starts, 17), _part(floats, float_starts, 18)
-    spread = _part(floats, float_starts, 19)
+    spread, centre = _part(floats, float_starts, 19), _part(floats, float_starts, 20)
     means, fixed = _part(ints, int_starts, 0), _part(ints, int_starts, 1)
     effects, scales = _part(ints, int_starts, 2), _part(ints, int_starts, 3)
     group, of_type, guessable = _part(ints, int_starts, 4), _part(ints, int_starts, 5), _part(ints, int_starts, 6)
@@ -545,7 +546,7 @@ def _log_density(x, floats, float_starts, ints, int_starts):  # type: ignore[no-
     residual, slope = _residuals(p, share, n_answers, entropy)
 
     # the likelihood
-    white = _whitened(residual, starts, order, transposed)
+    white = _whitened(residual - centre, starts, order, transposed)
     departure = np.exp(2 * log_scales[-1])
     variance = np.empty(n_cells)
     logp, to_departure = 0.0, 0.0

@@ -187,7 +187,8 @@ def _sample(cells: Cells, settings: Settings, seed: int, stage: Stage) -> xr.Dat
     """A pilot with independent items sets the centring, the blocks' covariance and where the chains start."""
     parameters = Parameters(cells, settings.priors)
     observed = (cells.right + 0.5) / (cells.n + 1)
-    first = blocking.blocks(cells, blocking.independent(cells), blocking.departures(cells, observed))
+    plain = blocking.independent(cells)
+    first = blocking.blocks(cells, observed, plain, blocking.departures(cells, observed))
     stage("pilot run")
     design = density.design(parameters, first)
     pilot = _pilot(parameters, design, settings, seed)
@@ -233,7 +234,7 @@ def _final_blocks(cells: Cells, likelihood: Likelihood, accuracy: Floats, slope:
     departures = blocking.departures(cells, accuracy, _shifting(cells, slope))
     if likelihood == "independent":
         departures = [np.zeros_like(one) for one in departures]
-    return blocking.blocks(cells, noise, departures)
+    return blocking.blocks(cells, accuracy, noise, departures)
 
 
 def _chains(

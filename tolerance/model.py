@@ -179,7 +179,7 @@ def _log_likelihood(cells: Cells, blocks: Blocks, accuracy: Tensor, departure: T
     share = np.clip(cells.right / cells.n, 0.0, 1.0)
     inside = pt.clip(accuracy, LEAST, 1 - LEAST)
     deviance = 2 * cells.weight * (_xlogy(share, share / inside) + _xlogy(1 - share, (1 - share) / (1 - inside)))
-    residual = pt.sign(share - inside) * pt.sqrt(pt.maximum(deviance, 1e-300))
+    residual = pt.sign(share - inside) * pt.sqrt(pt.maximum(deviance, 1e-300)) - blocks.centre
     white = pt.concatenate([pt.dot(matrix, residual[group]) for group, matrix, _ in blocks.matrices])
     variance = 1 + departure**2 * blocks.spread
     return -0.5 * (white**2 / variance + pt.log(variance)).sum()

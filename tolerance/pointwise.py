@@ -1,7 +1,7 @@
 """Log likelihood of blocks and cells, and log prior of the top level, draw by draw, as ArviZ wants them.
 
 The working likelihood of a block (a task under one configuration: the cells that asked the same items) is that of its
-signed-root residuals, r ~ N(0, R + sigma^2 A), with the departures of cells integrated out. Two terms that no draw
+signed-root residuals, r ~ N(c, R + sigma^2 A), with the departures of cells integrated out. Two terms that no draw
 changes make it a log probability of counts: half the log determinant of R, and the binomial log mass at the observed
 share. With R the identity and no departures it is then exactly the binomial's, whatever the settings of a fit, so that
 fits with other covariances can be compared. Where answers vary less than 0/1 answers it is that of the 0/1 answers
@@ -45,7 +45,7 @@ def residuals(cells: Cells, fitted: Floats) -> Floats:
 
 def by_block(cells: Cells, blocks: Blocks, fitted: Floats, scale: Floats) -> Floats:
     """Log likelihood of each block ``(draw, block)``."""
-    residual, mass = residuals(cells, fitted), saturated(cells)
+    residual, mass = residuals(cells, fitted) - blocks.centre, saturated(cells)
     out = np.empty((len(residual), len(blocks.matrices)))
     for b, (group, whitening, spread) in enumerate(blocks.matrices):
         variance = 1 + np.square(scale)[:, None] * spread
@@ -61,7 +61,7 @@ def by_cell(cells: Cells, blocks: Blocks, fitted: Floats, scale: Floats) -> Floa
     With P the inverse covariance of a block's residuals, a residual given the others is normal with precision P_ii
     around r_i - (P r)_i / P_ii (Buerkner, Gabry & Vehtari 2021, Comput. Stat. 36:1243).
     """
-    residual, mass = residuals(cells, fitted), saturated(cells)
+    residual, mass = residuals(cells, fitted) - blocks.centre, saturated(cells)
     out = np.empty_like(residual)
     for group, whitening, spread in blocks.matrices:
         precision = 1 / (1 + np.square(scale)[:, None] * spread)

@@ -172,7 +172,7 @@ def departures(
     """
     cells = parameters.cells
     share = np.clip(cells.right / cells.n, 0.0, 1.0)
-    residual = signed_root(share, cells.weight, np.clip(accuracy, LEAST, 1 - LEAST))
+    residual = signed_root(share, cells.weight, np.clip(accuracy, LEAST, 1 - LEAST)) - blocks.centre
     variance = np.exp(2 * m.log_scales["departure"])[:, None]
     out = np.empty_like(accuracy)
     for (group, whitening, spread), unwhitening in zip(blocks.matrices, blocks.inverses, strict=True):
