@@ -374,7 +374,7 @@ def contrast(
     of: Any, within: str, first: str, second: str, value: float | None, verdict: Any, **more: Any
 ) -> say.Contrast:
     fields: dict[str, Any] = {
-        "id": f"contrast-{of}-{within}-{first}-{second}",
+        "id": f"contrast-{of}-{within}-{first}-{second}".replace(" ", "-"),
         "of": of,
         "within": within,
         "first": first,

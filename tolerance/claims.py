@@ -107,10 +107,13 @@ class Scope(_Strict):
 
 
 class Claim(_Strict):
-    """One claim. ``axis``: what it held constant, or "none stated". ``statement``: in words of one's own."""
+    """One claim. ``axis``: what it held constant, or "none stated". ``statement``: in words of one's own.
+
+    ``id`` names it in commands and in links to the page: letters, digits, dots, dashes and underscores.
+    """
 
     format: Literal["tolerance-claim/1"]
-    id: str
+    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     statement: str
     citation: Citation
     claimed: Claimed
