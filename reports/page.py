@@ -23,7 +23,7 @@ from jinja2.exceptions import TemplateError
 from markupsafe import Markup
 
 from tolerance.errors import DesignError, StoreError
-from tolerance.findings import Audit, Report
+from tolerance.findings import Audit, Plot, Report
 from tolerance.reports import (
     audit_page,
     figures,
@@ -58,11 +58,13 @@ def render(
     kind: Kind | None = None,
     script: bool = True,
     template_dir: Path | None = None,
+    plots: Sequence[Plot] = (),
 ) -> str:
     """The page of a report or of audits, the same bytes for the same findings.
 
     ``kind``: by default the card of a report, the audit of claims. ``script=False`` leaves only data in the page, for
     mail. ``template_dir`` is looked into first: see ``templates/base.html.j2`` for the blocks that one may replace.
+    ``plots`` of the draws, from `tolerance.diagnostics`, make an appendix of a report.
 
     Raises:
         DesignError: findings that this kind is not made of, or a template that fails.
@@ -73,13 +75,13 @@ def render(
         made_of = "one audit or several" if kind == "audit" else "a report"
         raise DesignError(f"kind {kind!r} is made of {made_of}, not of {type(found).__name__}.")
     if isinstance(found, Report):
-        name, values = "report.html.j2", _of_report(scrubbed(found), kind)
+        name, values = "report.html.j2", _of_report(scrubbed(found), kind, plots)
     else:
         name, values = "audit.html.j2", _of_audits([found] if isinstance(found, Audit) else list(found))
     return _rendered(name, values, script=script, template_dir=template_dir)
 
 
-def _of_report(report: Report, kind: Kind) -> dict[str, Any]:
+def _of_report(report: Report, kind: Kind, plots: Sequence[Plot]) -> dict[str, Any]:
     """What the template of cards and comparisons places."""
     if kind == "comparison" and not report.conclusions:
         raise DesignError("a comparison needs conclusions: run tolerance compare A B --out FOLDER.")
@@ -111,6 +113,7 @@ def _of_report(report: Report, kind: Kind) -> dict[str, Any]:
         "shapes": report.shapes if report.fit_passed else [],
         "families": trust.families(report),
         "data": tables.data(report),
+        "plots": plots,
         "csv": _inside(spreadsheet.table(whole)),
         "cut": _cut(whole, report),
     }
@@ -174,6 +177,7 @@ def _contents(rows: dict[str, Any]) -> list[tuple[str, str]]:
         ("instant", "The instant answer", bool(rows["instant"])),
         ("data", "Data", True),
         ("checks", "Can the fit be trusted", True),
+        ("plots", "Plots of the draws", bool(rows["plots"])),
         ("methods", "Methods", True),
         ("limits", "Limits", True),
         ("provenance", "Provenance", True),
@@ -243,6 +247,7 @@ def write(
     kind: Kind | None = None,
     script: bool = True,
     template_dir: Path | None = None,
+    plots: Sequence[Plot] = (),
 ) -> Path:
     """Write ``report.html`` and, beside it, ``report.json``; of a report also ``report.csv`` and ``report.md``.
 
@@ -252,7 +257,7 @@ def write(
         StoreError: the folder cannot be written to.
         DesignError: see `render`.
     """
-    texts = {PAGE: render(found, kind=kind, script=script, template_dir=template_dir)}
+    texts = {PAGE: render(found, kind=kind, script=script, template_dir=template_dir, plots=plots)}
     if isinstance(found, Report):
         clean = scrubbed(found)
         texts[JSON] = clean.model_dump_json(indent=1) + "\n"

@@ -270,7 +270,9 @@ def _reservations(found: Conclusion, report: Report | None) -> Iterator[str]:
     if report is None:
         return
     mine = [t for t in report.thresholds if t.task_type == found.task_type or _where(found).startswith("Over")]
-    mine = [t for t in mine if t.sparsifier in f"{found.treatment} {found.reference}"]
+    # a side is a method, perhaps at a level and of certain models: snapkv@0.9,params>=8e9
+    methods = {side.partition(",")[0].partition("@")[0] for side in (found.treatment, found.reference)}
+    mine = [t for t in mine if t.sparsifier in methods]
     if any(thin(t.n_items, t.n_levels) for t in mine):
         yield f"fewer than {THIN_ITEMS} items or {THIN_LEVELS} levels"
     if len(report.data.models) == 1:

@@ -90,7 +90,8 @@ def test_nothing_is_asked_for_and_nothing_is_complained_of(browser, written, nam
 
 
 @pytest.mark.skipif(
-    not (shutil.which("java") and os.environ.get("VNU_JAR")), reason="no validator: install java, set VNU_JAR to vnu.jar"
+    not (shutil.which("java") and os.environ.get("VNU_JAR")),
+    reason="no validator: install java, set VNU_JAR to vnu.jar",
 )
 def test_the_w3c_validator_finds_no_error(written):
     # it reads the policy of the page, but not the hashes in it

@@ -40,14 +40,14 @@ def test_without_correlation_and_departures_it_is_the_binomial(cells):
     p = np.random.default_rng(0).uniform(0.1, 0.9, (5, len(cells.frame)))
     each = binom.logpmf(cells.right, cells.n, p)
     scale = np.full(5, 0.3)
-    np.testing.assert_allclose(pointwise.by_cell(cells, plain, p, scale), each, atol=1e-9)
+    np.testing.assert_allclose(pointwise.by_cell(cells, plain, p, scale)[0], each, atol=1e-9)
     whole = np.stack([each[:, group].sum(1) for group in cells.blocks], axis=1)
     np.testing.assert_allclose(pointwise.by_block(cells, plain, p, scale), whole, atol=1e-9)
 
 
 def test_a_cell_given_the_others_is_the_block_without_them(cells, paired):
     p, scale = np.full((1, len(cells.frame)), 0.7), 0.4
-    found = pointwise.by_cell(cells, paired, p, np.array([scale]))[0]
+    found = pointwise.by_cell(cells, paired, p, np.array([scale]))[0][0]
     residual, mass = pointwise.residuals(cells, p)[0] - paired.centre, pointwise.saturated(cells)
     for group, whitening, spread in paired.matrices:
         unwhitening = np.linalg.inv(whitening)

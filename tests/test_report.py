@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests import golden
 from tests.report_example import EXAMPLES, FAILED, censored, failed, hostile, level, many_methods, normal, without_dense
 from tolerance.errors import StoreError
 from tolerance.findings import Band, Report
@@ -85,6 +86,15 @@ def test_the_policy_allows_this_style_sheet_alone(report):
 
 def test_rendering_twice_gives_the_same_bytes(report):
     assert page.render(report) == page.render(report)
+
+
+def test_files_are_the_golden_ones_byte_for_byte(tmp_path):
+    written = golden.write(tmp_path)
+    assert written == sorted(path.relative_to(golden.GOLDEN) for path in golden.GOLDEN.rglob("report.*"))
+    for path in written:
+        assert (tmp_path / path).read_bytes() == (golden.GOLDEN / path).read_bytes(), (
+            f"{path} changed: if it was meant, uv run python -m tests.golden"
+        )
 
 
 def test_the_page_holds_report_json(report, tmp_path):

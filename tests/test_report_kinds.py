@@ -181,6 +181,15 @@ def test_the_grade_loses_a_dot_for_each_reason_and_prints_it():
     assert verdicts.grade(conclusion("retrieval", {}, "withheld")).dots == ""
 
 
+def test_a_grade_looks_at_the_methods_that_are_compared_and_at_no_other():
+    thin = [t.model_copy(update={"n_items": 40}) for t in normal().thresholds if t.sparsifier == "streaming"]
+    few = "fewer than 100 items or 4 levels"
+    for side, its_own in (("streaming", True), ("streaming@0.9,params>=8e9", True), ("streaming-2@0.9", False)):
+        found = conclusion("retrieval", {}, "robust").model_copy(update={"treatment": side, "reference": "dense"})
+        graded = verdicts.grade(found, normal().model_copy(update={"thresholds": thin}))
+        assert (few in graded.reasons) == its_own
+
+
 def test_thin_data_are_badged_on_figure_row_and_header():
     few = [t.model_copy(update={"n_items": 24}) for t in normal().thresholds[:1]]
     html = page.render(normal().model_copy(update={"thresholds": [*few, *normal().thresholds[1:]]}))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from tolerance.claims import Claim
-    from tolerance.findings import Audit, Instant, Report
+    from tolerance.findings import Audit, Instant, Plot, Report
     from tolerance.question import Question
     from tolerance.reports.page import Kind
     from tolerance.runners.plan import Plan
@@ -306,6 +306,9 @@ def report(
     figures: Annotated[
         bool, typer.Option("--figures", help="Also write every figure as SVG, and as PNG where chromium is.")
     ] = False,
+    plots: Annotated[
+        bool, typer.Option("--plots", help="Append ArviZ's plots of the draws; needs matplotlib and the run.")
+    ] = False,
     as_markdown: Annotated[
         bool, typer.Option("--markdown", help="Print the summary for a pull request alone.")
     ] = False,
@@ -318,6 +321,7 @@ def report(
         script=script,
         template_dir=template_dir,
         figures=figures,
+        plots=plots,
         as_markdown=as_markdown,
     )
 
@@ -465,13 +469,18 @@ def _report(
     script: bool = True,
     template_dir: Path | None = None,
     figures: bool = False,
+    plots: bool = False,
     as_markdown: bool = False,
 ) -> None:
     from tolerance.analysis import read_report
+    from tolerance.reports import page as pages
     from tolerance.reports import pictures
 
-    found = _with_conclusions(read_report(analysis), analysis, run)
-    page = _write_page(found, out, kind="card", script=script, template_dir=template_dir, quiet=True)
+    found = read_report(analysis)
+    source = _run_of(found, run)
+    appendix = _plots(analysis, source) if plots else []
+    found = _with_conclusions(found, analysis, source)
+    page = pages.write(found, out, script=script, template_dir=template_dir, plots=appendix)
     drawn = pictures.write(found, out / "figures") if figures else []
     if as_markdown:
         typer.echo((page.parent / "report.md").read_text(encoding="utf-8"))
@@ -483,7 +492,28 @@ def _report(
     _console().print(f"report -> {_plain(str(page))}", soft_wrap=True)
 
 
-def _with_conclusions(report: "Report", analysis: Path, run: Path | None) -> "Report":
+def _run_of(report: "Report", run: Path | None) -> Path | None:
+    """The run folder of an analysis: where it is said to be, else where it was; None where nothing is there."""
+    source = run or next((Path(name) for name in report.provenance.sources), None)
+    return source if source is not None and source.is_dir() else None
+
+
+def _plots(analysis: Path, source: Path | None) -> "list[Plot]":
+    """ArviZ's plots of the draws of an analysis."""
+    from tolerance.diagnostics import plots
+    from tolerance.inference import read_fit
+    from tolerance.store import read_run
+
+    if source is None:
+        raise StoreError(
+            f"{analysis}: --plots needs the outcomes of the fit, which are not at hand. Give --run FOLDER."
+        )
+    with _stages() as stage:
+        stage("drawing plots")
+        return plots(read_fit(read_run(source), analysis))
+
+
+def _with_conclusions(report: "Report", analysis: Path, source: Path | None) -> "Report":
     """The report with its methods compared pair by pair; as it is where the outcomes are not at hand."""
     from itertools import combinations
 
@@ -491,10 +521,9 @@ def _with_conclusions(report: "Report", analysis: Path, run: Path | None) -> "Re
     from tolerance.sides import Side
     from tolerance.store import read_run
 
-    source = run or next((Path(name) for name in report.provenance.sources), None)
     methods = report.data.sparsifiers
     few = 2 <= len(methods) <= METHODS_COMPARED
-    if source is None or not source.is_dir() or not few:
+    if source is None or not few:
         return report
     with _stages() as stage:
         stage("comparing methods at equal everything")

@@ -263,10 +263,15 @@ def _apart(axis: say.HeldAxis, strata: Sequence[Stratum]) -> str:
 
     def ends(paths: Sequence[Path]) -> str:
         low, high = (float(back(axis, np.array(end))) for end in _ends(paths))
-        return f"{low:.4g}" if high - low <= 0.01 * abs(high) else f"{low:.4g} to {high:.4g}"
+        return _short(low) if high - low <= 0.01 * abs(high) else f"{_short(low)} to {_short(high)}"
 
     sides = [[s.treatment for s in strata], [s.reference for s in strata]]
     return f"treatment at {ends(sides[0])}, reference at {ends(sides[1])}"
+
+
+def _short(value: float) -> str:
+    """A number to four digits, large ones with commas rather than powers of ten."""
+    return f"{float(f'{value:.4g}'):,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _ends(paths: Sequence[Path]) -> tuple[float, float]:

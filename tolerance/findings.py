@@ -343,6 +343,14 @@ class Check(Finding):
     meaning: str
 
 
+class Plot(Finding):
+    """A picture of draws for a page's appendix: a PNG in base64, and what it shows in words."""
+
+    name: str
+    about: str
+    png: str
+
+
 class Predicted(Finding):
     """Observed accuracy of one task under one method at a level, and what the fitted curves predict for new answers.
 

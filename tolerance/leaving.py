@@ -61,7 +61,7 @@ def _tree(fit: Fit, unit: Unit) -> xr.DataTree:
     """The draws, with the log likelihood of these units."""
     if unit == "block":
         return fit.draws
-    densities = by_cell(fit.cells, fit.blocks, fit.variable("fitted"), fit.variable("sd_departure"))
+    densities, _ = by_cell(fit.cells, fit.blocks, fit.variable("fitted"), fit.variable("sd_departure"))
     posterior = fit.draws["posterior"].to_dataset()
     shaped = densities.reshape(posterior.sizes["chain"], posterior.sizes["draw"], -1)
     likelihood = xr.Dataset({"answers": (("chain", "draw", "cell"), shaped)})

@@ -55,20 +55,21 @@ def by_block(cells: Cells, blocks: Blocks, fitted: Floats, scale: Floats) -> Flo
     return out
 
 
-def by_cell(cells: Cells, blocks: Blocks, fitted: Floats, scale: Floats) -> Floats:
-    """Log density of each cell given the other cells of its block ``(draw, cell)``.
+def by_cell(cells: Cells, blocks: Blocks, fitted: Floats, scale: Floats) -> tuple[Floats, Floats]:
+    """Log density of each cell given the other cells of its block, and its residual given them; ``(draw, cell)`` both.
 
     With P the inverse covariance of a block's residuals, a residual given the others is normal with precision P_ii
-    around r_i - (P r)_i / P_ii (Buerkner, Gabry & Vehtari 2021, Comput. Stat. 36:1243).
+    around r_i - (P r)_i / P_ii (Buerkner, Gabry & Vehtari 2021, Comput. Stat. 36:1243); it is returned standardised.
     """
     residual, mass = residuals(cells, fitted) - blocks.centre, saturated(cells)
-    out = np.empty_like(residual)
+    density, given = np.empty_like(residual), np.empty_like(residual)
     for group, whitening, spread in blocks.matrices:
         precision = 1 / (1 + np.square(scale)[:, None] * spread)
         pulled = ((residual[:, group] @ whitening.T) * precision) @ whitening
         own = precision @ whitening**2
-        out[:, group] = 0.5 * (np.log(own) - pulled**2 / own) + mass[group]
-    return out
+        given[:, group] = pulled / np.sqrt(own)
+        density[:, group] = 0.5 * (np.log(own) - pulled**2 / own) + mass[group]
+    return density, given
 
 
 def top_level(parameters: Parameters, positions: Floats) -> dict[str, Floats]:

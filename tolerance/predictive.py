@@ -83,6 +83,11 @@ class Predictive:
         )
         return told.sort_values("p", kind="stable", ignore_index=True)
 
+    def accuracies(self) -> tuple[Floats, Floats]:
+        """Accuracy of each group of `by_task` as observed ``(group,)`` and of new answers ``(draw, group)``."""
+        table = self.by_task.table
+        return np.asarray(table["right"] / table["n"], dtype=np.float64), self._replicates()
+
     def _groups(self, by: tuple[str, ...]) -> Groups:
         """Two-sided p of the mean residual of each group's cells, averaged over draws."""
         order, starts = self._places(by)
