@@ -84,6 +84,8 @@ class Series:
     line: str
     inner: str
     outer: str
+    beyond: str
+    fan: str
     marks: list[Mark]
     strip: Strip | None
     chance: str
@@ -103,6 +105,7 @@ class Panel:
     x_ticks: list[Tick]
     y_ticks: list[Tick]
     hatched: list[Point]
+    required: list[float]
     series: list[Series]
 
 
@@ -166,6 +169,7 @@ def _panel(name: str, task_type: str, curves: Sequence[Curve], report: Report, s
         x_ticks=scale.ticks(),
         y_ticks=[Tick(_y(share), f"{share:g}") for share in (0.0, 0.25, 0.5, 0.75, 1.0)],
         hatched=_hatched(curves, scale),
+        required=sorted({_y(c.required) for c in curves if c.required is not None}),
         series=series,
     )
 
@@ -179,6 +183,7 @@ def _series(curve: Curve, threshold: Threshold | None, report: Report, scale: _S
     """One method; ``row`` of ``rows`` says where its strip stands and how its points step aside."""
     number = style(report, curve.sparsifier)
     band = curve.band if curve.status == "ok" else None
+    further = curve.beyond if curve.status == "ok" else None
     level = threshold.level if threshold is not None and threshold.status == "ok" else None
     row_y = FIRST_ROW + ROW * row
     return Series(
@@ -190,6 +195,8 @@ def _series(curve: Curve, threshold: Threshold | None, report: Report, scale: _S
         line=_path(band.sparsity, band.median, scale) if band else "",
         inner=_area(band.sparsity, band.lower_50, band.upper_50, scale) if band else "",
         outer=_area(band.sparsity, band.lower_90, band.upper_90, scale) if band else "",
+        beyond=_path(further.sparsity, further.median, scale) if further else "",
+        fan=_area(further.sparsity, further.lower_90, further.upper_90, scale) if further else "",
         marks=[_mark(point, scale, DODGE * (row - (rows - 1) / 2)) for point in curve.observed],
         strip=_strip(level, band, scale, row_y) if level else None,
         chance=_chance(threshold, scale, row_y) if level and threshold else "",

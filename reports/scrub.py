@@ -11,7 +11,7 @@ from tolerance import findings as say
 
 # What each finding with a status may only say when it is answered; a reason other than the fit may keep ``dense``.
 CARRIES: dict[type[say.Finding], dict[str, Any]] = {
-    say.Curve: {"band": None},
+    say.Curve: {"band": None, "beyond": None, "required": None},
     say.Threshold: {"level": None, "dense": None, "kept": [], "exceedance": None, "area": None, "leaning": None},
     say.Comparison: dict.fromkeys(("prob_first", "prob_second", "prob_neither", "verdict")),
     say.Contrast: {"upto": None, "whole": None, "levels": []},
@@ -64,6 +64,7 @@ def _one[F: say.Finding](found: F, status: str) -> F:
         lost.pop("dense", None)
     if status == "unanswerable":
         lost.pop("band", None)
+        lost.pop("beyond", None)
     return found.model_copy(update=lost)
 
 

@@ -518,12 +518,14 @@ def curve(found: say.Threshold, *, fit_passed: bool, has_dense: bool) -> say.Cur
             say.Observed(sparsity=s, accuracy=_wobble(a, i), interval=_wilson(_wobble(a, i)), n_items=ITEMS)
             for i, (s, a) in enumerate(points)
         ],
-        band=band(levels[0], dense, chance, depth) if fit_passed else None,
+        band=band(levels[0], LEVELS[-1], dense, chance, depth) if fit_passed else None,
+        beyond=band(LEVELS[-1], 1 - (1 - LEVELS[-1]) * 2**-0.45, dense, chance, depth) if fit_passed else None,
+        required=chance + 0.95 * (dense - chance) if found.status == "ok" else None,
     )
 
 
-def band(start: float, dense: float, chance: float, depth: float) -> say.Band:
-    low, high = -log2(1 - start), -log2(1 - LEVELS[-1])
+def band(start: float, end: float, dense: float, chance: float, depth: float) -> say.Band:
+    low, high = -log2(1 - start), -log2(1 - end)
     at = [1 - 2 ** -(low + (high - low) * i / (GRID - 1)) for i in range(GRID)]
     middle = [_accuracy(s, dense, chance, depth) for s in at]
     wide = {n: [min(1.0, max(0.0, m + w)) for m in middle] for n, w in _WIDTHS.items()}

@@ -13,7 +13,7 @@ from tolerance.budgets import budgets, tokens
 from tolerance.cells import halvings, sparsity
 from tolerance.contrasts import ALL_PAIRS, Contrasted, common_levels, difference
 from tolerance.curves import departed, survival
-from tolerance.estimands import Source, curve, tolerated, type_curves
+from tolerance.estimands import Source, beyond, curve, tolerated, type_curves
 from tolerance.intervals import lower_limit, quantiles
 from tolerance.orderings import censored, ordering
 from tolerance.question import Question
@@ -62,6 +62,21 @@ def test_a_curve_in_single_precision_is_the_curve_that_is_fitted(fitted):
     family = above / (above + (1 - above) * np.exp(-shared))
     want = departed(family, fitted.variable("departure")[:, cell])
     np.testing.assert_allclose(one.accuracy_at(0.8), want, atol=2e-6)
+
+
+def test_beyond_the_last_level_a_curve_goes_on_from_there_and_its_band_widens(fitted, curves):
+    at = curves[0].grid[-1] + np.linspace(0, 0.6, 7)
+    for one in curves:
+        further = beyond(Source(fitted), one, at)
+        assert further.shape == (len(one.dense), 7)
+        assert ((further >= 0) & (further <= 1)).all()
+        np.testing.assert_allclose(further[:, 0], one.accuracy_at(one.last), atol=2e-5)
+        assert (np.diff(np.median(further, axis=0)) < 0.005).all()
+    # departures alone widen it
+    wide = fake_fit(fitted.cells, spread=0.0, departure=0.3)
+    one = type_curves(wide)[0]
+    sd = beyond(Source(wide), one, at).std(axis=0)
+    assert sd[-1] > sd[0]
 
 
 def test_a_type_curve_is_the_mean_of_its_parts_within_every_draw(fitted, curves):

@@ -20,7 +20,7 @@ from tolerance.cells import halvings, sparsity
 from tolerance.contrasts import Contrasted, State
 from tolerance.curves import LEAST_ABOVE_FLOOR
 from tolerance.errors import DesignError, StoreError
-from tolerance.estimands import TypeCurve, order, tolerated
+from tolerance.estimands import Source, TypeCurve, beyond, order, tolerated
 from tolerance.families import compare_families
 from tolerance.inference import Fit, Settings, Stage
 from tolerance.instant import instant_answer
@@ -33,6 +33,8 @@ from tolerance.remedies import Mended, mended
 from tolerance.store import write_atomically
 
 REPORT, FAMILIES = "report.json", "families"
+# Curves are drawn so many halvings beyond their last measured level, at so many points.
+BEYOND, BEYOND_POINTS = 0.45, 7
 
 
 def analyse(
@@ -132,7 +134,7 @@ def _report(
         decision_prob=question.decision_prob,
         data=data,
         held_constant=list(design.held_constant(outcomes)),
-        curves=[_curve(curve, fitted, passed, question) for curve in curves],
+        curves=[_curve(curve, done.source, passed, question) for curve in curves],
         thresholds=[
             _threshold(curve, fitted, passed, question, ends).model_copy(update={"leaning": one.leaning})
             for curve, one in zip(curves, scaled, strict=True)
@@ -165,8 +167,8 @@ def _status(curve: TypeCurve, passed: bool) -> State:
     return "ok", None
 
 
-def _curve(curve: TypeCurve, fitted: Fit, passed: bool, question: Question) -> say.Curve:
-    mine = _cells_of(curve, fitted)
+def _curve(curve: TypeCurve, source: Source, passed: bool, question: Question) -> say.Curve:
+    mine = _cells_of(curve, source.fit)
     observed = [
         say.Observed(
             sparsity=float(group["sparsity"].mean()),
@@ -185,17 +187,34 @@ def _curve(curve: TypeCurve, fitted: Fit, passed: bool, question: Question) -> s
         status="ok" if passed else "withheld",
         reason=None if passed else "fit failed its checks",
         observed=observed,
-        band=_band(curve) if passed else None,
+        band=_within(curve) if passed else None,
+        beyond=_beyond(curve, source) if passed else None,
+        required=_required(curve, question) if _status(curve, passed)[0] == "ok" else None,
     )
 
 
-def _band(curve: TypeCurve) -> say.Band:
+def _within(curve: TypeCurve) -> say.Band:
     """Accuracy on the grid; without a dense baseline nothing below the first measured level is shown."""
-    shown = slice(None) if curve.has_dense else sparsity(curve.grid) >= curve.first - 1e-12
-    quantiles = np.quantile(curve.accuracy[:, shown], [0.05, 0.25, 0.5, 0.75, 0.95], axis=0)
+    shown = np.full(len(curve.grid), curve.has_dense) | (sparsity(curve.grid) >= curve.first - 1e-12)
+    return _band(curve.grid[shown], curve.accuracy[:, shown])
+
+
+def _beyond(curve: TypeCurve, source: Source) -> say.Band:
+    """Accuracy at a little more sparsity than was measured."""
+    at = curve.grid[-1] + np.linspace(0.0, BEYOND, BEYOND_POINTS)
+    return _band(at, beyond(source, curve, at))
+
+
+def _band(at: NDArray[np.float64], accuracy: NDArray[np.floating]) -> say.Band:
+    """Quantiles of accuracy ``(draw, point)`` at halvings ``(point,)``."""
+    quantiles = np.quantile(accuracy, [0.05, 0.25, 0.5, 0.75, 0.95], axis=0)
     names = ("lower_90", "lower_50", "median", "upper_50", "upper_90")
     lists = {name: values.tolist() for name, values in zip(names, quantiles, strict=True)}
-    return say.Band(sparsity=sparsity(curve.grid[shown]).tolist(), **lists)
+    return say.Band(sparsity=sparsity(at).tolist(), **lists)
+
+
+def _required(curve: TypeCurve, question: Question) -> float:
+    return float(np.median(curve.required(question.retention, margin=question.margin)))
 
 
 def _common_ends(curves: list[TypeCurve], states: list[State], fitted: Fit) -> dict[str, float]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from tolerance.cells import halvings, sparsity
-from tolerance.curves import crossing, log_anchor_hazard, steepness
+from tolerance.curves import crossing, departed, log_anchor_hazard, steepness, survival
 from tolerance.errors import DesignError
 from tolerance.inference import Fit
 from tolerance.parameters import Knots, knots_of
@@ -78,10 +78,15 @@ class TypeCurve:
         That is at least ``least`` of dense accuracy above the floor or, with ``margin``, accuracy at most so much below
         dense.
         """
-        # both rules are a line that accuracy may not cross, so that retention needs not be made for it
-        line = self.floor + least * self.above if margin is None else self.dense - margin
-        room: Floats = np.asarray(self.accuracy - line[:, None])  # in single precision all the same
+        room: Floats = np.asarray(
+            self.accuracy - self.required(least, margin=margin)[:, None]
+        )  # in single precision all the same
         return crossing(room, self.grid, 0.0)
+
+    def required(self, least: float, *, margin: float | None = None) -> Singles:
+        """Accuracy that must be kept ``(draw,)``: see `tolerated`."""
+        # both rules are a line that accuracy may not cross, so that retention needs not be made for it
+        return np.asarray(self.floor + least * self.above if margin is None else self.dense - margin)
 
     def accuracy_at(self, sparsity: float) -> Floats:
         """Accuracy at one sparsity ``(draw,)``."""
@@ -204,6 +209,38 @@ class Source:
     def curve(self, method: int, places: Sequence[Place]) -> TypeCurve:
         """The curve of a sparsifier averaged over some of its places."""
         return _curve(self, method, places)
+
+
+def beyond(source: Source, curve: TypeCurve, at: Floats) -> Floats:
+    """Accuracy of a curve of `type_curves` at halvings beyond its last measured level ``(draw, point)``.
+
+    The family goes on; departures go on from their last values as the Wiener processes that they are, so that the band
+    widens.
+    """
+    draws, method = source.draws, source.fit.cells.sparsifiers.index(curve.sparsifier)
+    rng = np.random.default_rng([source.fit.seed, 2, method])
+    out = np.zeros((len(draws.tail), len(at)))
+    for task, config in curve.places:
+        measured = source.measured[method, task, config]
+        last = float(source.fit.cells.halvings[measured[-1]])
+        further = np.sqrt(np.maximum(np.log2((1 + at) / (1 + last)), 0.0))
+        own, shared = (rng.standard_normal((len(out), 1)) * further for _ in range(2))
+        start = source.knots.start[method, source.kinds[task]]
+        knots = slice(start, start + source.knots.count(method, source.kinds[task]))
+        shared = shared * draws.sd_departure_type[:, None] + draws.departure_type[:, knots].sum(axis=1)[:, None]
+        left = survival(
+            at,
+            (draws.loc[:, method, task] + draws.loc_config[:, config])[:, None],
+            draws.shape[:, method, task][:, None],
+            draws.tail[:, None],
+        )
+        floor, whole = draws.floor[:, task][:, None], source.dense(task, config)[:, None]
+        above = np.maximum((whole - floor) / (1 - floor), 1e-6) * np.maximum(left, 1e-30)
+        family = floor + (1 - floor) * above / (above + (1 - above) * np.exp(-shared))
+        # a logit of accuracy is sqrt(p (1 - p)) / 2 in arcsin(sqrt(p))
+        own = own * draws.sd_departure[:, None] / 2 * np.sqrt(family * (1 - family))
+        out += departed(family, draws.departure[:, measured[-1]][:, None] + own) / len(curve.places)
+    return out
 
 
 def type_curves(fit: Fit | Source) -> list[TypeCurve]:

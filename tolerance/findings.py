@@ -64,7 +64,11 @@ class Band(Finding):
 
 
 class Curve(Finding):
-    """Accuracy against sparsity for one task type under one method, averaged over its tasks and configurations."""
+    """Accuracy against sparsity for one task type under one method, averaged over its tasks and configurations.
+
+    ``band`` ends at the last measured level. ``beyond`` is what the model makes of a little more sparsity: it is drawn,
+    and no other finding rests on it. ``required`` is the accuracy that has to be kept, posterior median.
+    """
 
     id: str
     task_type: str
@@ -75,6 +79,8 @@ class Curve(Finding):
     reason: Reason | None
     observed: list[Observed]
     band: Band | None
+    beyond: Band | None = None
+    required: Number | None = None
 
 
 class Assured(Finding):
