@@ -170,12 +170,15 @@ def families(report: Report) -> list[FamilyRow]:
 
 def _family(found: Family) -> FamilyRow:
     told = found.status == "ok" and found.difference is not None and found.se is not None
+    earnest = f"; {numbers.count(found.refitted)} cells left out by fits of their own" if found.refitted else ""
     why = f"Pareto k too high for {numbers.count(found.high_k)} of {numbers.count(found.n_units)} left-out cells"
     return FamilyRow(
         name=found.name,
         change=found.change,
         state=state("compared" if told else "withheld"),
-        difference=f"{numbers.tenths(found.difference or 0.0)} ± {numbers.tenths(found.se or 0.0)}" if told else "",
+        difference=f"{numbers.tenths(found.difference or 0.0)} ± {numbers.tenths(found.se or 0.0)}{earnest}"
+        if told
+        else "",
         reason="" if told else (f"failed {listed(found.failed)}" if found.failed else why),
     )
 

@@ -68,6 +68,26 @@ def test_whitening_makes_noise_and_departures_independent():
     np.testing.assert_allclose(built.departure[np.concatenate(cells.blocks)], variance, atol=1e-6)
 
 
+def test_a_likelihood_without_a_cell_is_that_of_the_other_cells():
+    cells = collapse(validate(outcomes(n_items=50)))
+    accuracy = np.clip(cells.right / cells.n, 0.05, 0.95)
+    noise, departures = blocks.paired(cells, accuracy), blocks.departures(cells, accuracy)
+    gone = int(cells.blocks[0][2])
+    built = blocks.without(blocks.blocks(cells, accuracy, noise, departures), gone)
+    rest = np.arange(len(cells.blocks[0])) != 2
+    _, whitening, spread = built.matrices[0]
+    assert not whitening[2].any()
+    assert not whitening[:, 2].any()
+    assert built.centre[gone] == 0
+    few = whitening[np.ix_(rest, rest)]
+    np.testing.assert_allclose(few @ noise[0][np.ix_(rest, rest)] @ few.T, np.eye(rest.sum()), atol=1e-8)
+    np.testing.assert_allclose(few @ departures[0][np.ix_(rest, rest)] @ few.T, np.diag(spread[rest]), atol=1e-6)
+    mean = signed_root_mean(cells.weight, accuracy)[cells.blocks[0][rest]]
+    np.testing.assert_allclose(
+        built.centre[cells.blocks[0][rest]], mean - noise[0][np.ix_(rest, rest)] @ mean, atol=1e-10
+    )
+
+
 @given(st.integers(1, 3000), st.floats(0.0, 1.0))
 def test_the_mean_of_residuals_is_the_binomials(n, accuracy):
     right = np.arange(n + 1)

@@ -7,13 +7,13 @@ import pytest
 import xarray as xr
 
 from tests.simulated import outcomes
-from tolerance import Settings, analyse, compare_families, validate
+from tolerance import Settings, analyse, compare_families, leaving, validate
 from tolerance.checks import DIVERGENCES, check, sampled
 from tolerance.estimands import type_curves
 from tolerance.families import Member
 from tolerance.findings import Check
 from tolerance.inference import fit
-from tolerance.leaving import difference, leave_out
+from tolerance.leaving import difference, leave_out, leave_out_in_earnest
 from tolerance.predictive import LIMIT, Predictive
 from tolerance.priors import PRIORS
 from tolerance.remedies import TRIES, widened
@@ -115,6 +115,21 @@ def test_predictions_far_off_are_worse_for_left_out_cells(fitted):
     assert elpd < -2 * se < 0
 
 
+def test_leaving_a_cell_out_in_earnest_agrees_with_importance_sampling_where_that_is_good(fitted, monkeypatch):
+    usual = leave_out(fitted, "cell")
+    cell = int(np.argmin(np.where(np.arange(len(usual.k)) < fitted.cells.n_dense, np.inf, usual.k)))
+    assert usual.k[cell] < 0.4
+    said = replace(usual, k=np.where(np.arange(len(usual.k)) == cell, 1.0, 0.0))
+    monkeypatch.setattr(leaving, "leave_out", lambda *_: said)
+    told = []
+    found = leave_out_in_earnest(fitted, stage=told.append)
+    assert (found.high, found.refitted, told) == (0, 1, ["left-out cell 1 of 1"])
+    assert found.each[cell] == pytest.approx(usual.each[cell], abs=0.15)
+    others = np.arange(len(usual.k)) != cell
+    np.testing.assert_array_equal(found.each[others], usual.each[others])
+    assert leave_out_in_earnest(fitted, at_most=0) is said
+
+
 def failing(*names):
     each = ("R-hat", "ESS", DIVERGENCES, "predictive")
     return [Check(name=n, worst=0, limit=0, sense="at most", passed=n not in names, meaning="is off") for n in each]
@@ -185,7 +200,7 @@ def test_families_are_ranked_by_left_out_cells_or_withheld(table, tmp_path):
     stiff = replace(SHORT, priors=replace(PRIORS, shape=(-1.0, 0.02), sd_shape_curve=(0.01, 0.1)))
     hasty = replace(SHORT, tune=10, draws=20)
     members = {"usual": Member("", SHORT), "stiff": Member("", stiff), "hasty": Member("", hasty)}
-    found = compare_families(table, families=members, folder=tmp_path)
+    found = compare_families(table, families=members, folder=tmp_path, refits=0)
     assert {one.name for one in found} == set(members)
     assert next(one for one in found if one.name == "hasty").status == "withheld"
     for one in found:

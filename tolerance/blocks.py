@@ -9,6 +9,7 @@ but products of residuals with the slopes of other cells would pull accuracies t
 expected slope of the log likelihood is 0 at the true accuracies, to first order; c is 0 where cells are uncorrelated.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,6 +23,8 @@ from tolerance.curves import signed_root_mean
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+# Whitening and unwhitening matrix of a block ``(cell, cell)``, and its spread ``(cell,)``.
+type Parts = tuple[Floats, Floats, Floats]
 # Latent correlations of two conditions are shrunk towards those of their kind, which counts as this many items.
 SHRINK = 50.0
 LATENT = np.array([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.94, 0.97, 0.985])
@@ -33,7 +36,7 @@ FITTED_ANSWERS = 4.0
 class Blocks:
     """Whitening of every block: cells in block order, matrices ``(cell, cell)`` and their inverses flat one by one.
 
-    ``centre`` is c, in the order of the cells.
+    ``mean`` is m, the mean of each cell's residual ``(cell,)``.
     """
 
     starts: Ints
@@ -41,7 +44,7 @@ class Blocks:
     whitening: Floats
     unwhitening: Floats
     spread: Floats
-    centre: Floats
+    mean: Floats
 
     @cached_property
     def matrices(self) -> list[tuple[Ints, Floats, Floats]]:
@@ -54,6 +57,14 @@ class Blocks:
     def inverses(self) -> list[Floats]:
         """Inverse of the whitening matrix of each block."""
         return self._square(self.unwhitening)
+
+    @cached_property
+    def centre(self) -> Floats:
+        """What residuals lie around: (1 - R) m ``(cell,)``."""
+        out = np.empty(len(self.mean))
+        for (group, _, _), inverse in zip(self.matrices, self.inverses, strict=True):
+            out[group] = self.mean[group] - inverse @ (inverse.T @ self.mean[group])
+        return out
 
     @cached_property
     def departure(self) -> Floats:
@@ -71,25 +82,46 @@ class Blocks:
 
 def blocks(cells: Cells, accuracy: Floats, noise: list[Floats], departures: list[Floats]) -> Blocks:
     """Both covariances made diagonal, block by block; matrices in the order of ``cells.blocks``."""
-    whitening, unwhitening, spread = [], [], []
-    mean = signed_root_mean(cells.weight, accuracy)
-    centre = np.empty(len(mean))
-    for group, correlation, departure in zip(cells.blocks, noise, departures, strict=True):
-        centre[group] = mean[group] - correlation @ mean[group]
-        root = np.linalg.cholesky(correlation)
-        inverse = np.linalg.inv(root)
-        values, vectors = np.linalg.eigh(inverse @ departure @ inverse.T)
-        whitening.append((vectors.T @ inverse).ravel())
-        unwhitening.append((root @ vectors).ravel())
-        spread.append(np.maximum(values, 0.0))
+    parts = [_diagonal(*both) for both in zip(noise, departures, strict=True)]
+    return _flat(cells.blocks, parts, signed_root_mean(cells.weight, accuracy))
+
+
+def _flat(groups: Sequence[Ints], parts: list[Parts], mean: Floats) -> Blocks:
+    """Whitening, unwhitening and spread of each block, one after the other."""
+    whitening, unwhitening, spread = zip(*parts, strict=True)
     return Blocks(
-        starts=np.r_[0, np.cumsum([len(g) for g in cells.blocks])].astype(np.int64),
-        order=np.concatenate(cells.blocks).astype(np.int64),
-        whitening=np.concatenate(whitening),
-        unwhitening=np.concatenate(unwhitening),
+        starts=np.r_[0, np.cumsum([len(group) for group in groups])].astype(np.int64),
+        order=np.concatenate(groups).astype(np.int64),
+        whitening=np.concatenate([matrix.ravel() for matrix in whitening]),
+        unwhitening=np.concatenate([matrix.ravel() for matrix in unwhitening]),
         spread=np.concatenate(spread),
-        centre=centre,
+        mean=mean,
     )
+
+
+def _diagonal(correlation: Floats, departure: Floats) -> Parts:
+    """Whitening and unwhitening of one block, and its spread."""
+    root = np.linalg.cholesky(correlation)
+    inverse = np.linalg.inv(root)
+    values, vectors = np.linalg.eigh(inverse @ departure @ inverse.T)
+    return vectors.T @ inverse, root @ vectors, np.maximum(values, 0.0)
+
+
+def without(built: Blocks, cell: int) -> Blocks:
+    """The same blocks for a likelihood that does not see one cell: its row of the whitening is nothing but zeros."""
+    parts = []
+    for (group, whitening, spread), unwhitening in zip(built.matrices, built.inverses, strict=True):
+        one: Parts = whitening.copy(), unwhitening.copy(), spread.copy()
+        if cell in group:
+            rest = np.flatnonzero(group != cell)
+            kept = unwhitening[rest]
+            for part, smaller in zip(one, _diagonal(kept @ kept.T, (kept * spread) @ kept.T), strict=True):
+                part[...] = 0.0
+                part[np.ix_(*[rest] * part.ndim)] = smaller
+        parts.append(one)
+    mean = built.mean.copy()
+    mean[cell] = 0.0
+    return _flat([group for group, _, _ in built.matrices], parts, mean)
 
 
 def independent(cells: Cells) -> list[Floats]:

@@ -14,7 +14,7 @@ from tolerance import checks as checking
 from tolerance import findings as say
 from tolerance.estimands import type_curves
 from tolerance.inference import Settings, Stage, fit
-from tolerance.leaving import LeftOut, difference, leave_out
+from tolerance.leaving import REFITS, LeftOut, difference, leave_out, leave_out_in_earnest
 from tolerance.priors import LogNormal, Normal
 
 # Tight priors hold a parameter where a family has it: nu of 0.05 is a Weibull to within a hundredth.
@@ -61,12 +61,13 @@ def compare_families(
     families: Mapping[str, Member] | None = None,
     folder: Path | None = None,
     stage: Stage | None = None,
+    refits: int = REFITS,
 ) -> list[say.Family]:
     """Fit validated outcomes with each family and compare them by left-out cells, the best first.
 
-    A family whose draws are not one posterior, or in which a left-out cell's Pareto k is too high, has its numbers
-    withheld and is not compared; those come last. Differences are to the best of the others. With ``folder``, fits are
-    remembered in folders of their own inside.
+    Cells whose Pareto k is too high are left out by fits of their own, up to ``refits`` of a family. A family whose draws
+    are not one posterior, or of which more cells are beyond reach, has its numbers withheld and is not compared; those
+    come last. Differences are to the best of the others. With ``folder``, fits are remembered in folders inside.
     """
     tell = stage or (lambda _: None)
     members = families or usual(settings)
@@ -79,7 +80,9 @@ def compare_families(
         inside = None if folder is None else folder / name.replace(", ", "-").replace(" ", "-").lower()
         fitted = fit(outcomes, settings=member.settings, seed=seed, folder=inside, stage=told)
         checks = checking.check(fitted, type_curves(fitted))
-        found[name] = [one.name for one in checks[:-1] if not one.passed], leave_out(fitted, "cell")
+        failed = [one.name for one in checks[:-1] if not one.passed]
+        left = leave_out(fitted, "cell") if failed else leave_out_in_earnest(fitted, at_most=refits, stage=told)
+        found[name] = failed, left
     sound = {name: left for name, (failed, left) in found.items() if not failed and not left.high}
     best = max(sound.values(), key=lambda left: left.elpd, default=None)
     each = [_family(name, members[name], *found[name], best) for name in members]
@@ -96,6 +99,7 @@ def _family(name: str, member: Member, failed: list[str], left: LeftOut, best: L
         failed=failed,
         high_k=left.high,
         n_units=len(left.k),
+        refitted=left.refitted,
         elpd=left.elpd if sound else None,
         difference=apart[0] if apart else None,
         se=apart[1] if apart else None,

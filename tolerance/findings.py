@@ -421,7 +421,10 @@ class Attempt(Finding):
 
 
 class Family(Finding):
-    """One curve family in a comparison by left-out cells: its difference to the best, withheld where k is high."""
+    """One curve family in a comparison by left-out cells: its difference to the best, withheld where k is high.
+
+    ``refitted`` cells were left out by fits of their own, for their k was high.
+    """
 
     name: str
     change: str
@@ -432,6 +435,7 @@ class Family(Finding):
     elpd: Number | None
     difference: Number | None
     se: Number | None
+    refitted: int = 0
 
 
 class TaskData(Finding):

@@ -193,10 +193,42 @@ def _sample(cells: Cells, settings: Settings, seed: int, stage: Stage) -> xr.Dat
     design = density.design(parameters, first)
     pilot = _pilot(parameters, design, settings, seed)
     m = meaning(pilot, parameters, design)
-    effects = _effects(parameters, design, pilot, m)
     final = _final_blocks(cells, settings.likelihood, *plug_in(parameters, m))
-    design = density.design(parameters, final, centring(parameters, effects, m))
     stage("sampling")
+    design, positions, statistics = _after_pilot(parameters, final, design, pilot, m, settings, seed)
+    return _tree(parameters, design, final, positions, statistics, seed)
+
+
+def without_cell(fit: Fit, cell: int) -> tuple[Floats, Floats]:
+    """What draws that have not seen one cell say: accuracy that curves give each cell, and the departures' sigma.
+
+    ``(chain, draw, cell)`` and ``(chain, draw)``; the covariance of the other cells stays that of the fit.
+    """
+    parameters = Parameters(fit.cells, fit.settings.priors)
+    others = blocking.without(fit.blocks, cell)
+    design = density.design(parameters, others)
+    pilot = _pilot(parameters, design, fit.settings, fit.seed)
+    design, positions, _ = _after_pilot(
+        parameters, others, design, pilot, meaning(pilot, parameters, design), fit.settings, fit.seed
+    )
+    chains, draws, size = positions.shape
+    m = meaning(positions.reshape(-1, size), parameters, design)
+    fitted = accuracies(m, parameters).reshape(chains, draws, -1)
+    return fitted, np.exp(m.log_scales["departure"]).reshape(chains, draws)
+
+
+def _after_pilot(
+    parameters: Parameters,
+    blocks: Blocks,
+    first: density.Design,
+    pilot: Floats,
+    m: Meaning,
+    settings: Settings,
+    seed: int,
+) -> tuple[density.Design, Floats, xr.Dataset]:
+    """The chains proper, centred as the pilot says and started where it was; with the design of their positions."""
+    effects = _effects(parameters, first, pilot, m)
+    design = density.design(parameters, blocks, centring(parameters, effects, m))
     positions, statistics = _chains(
         design,
         _recentred(parameters, design, pilot, effects, m),
@@ -207,7 +239,7 @@ def _sample(cells: Cells, settings: Settings, seed: int, stage: Stage) -> xr.Dat
         seed=seed,
         target_accept=settings.target_accept,
     )
-    return _tree(parameters, design, final, positions, statistics, seed)
+    return design, positions, statistics
 
 
 def _pilot(parameters: Parameters, design: density.Design, settings: Settings, seed: int) -> Floats:
