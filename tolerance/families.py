@@ -65,7 +65,7 @@ def compare_families(
 ) -> list[say.Family]:
     """Fit validated outcomes with each family and compare them by left-out cells, the best first.
 
-    Cells whose Pareto k is too high are left out by fits of their own, up to ``refits`` of a family. A family whose draws
+    Cells whose Pareto k is too high are left out by fits of their own, up to ``refits`` a family. A family whose draws
     are not one posterior, or of which more cells are beyond reach, has its numbers withheld and is not compared; those
     come last. Differences are to the best of the others. With ``folder``, fits are remembered in folders inside.
     """
