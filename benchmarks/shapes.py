@@ -78,7 +78,7 @@ def asked(job: tuple[str, int]) -> list[dict]:
         levels, one = np.array(LEVELS), np.ones(1)
         grid = halvings(np.r_[0.0, levels])
         true = TypeCurve(
-            curve.task_type, curve.sparsifier, (), levels, grid, np.array([left]), one, 0 * one, has_dense=True
+            curve.task_type, curve.sparsifier, (), levels, levels, grid, np.array([left]), one, 0 * one, has_dense=True
         )
         real = {shape.kind: shape.probability == 1 for shape in shapes(true)}
         rows += [

@@ -79,6 +79,15 @@ def test_beyond_the_last_level_a_curve_goes_on_from_there_and_its_band_widens(fi
     assert sd[-1] > sd[0]
 
 
+def test_a_level_that_tasks_realise_a_little_differently_is_one_level():
+    frame = outcomes(n_items=4, tasks={"a": "retrieval", "b": "retrieval", "c": "retrieval"}, sparsifiers=("top-k",))
+    frame["sparsity_realised"] = frame["sparsity_requested"] * frame["task"].map({"a": 0.98, "b": 0.99, "c": 1.0})
+    one = type_curves(fake_fit(validate(frame)))[0]
+    asked = np.unique(frame["sparsity_requested"][frame["sparsity_requested"] > 0])
+    assert len(one.levels) == 3 * len(asked)
+    np.testing.assert_allclose(one.distinct, 0.99 * asked)
+
+
 def test_a_type_curve_is_the_mean_of_its_parts_within_every_draw(fitted, curves):
     parts = [curve(fitted, curves[0].sparsifier, curves[0].tasks, [config]) for config in fitted.cells.configs]
     np.testing.assert_allclose(np.mean([p.accuracy for p in parts], axis=0), curves[0].accuracy, atol=1e-6)

@@ -1,5 +1,7 @@
 """Shapes are named where a curve has them, and not where it has not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,7 +22,9 @@ def curve(shares, *, levels=LEVELS, noise=0.005, has_dense=True, floor=0.1, dens
     left = np.r_[1.0, shares] + noise * rng.normal(size=(200, len(grid))) * (grid > 0)
     accuracy = floor + (dense - floor) * left
     whole = np.full(200, dense)
-    return TypeCurve("t", "s", ("t",), np.array(levels), grid, accuracy, whole, 0 * whole + floor, has_dense)
+    return TypeCurve(
+        "t", "s", ("t",), np.array(levels), np.array(levels), grid, accuracy, whole, 0 * whole + floor, has_dense
+    )
 
 
 def kinds(found):
@@ -58,9 +62,7 @@ def test_without_a_dense_baseline_nothing_relative_to_it_is_named():
     asked = {shape.kind for shape in shapes(curve((1.1, 0.3, 0.2, 0.1, 0.0), has_dense=False))}
     assert asked == {"plateau", "dip"}
     sparse = curve((0.9, 0.85, 0.4, 0.38, 0.37))
-    bare = TypeCurve(
-        "t", "s", ("t",), sparse.levels, sparse.grid, sparse.accuracy, sparse.dense, sparse.floor, has_dense=False
-    )
+    bare = replace(sparse, has_dense=False)
     assert kinds(bare) == {"plateau"}
 
 

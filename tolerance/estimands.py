@@ -37,6 +37,8 @@ class TypeCurve:
     """Draws for one task type under one sparsifier, on a grid of halvings from 0 to the last measured level.
 
     ``accuracy`` ``(draw, grid)``, ``dense`` and ``floor`` ``(draw,)``; ``first`` and ``last`` are measured sparsities.
+    ``levels`` are all that were realised, ``distinct`` one of them, the middle one, for each that was asked for: tasks
+    and contexts realise it a little differently.
     ``has_dense`` says whether the dense accuracy was measured or only follows from the curve. ``places`` are the tasks
     and configurations that it averages.
     """
@@ -45,6 +47,7 @@ class TypeCurve:
     sparsifier: str
     tasks: tuple[str, ...]
     levels: Floats
+    distinct: Floats
     grid: Floats
     accuracy: Singles
     dense: Singles
@@ -274,7 +277,9 @@ def curve(
 def _curve(source: Source, method: int, places: Sequence[Place]) -> TypeCurve:
     cells, draws = source.fit.cells, source.draws
     here = [source.measured[method, task, config] for task, config in places]
-    levels = np.unique(cells.frame["sparsity"].to_numpy(dtype=np.float64)[np.concatenate(here)])
+    each = np.concatenate(here)
+    realised, asked = cells.frame["sparsity"].to_numpy(dtype=np.float64)[each], source.asked[each]
+    levels, groups = np.unique(realised), (np.sort(realised[asked == one]) for one in np.unique(asked))
     grid = np.unique(np.concatenate([np.linspace(0, halvings(levels[-1:])[0], GRID), halvings(levels)]))
     n_draws = len(draws.tail)
     accuracy, dense, floor = np.zeros((n_draws, len(grid)), dtype=np.float32), np.zeros(n_draws), np.zeros(n_draws)
@@ -293,6 +298,7 @@ def _curve(source: Source, method: int, places: Sequence[Place]) -> TypeCurve:
         sparsifier=cells.sparsifiers[method],
         tasks=tuple(cells.tasks[t] for t in sorted({t for t, _ in places})),
         levels=levels,
+        distinct=np.unique([group[len(group) // 2] for group in groups]),
         grid=grid,
         accuracy=accuracy,
         dense=dense.astype(np.float32),

@@ -74,7 +74,7 @@ def _quantities(curve: TypeCurve, least: float) -> Iterator[tuple[What, float | 
     if curve.has_dense:
         yield "tolerated level", None, np.minimum(curve.tolerated(least), curve.grid[-1])
     share = curve.retention if curve.has_dense else curve.accuracy
-    for level, x in zip(curve.levels, halvings(curve.levels), strict=True):
+    for level, x in zip(curve.distinct, halvings(curve.distinct), strict=True):
         draws = share[:, np.abs(curve.grid - x).argmin()]
         yield ("retention" if curve.has_dense else "accuracy"), float(level), draws.astype(np.float64)
 
