@@ -1,18 +1,20 @@
 """How long a page takes to make, how large it is, and when a browser first paints it.
 
-    uv run python -m benchmarks.report_page
+    uv run python -m benchmarks.report_page [analysis ...]
 
 From the invented findings of the tests, multiplied: 12 task types x 2 methods x 3 axes, and 50 task types x
-200 methods.
+200 methods; and from analysis folders, or folders of `tolerance report`, which have the conclusions, too.
 """
 
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 from tests.report_example import at_equal, by_axis, conclusions, normal
+from tolerance.analysis import read_report
 from tolerance.findings import Report
 from tolerance.reports import page, picture
 
@@ -83,6 +85,7 @@ def main() -> None:
         "the tests' example, 3 types x 2 methods x 8 axes": by_axis(),
         "12 types x 2 methods x 3 axes": many(12, 2),
         "50 types x 200 methods (10,000 curves and thresholds)": many(50, 200),
+        **{folder: read_report(Path(folder)) for folder in sys.argv[1:]},
     }
     with tempfile.TemporaryDirectory() as folder:
         for name, report in cases.items():
