@@ -5,6 +5,7 @@ import pandas as pd
 
 from tolerance import Settings, validate
 from tolerance.cells import sparsity
+from tolerance.estimands import TypeCurve
 from tolerance.remedies import mended
 
 PROB = 0.9
@@ -13,7 +14,12 @@ PROB = 0.9
 def estimates(answers: pd.DataFrame, levels: tuple[float, ...], settings: Settings, least: float = 0.95) -> dict:
     """Posterior medians and intervals by quantity, and the checks that failed."""
     done = mended(validate(answers), settings)
-    curves, failed = done.curves, [one.name for one in done.checks if not one.passed]
+    failed = [one.name for one in done.checks if not one.passed]
+    return {"found": summarised(done.curves, levels, least), "failed": failed}
+
+
+def summarised(curves: list[TypeCurve], levels: tuple[float, ...], least: float = 0.95) -> dict[str, dict]:
+    """Posterior medians and intervals by quantity."""
     found: dict[str, dict] = {"tolerated": {}, "retention": {}, "accuracy": {}, "contrast": {}}
     for curve in curves:
         key = (curve.task_type, curve.sparsifier)
@@ -30,7 +36,7 @@ def estimates(answers: pd.DataFrame, levels: tuple[float, ...], settings: Settin
             if one.task_type == other.task_type and one.sparsifier < other.sparsifier and one.has_dense:
                 for s in levels:
                     found["contrast"][one.task_type, s] = _interval(one.retained_at(s) - other.retained_at(s))
-    return {"found": found, "failed": failed}
+    return found
 
 
 def _interval(draws: np.ndarray) -> tuple[float, float, float]:

@@ -68,8 +68,15 @@ def score(job: tuple[str, int, str]) -> list[dict]:
         warnings.simplefilter("ignore")
         found, failed = estimate(estimator, answers, levels)
     cpu = time.process_time() - cpu
+    return list(scored(name, seed, estimator, found, truth, failed, cpu))
+
+
+def scored(
+    name: str, seed: int, estimator: str, found: dict, truth: Truth, failed: list[str], cpu: float
+) -> Iterator[dict]:
+    """One row for each quantity that was estimated."""
+    levels = SCENARIOS[name].levels
     common = {"scenario": name, "seed": seed, "estimator": estimator, "failed": "; ".join(failed), "cpu": cpu}
-    rows = []
     for quantity, values in truths(truth).items():
         for key, value in values.items():
             if key not in found.get(quantity, {}):
@@ -77,20 +84,17 @@ def score(job: tuple[str, int, str]) -> list[dict]:
             middle, low, high = found[quantity][key]
             # a truth beyond the last level is scored where the level was last measured, as the estimates are
             where = min(value, max(levels)) if quantity == "tolerated" else value
-            rows.append(
-                {
-                    **common,
-                    "quantity": quantity,
-                    "key": "|".join(str(k) for k in key),
-                    "truth": value,
-                    "error": middle - where,
-                    "low": low,
-                    "high": high,
-                    "hit": np.nan if np.isnan(low + high) else float(low <= value <= high),
-                    "censored": quantity == "tolerated" and not min(levels) <= value <= max(levels),
-                }
-            )
-    return rows
+            yield {
+                **common,
+                "quantity": quantity,
+                "key": "|".join(str(k) for k in key),
+                "truth": value,
+                "error": middle - where,
+                "low": low,
+                "high": high,
+                "hit": np.nan if np.isnan(low + high) else float(low <= value <= high),
+                "censored": quantity == "tolerated" and not min(levels) <= value <= max(levels),
+            }
 
 
 def run(scenarios: list[str], estimators: list[str], replicates: int, jobs: int, first: int) -> Iterator[list[dict]]:
