@@ -3,6 +3,8 @@
     python -m benchmarks.runner.same --items 16
 
 The shipped model, every method, three levels; the words dialect with eight tokens to generate, so that steps are taken.
+Then patterns of blocks on random queries and keys, where a kernel skips blocks on CUDA: how far off the masked path,
+and do they keep as many pairs?
 """
 
 import argparse
@@ -13,9 +15,11 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from tolerance.runners.attention import Softmax, _attend_blocks
 from tolerance.runners.collect import collect
+from tolerance.runners.flex import BLOCK
 from tolerance.runners.plan import Plan
-from tolerance.runners.sparsifiers import EVICTIONS, PATTERNS, PRUNINGS, BlockPattern, Teal
+from tolerance.runners.sparsifiers import EVICTIONS, PATTERNS, PRUNINGS, BlockPattern, Teal, get
 
 KEY = ["task", "sparsifier", "sparsity_requested", "kv_budget_tokens", "item_id"]
 
@@ -35,6 +39,22 @@ def plan(items: int) -> Plan:
         items=items,
         max_new_tokens=8,
     )
+
+
+def kernels(device: str, tokens: int = 2000) -> None:
+    """Attention over blocks of the kernel's size on a device, against float32 with masks on a CPU."""
+    draw = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(1, heads, tokens, 64, generator=draw) for heads in (8, 2, 2))
+    visible = torch.ones(1, 1, tokens, tokens, dtype=torch.bool).tril()
+    how = Softmax(0.1, None, None)
+    for name in ("block-top-k", "block-top-p", "quest"):
+        for level in (0.5, 0.9):
+            chooser = get(name, block=BLOCK)
+            wanted, pairs = _attend_blocks(query, key, value, visible, how, chooser, level)
+            moved = (part.to(device) for part in (query, key, value, visible))
+            found, kept = _attend_blocks(*moved, how, chooser, level)
+            off = float((found.cpu() - wanted).norm() / wanted.norm())
+            print(f"{name} at {level}: off by {off:.1e}, pairs differ at {int((kept.cpu() != pairs).sum())} queries")
 
 
 def main() -> None:
@@ -57,6 +77,7 @@ def main() -> None:
             f"{column}: {int(((one[column] != other[column]) & one[column].notna()).sum())} of {len(one)} rows differ"
         )
     print(one.groupby("sparsifier")["score"].mean().round(3).to_string())
+    kernels(options.devices[1])
     print(torch.__version__)
 
 
