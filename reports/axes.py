@@ -7,17 +7,25 @@ from tolerance.reports import numbers, phrases
 
 HEADS = ["at equal", "verdict", "difference", "common support", "why, or how accounted"]
 MEANING = {
-    "robust": "the same at whatever can be held equal",
-    "axis-dependent": "it depends on what is held equal",
-    "fragile": "decided on some axes only",
+    "robust": "the same verdict on every axis that can be asked",
+    "axis-dependent": "the verdict turns with what is held equal",
+    "fragile": "decided on some axes and not on others",
+    "undecided": "undecided on every axis that can be asked",
     "untestable": "fewer than two axes can be asked",
     "withheld": "the fit failed its checks",
 }
+DECISIVE = ("better", "worse", "equivalent")
+
+
+def label(found: Conclusion) -> str:
+    """The label as a reader is told it: what is fragile because no axis decides is undecided."""
+    decided = any(one.verdict in DECISIVE for one in found.axes)
+    return "undecided" if found.label == "fragile" and not decided else found.label
 
 
 def title(found: Conclusion) -> str:
     """What a table of axes is about."""
-    return f"{found.treatment} against {found.reference}, {found.task_type}: {found.label}"
+    return f"{found.treatment} against {found.reference}, {found.task_type}: {label(found)}"
 
 
 def table(found: Conclusion) -> list[list[str]]:
@@ -87,10 +95,10 @@ def sentences(found: Conclusions) -> Iterator[str]:
 
 
 def _sentence(one: Conclusion) -> str:
-    said = f"{one.treatment} against {one.reference}, {one.task_type}: {one.label} - {MEANING[one.label]}"
+    said = f"{one.treatment} against {one.reference}, {one.task_type}: {label(one)} - {MEANING[label(one)]}"
     verdicts: dict[str, list[str]] = {}
     for at in one.axes:
-        if at.verdict in ("better", "worse", "equivalent"):
+        if at.verdict in DECISIVE:
             verdicts.setdefault(at.verdict, []).append(at.axis)
     if verdicts:
         said += "; " + ", ".join(f"{verdict} at equal {phrases.listed(axes)}" for verdict, axes in verdicts.items())

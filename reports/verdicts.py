@@ -10,19 +10,12 @@ from dataclasses import dataclass
 from tolerance.findings import AtEqual, Conclusion, Conclusions, Report
 from tolerance.reports import axes as by_axis
 from tolerance.reports import forest, numbers, phrases
+from tolerance.reports.axes import DECISIVE, MEANING, label
 from tolerance.reports.states import State, state
 
 FIRST = 7
 THIN_ITEMS, THIN_LEVELS = 100, 4
 DOTS = 4
-MEANING = {
-    "robust": "the same verdict on every axis that can be asked",
-    "axis-dependent": "the verdict turns with what is held equal",
-    "fragile": "decided on some axes and not on others",
-    "undecided": "undecided on every axis that can be asked",
-    "untestable": "fewer than two axes can be asked",
-    "withheld": "the fit failed its checks",
-}
 # One, and several.
 COUNTED = {
     "axis-dependent": ("depends on what is held equal", "depend on what is held equal"),
@@ -34,7 +27,6 @@ COUNTED = {
 }
 # A sentence names so many axes at most; the matrix has all.
 AXES_NAMED = 3
-DECISIVE = ("better", "worse", "equivalent")
 ORDER = ("axis-dependent", "robust", "fragile", "undecided", "untestable", "withheld")
 
 
@@ -180,12 +172,6 @@ def _number(at: AtEqual, *, of: int = 1) -> str:
 
 def _where(found: Conclusion) -> str:
     return "Over all task types" if found.task_type.startswith(("all ", "mean")) else f"On {found.task_type}"
-
-
-def label(found: Conclusion) -> str:
-    """The label as a reader is told it: what is fragile because no axis decides is undecided."""
-    decided = any(one.verdict in DECISIVE for one in found.axes)
-    return "undecided" if found.label == "fragile" and not decided else found.label
 
 
 def _ranked(conclusions: Sequence[Conclusions]) -> list[tuple[Conclusions, Conclusion]]:
