@@ -32,8 +32,8 @@ def orders(run: Path, analysis: Path, *, without_dense: bool) -> pd.DataFrame:
     rows = []
     for method in sorted({one.sparsifier for one in curves}):
         mine = [one for one in curves if one.sparsifier == method and (one.has_dense or without_dense)]
-        for level in sorted({float(s) for one in mine for s in one.levels}):
-            reference = min(float(s) for one in mine for s in one.levels) if without_dense else 0.0
+        for level in sorted({float(s) for one in mine for s in one.distinct}):
+            reference = min(float(s) for one in mine for s in one.distinct) if without_dense else 0.0
             if level <= reference:
                 continue
             kept = np.stack([one.accuracy_at(level) / one.accuracy_at(reference) for one in mine], axis=1)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tolerance.findings import Audit, Instant, Plot, Report
     from tolerance.question import Question
     from tolerance.reports.page import Kind
+    from tolerance.reports.verdicts import Row
     from tolerance.runners.plan import Plan
 
 # Each pair of methods is compared in a report of so many; more are asked for one by one with tolerance compare.
@@ -559,14 +560,22 @@ def _matrix(report: "Report") -> None:
         rows = [
             [
                 next(c.task_type for w in report.conclusions for c in w.conclusions if c.id == row.id),
-                *(f"{cell.said.glyph} {cell.value or cell.said.word}" for cell in row.cells),
                 f"{row.label.glyph} {row.label.word}",
+                _by_verdict(row),
             ]
             for row in matrix.first
         ]
-        _table("Conclusions at equal ...", ["on", *matrix.axes, "across axes"], rows)
+        _table("Conclusions along what can be held equal", ["on", "across axes", "at equal ..."], rows)
     for warning in tables.warnings(report):
         _console().print(_plain(f"Note: {warning.text}"), highlight=False)
+
+
+def _by_verdict(row: "Row") -> str:
+    """Verdicts with the axes that have them: a terminal is too narrow for a column an axis."""
+    axes: dict[str, list[str]] = {}
+    for cell in row.cells:
+        axes.setdefault(f"{cell.said.glyph} {cell.said.word} {cell.value}".strip(), []).append(cell.axis)
+    return "\n".join(f"{said}: {', '.join(names)}" for said, names in axes.items())
 
 
 def _headlines(report: "Report") -> None:
