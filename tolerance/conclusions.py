@@ -31,6 +31,7 @@ SAME = float(np.log2(1.01))
 WOBBLE, WOBBLE_WORTH = PRIORS.sd_dense_config[0], 3.0
 DECISIVE: tuple[say.AxisVerdict, ...] = ("better", "worse", "equivalent")
 SUPPORTED: tuple[say.AxisVerdict, ...] = (*DECISIVE, "undecided")
+LARGE = ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"))
 
 
 @dataclass(frozen=True)
@@ -270,7 +271,10 @@ def _apart(axis: say.HeldAxis, strata: Sequence[Stratum]) -> str:
 
 
 def _short(value: float) -> str:
-    """A number to four digits, large ones with commas rather than powers of ten."""
+    """A number to four digits, large ones with a word rather than a power of ten."""
+    for size, word in LARGE:
+        if abs(value) >= size:
+            return f"{value / size:.4g} {word}"
     return f"{float(f'{value:.4g}'):,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
