@@ -2,9 +2,9 @@
 
     python -m benchmarks.laplace [answers.parquet truth.json]
 
-Mode by L-BFGS, Hessian by differences of the gradient, 4,000 normal draws weighted by density over approximation, under
-the likelihood that the fit came to. Pareto k of the weights (Vehtari et al. 2024, JMLR 25:72) is to be below 0.7, or the
-draws are not of this posterior. Without files: data sets of the calibration study. Times are CPU seconds.
+Mode by L-BFGS, Hessian by differences of the gradient, 4,000 normal draws weighted by density over approximation,
+under the likelihood that the fit came to. Pareto k of the weights (Vehtari et al. 2024, JMLR 25:72) is to be below 0.7,
+or the draws are not of this posterior. Without files: data sets of the calibration study. Times are CPU seconds.
 """
 
 import json
