@@ -207,7 +207,7 @@ def refuse_useless(table: pd.DataFrame) -> None:
         task = str(kinds.index[kinds > 1][0])
         seen = ", ".join(sorted(set(table.loc[table["task"] == task, "task_type"])))
         raise DesignError(f"task {task!r} appears under several task types ({seen}). Give each task one type.")
-    units = table.loc[~is_dense(table)].groupby("sparsifier")["unit"].nunique()
+    units = table.loc[~is_dense(table), ["sparsifier", "unit"]].groupby("sparsifier")["unit"].nunique()
     if (units > 1).any():
         raise DesignError(
             f"sparsifier {units.index[units > 1][0]!r} mixes units of sparsity. Give each unit its own sparsifier name."
