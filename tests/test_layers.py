@@ -75,7 +75,7 @@ HOMES = {
     "pytensor": {"model"},
     "nutpie": {"inference"},
     "numba": {"density", "elementary"},
-    "arviz": {"checks", "sensitivity", "leaving"},
+    "arviz": {"checks", "diagnostics", "leaving", "sensitivity"},
     "statsmodels": {"intervals"},
     "typer": {"cli"},
     "rich": {"cli"},
