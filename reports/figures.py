@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import batched, pairwise
 from math import log2
 
-from tolerance.findings import Band, Curve, Level, Observed, Report, Threshold
+from tolerance.findings import BEYOND, Band, Curve, Level, Observed, Report, Threshold
 from tolerance.reports import numbers, phrases, verdicts, wording
 
 # As many methods as dash, marker shape and colour tell apart; more methods go to a further panel.
@@ -20,8 +20,6 @@ START = LEFT + 8
 ROW, FIRST_ROW = 15.0, 204.0
 # The height of probability 1 above a method's row.
 CHANCE = 11.0
-# What lies beyond the last measured level is drawn this wide, in halvings.
-MARGIN = 0.45
 TICKS = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998)
 TICK_SPACE = 30.0
 # Points of several methods at one level stand beside each other, not on each other.
@@ -117,7 +115,7 @@ class _Scale:
 
     def x(self, sparsity: float) -> float:
         """Horizontal position of a sparsity."""
-        unit = (RIGHT - START) / (-log2(1 - self.last) + MARGIN)
+        unit = (RIGHT - START) / (-log2(1 - self.last) + BEYOND)
         return START - log2(1 - sparsity) * unit
 
     def ticks(self) -> list[Tick]:

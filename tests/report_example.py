@@ -519,7 +519,7 @@ def curve(found: say.Threshold, *, fit_passed: bool, has_dense: bool) -> say.Cur
             for i, (s, a) in enumerate(points)
         ],
         band=band(levels[0], LEVELS[-1], dense, chance, depth) if fit_passed else None,
-        beyond=band(LEVELS[-1], 1 - (1 - LEVELS[-1]) * 2**-0.45, dense, chance, depth) if fit_passed else None,
+        beyond=band(LEVELS[-1], 1 - (1 - LEVELS[-1]) * 2**-say.BEYOND, dense, chance, depth) if fit_passed else None,
         required=chance + 0.95 * (dense - chance) if found.status == "ok" else None,
     )
 

@@ -33,8 +33,7 @@ from tolerance.remedies import Mended, mended
 from tolerance.store import write_atomically
 
 REPORT, FAMILIES = "report.json", "families"
-# Curves are drawn so many halvings beyond their last measured level, at so many points.
-BEYOND, BEYOND_POINTS = 0.45, 7
+BEYOND_POINTS = 7
 
 
 def analyse(
@@ -201,7 +200,7 @@ def _within(curve: TypeCurve) -> say.Band:
 
 def _beyond(curve: TypeCurve, source: Source) -> say.Band:
     """Accuracy at a little more sparsity than was measured."""
-    at = curve.grid[-1] + np.linspace(0.0, BEYOND, BEYOND_POINTS)
+    at = curve.grid[-1] + np.linspace(0.0, say.BEYOND, BEYOND_POINTS)
     return _band(at, beyond(source, curve, at))
 
 

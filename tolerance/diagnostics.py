@@ -34,13 +34,12 @@ def plots(fit: Fit) -> list[Plot]:
         DesignError: matplotlib is not installed.
     """
     try:
-        import matplotlib
+        import matplotlib.pyplot as plt
     except ImportError as error:
         raise DesignError("plots need matplotlib: pip install 'sparsity-tolerance[plots]'.") from error
-    # no window is opened, and what the user has set stays
-    with matplotlib.rc_context(), warnings.catch_warnings():
+    # nothing is shown while it is drawn; backend and figures of the user stay as they are
+    with plt.ioff(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        matplotlib.use("Agg")
         return list(_plots(fit))
 
 
@@ -123,7 +122,7 @@ def _drawn(plot: Callable[..., Any], tree: xr.DataTree, inches: tuple[float, flo
     figure = collection.get_viz("figure")
     figure.set_layout_engine("constrained")
     figure.savefig(wide, format="png", dpi=DPI)
-    plt.close("all")
+    plt.close(figure)
     small = io.BytesIO()
     Image.open(wide).convert("RGB").quantize(COLOURS).save(small, format="png", optimize=True)
     return base64.b64encode(small.getvalue()).decode()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from tolerance.cells import halvings, sparsity
-from tolerance.curves import crossing, departed, log_anchor_hazard, steepness, survival
+from tolerance.curves import crossing, log_anchor_hazard, steepness
 from tolerance.errors import DesignError
 from tolerance.inference import Fit
 from tolerance.parameters import Knots, knots_of
@@ -81,9 +81,8 @@ class TypeCurve:
         That is at least ``least`` of dense accuracy above the floor or, with ``margin``, accuracy at most so much below
         dense.
         """
-        room: Floats = np.asarray(
-            self.accuracy - self.required(least, margin=margin)[:, None]
-        )  # in single precision all the same
+        line = self.required(least, margin=margin)
+        room: Floats = np.asarray(self.accuracy - line[:, None])  # in single precision all the same
         return crossing(room, self.grid, 0.0)
 
     def required(self, least: float, *, margin: float | None = None) -> Singles:
@@ -230,19 +229,13 @@ def beyond(source: Source, curve: TypeCurve, at: Floats) -> Floats:
         own, shared = (rng.standard_normal((len(out), 1)) * further for _ in range(2))
         start = source.knots.start[method, source.kinds[task]]
         knots = slice(start, start + source.knots.count(method, source.kinds[task]))
-        shared = shared * draws.sd_departure_type[:, None] + draws.departure_type[:, knots].sum(axis=1)[:, None]
-        left = survival(
-            at,
-            (draws.loc[:, method, task] + draws.loc_config[:, config])[:, None],
-            draws.shape[:, method, task][:, None],
-            draws.tail[:, None],
-        )
-        floor, whole = draws.floor[:, task][:, None], source.dense(task, config)[:, None]
-        above = np.maximum((whole - floor) / (1 - floor), 1e-6) * np.maximum(left, 1e-30)
-        family = floor + (1 - floor) * above / (above + (1 - above) * np.exp(-shared))
-        # a logit of accuracy is sqrt(p (1 - p)) / 2 in arcsin(sqrt(p))
-        own = own * draws.sd_departure[:, None] / 2 * np.sqrt(family * (1 - family))
-        out += departed(family, draws.departure[:, measured[-1]][:, None] + own) / len(curve.places)
+        shared = draws.departure_type[:, knots].sum(axis=1)[:, None] + draws.sd_departure_type[:, None] * shared
+        columns = _columns(source, (method, task, config), source.dense(task, config))
+        left = _survival(columns, np.log(at).astype(np.float32))
+        family = _family(columns, left, np.exp(-shared).astype(np.float32))
+        straight = draws.departure[:, measured[-1], None].astype(np.float32)
+        arch = (draws.sd_departure[:, None] / 2 * own).astype(np.float32)
+        out += _departed(family, straight, arch) / len(curve.places)
     return out
 
 
@@ -327,13 +320,7 @@ def _curve_accuracy(
     ``shared`` is e to the minus the departure that the type shares; the curve's own is known at its ``measured`` cells.
     The curve is that of `curves.survival` and `curves.departed`, written for speed in single precision.
     """
-    draws, (method, task, config) = source.draws, where
-    slope = steepness(draws.shape[:, method, task], draws.tail)
-    start = log_anchor_hazard(draws.tail) + np.log(draws.tail)
-    start = start - slope * (draws.loc[:, method, task] + draws.loc_config[:, config])
-    floor = draws.floor[:, task]
-    above = np.maximum((whole - floor) / (1 - floor), 1e-6)
-    columns = np.stack([slope, start, draws.tail, floor, above], axis=1).astype(np.float32)
+    columns = _columns(source, where, whole)
     departure = _own_departure(source, where, measured, grid)
     with np.errstate(divide="ignore"):
         along = np.log(grid).astype(np.float32)
@@ -343,6 +330,17 @@ def _curve_accuracy(
         left = _survival(columns[rows], along)
         out[rows] = _departed(_family(columns[rows], left, shared[rows]), *departure.on_grid(rows))
     return out
+
+
+def _columns(source: Source, where: tuple[int, int, int], whole: Floats) -> Singles:
+    """What a curve's draws are made from: slope, start, tail, floor, dense accuracy above it ``(draw, 5)``."""
+    draws, (method, task, config) = source.draws, where
+    slope = steepness(draws.shape[:, method, task], draws.tail)
+    start = log_anchor_hazard(draws.tail) + np.log(draws.tail)
+    start = start - slope * (draws.loc[:, method, task] + draws.loc_config[:, config])
+    floor = draws.floor[:, task]
+    above = np.maximum((whole - floor) / (1 - floor), 1e-6)
+    return np.stack([slope, start, draws.tail, floor, above], axis=1).astype(np.float32)
 
 
 def _survival(columns: Singles, along: Singles) -> Singles:

@@ -14,7 +14,7 @@ from tolerance import checks as checking
 from tolerance import findings as say
 from tolerance.estimands import type_curves
 from tolerance.inference import Settings, Stage, fit
-from tolerance.leaving import REFITS, LeftOut, difference, leave_out, leave_out_in_earnest
+from tolerance.leaving import REFITS, LeftOut, difference, leave_out_in_earnest
 from tolerance.priors import LogNormal, Normal
 
 # Tight priors hold a parameter where a family has it: nu of 0.05 is a Weibull to within a hundredth.
@@ -81,8 +81,7 @@ def compare_families(
         fitted = fit(outcomes, settings=member.settings, seed=seed, folder=inside, stage=told)
         checks = checking.check(fitted, type_curves(fitted))
         failed = [one.name for one in checks[:-1] if not one.passed]
-        left = leave_out(fitted, "cell") if failed else leave_out_in_earnest(fitted, at_most=refits, stage=told)
-        found[name] = failed, left
+        found[name] = failed, leave_out_in_earnest(fitted, at_most=0 if failed else refits, stage=told)
     sound = {name: left for name, (failed, left) in found.items() if not failed and not left.high}
     best = max(sound.values(), key=lambda left: left.elpd, default=None)
     each = [_family(name, members[name], *found[name], best) for name in members]

@@ -63,6 +63,10 @@ class Band(Finding):
     upper_90: list[Number]
 
 
+# Curves are drawn so many halvings beyond their last measured level.
+BEYOND = 0.45
+
+
 class Curve(Finding):
     """Accuracy against sparsity for one task type under one method, averaged over its tasks and configurations.
 

@@ -18,13 +18,14 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from tolerance.checks import RHAT_ANY
 from tolerance.inference import Fit, without_cell
 from tolerance.pointwise import by_cell
 
 Floats = NDArray[np.float64]
 Unit = Literal["cell", "block"]
-# So many cells at most are left out by fits of their own, the chains of which may differ so much.
-REFITS, RHAT = 20, 1.05
+# So many cells at most are left out by fits of their own.
+REFITS = 20
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def _unseen(fit: Fit, cell: int) -> Floats | None:
     fitted, scale = without_cell(fit, cell)
     densities, _ = by_cell(fit.cells, fit.blocks, fitted.reshape(-1, fitted.shape[-1]), scale.ravel())
     mine = densities[:, cell].reshape(scale.shape)
-    return mine if float(az.rhat(mine)) <= RHAT else None
+    return mine if float(az.rhat(mine)) <= RHAT_ANY else None
 
 
 def _tree(fit: Fit, unit: Unit) -> xr.DataTree:

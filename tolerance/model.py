@@ -73,23 +73,35 @@ class _Build:
 def build(parameters: Parameters, blocks: Blocks, shares: dict[str, Floats] | None = None) -> pm.Model:
     """The PyMC model of these cells; coordinates are named, none of them ``method``."""
     cells, make = parameters.cells, _Build(parameters, shares or {})
-    coords = {
-        "task": list(cells.tasks),
-        "sparsifier": list(cells.sparsifiers),
-        "config": [f"{model} @ {context}" for model, context in cells.configs],
-    }
-    with pm.Model(coords=coords) as model:
-        dense = pm.Deterministic("dense", _dense(make), dims=("task", "config"))
-        loc = pm.Deterministic("loc", _location(make), dims=("sparsifier", "task", "config"))
-        shape = pm.Deterministic("shape", _shape(make), dims=("sparsifier", "task"))
-        tail = pm.Deterministic(
-            "tail", pt.exp(pt.clip(make.normal("log_tail", *make.parameters.priors.log_tail), *TAIL_ENDS))
-        )
-        floor = pm.Deterministic("floor", _floor(make), dims="task")
-        accuracy = _cell_accuracy(cells, dense, loc, shape, tail, floor, _shared(make))
+    with pm.Model() as model:
+        accuracy = accuracy_of_cells(make)
         departure = pm.Deterministic("sd_departure", pt.exp(make.scale(DEPARTURE)))
         pm.Potential("log_likelihood", _log_likelihood(cells, blocks, accuracy, departure))
     return model
+
+
+def accuracy_of_cells(make: _Build) -> Tensor:
+    """The hierarchy and its curves as variables of the model at hand, and the accuracy of each cell ``(cell,)``."""
+    cells = make.parameters.cells
+    pm.modelcontext(None).add_coords(
+        {
+            "task": list(cells.tasks),
+            "sparsifier": list(cells.sparsifiers),
+            "config": [f"{model} @ {context}" for model, context in cells.configs],
+        }
+    )
+    dense = pm.Deterministic("dense", _dense(make), dims=("task", "config"))
+    loc = pm.Deterministic("loc", _location(make), dims=("sparsifier", "task", "config"))
+    shape = pm.Deterministic("shape", _shape(make), dims=("sparsifier", "task"))
+    tail = pm.Deterministic(
+        "tail", pt.exp(pt.clip(make.normal("log_tail", *make.parameters.priors.log_tail), *TAIL_ENDS))
+    )
+    floor = pm.Deterministic("floor", _floor(make), dims="task")
+    increments = pm.Deterministic(
+        "departure_type", pt.as_tensor(make.around("departure_type", 0.0) * make.parameters.knots.step)
+    )
+    shared = _shared(make.parameters, increments)
+    return _cell_accuracy(cells, dense, loc, shape, tail, floor, shared)
 
 
 def _dense(make: _Build) -> Tensor:
@@ -142,10 +154,9 @@ def _floor(make: _Build) -> Tensor:
     return pt.set_subtensor(floor[guessable], pt.sigmoid(rule + make.parameters.priors.sd_floor * moved))
 
 
-def _shared(make: _Build) -> Tensor:
+def _shared(parameters: Parameters, increments: Tensor) -> Tensor:
     """Departures that the tasks of a type share, in logits of above-floor accuracy ``(sparse cell,)``."""
-    knots, cells = make.parameters.knots, make.parameters.cells
-    increments = make.around("departure_type", 0.0) * knots.step
+    knots, cells = parameters.knots, parameters.cells
     before = pt.concatenate([[0.0], pt.cumsum(increments)])
     sparse = slice(cells.n_dense, None)
     start = knots.start[cells.sparsifier, cells.types()[cells.task[sparse]]]

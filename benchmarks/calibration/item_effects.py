@@ -38,30 +38,20 @@ RHAT = 1.05
 
 def answers_by_item(table: pd.DataFrame, cells: Cells) -> np.ndarray:
     """0/1 answers ``(block, item, cell of the block)``; every block asks the same number of items of every cell."""
-    wide = table.pivot_table(index="item_id", columns=["task", "sparsifier", "sparsity_requested"], values="score")
-    found = []
-    for group in cells.blocks:
-        keys = cells.frame.loc[group, ["task", "sparsifier", "sparsity_requested"]].itertuples(index=False)
-        found.append(wide[[tuple(key) for key in keys]].dropna().to_numpy())
-    return np.stack(found)
+    names = ["task", "sparsifier", "sparsity_requested"]
+    wide = table.pivot_table(index="item_id", columns=names, values="score")
+    keys = (cells.frame.loc[group, names].itertuples(index=False, name=None) for group in cells.blocks)
+    return np.stack([wide[list(each)].dropna().to_numpy() for each in keys])
 
 
 def build(parameters: Parameters, answers: np.ndarray) -> pm.Model:
     """The curves of `tolerance.model` under the likelihood of items."""
-    cells, make = parameters.cells, curves._Build(parameters, {})
+    cells = parameters.cells
     nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
     log_weights = np.log(weights / weights.sum())
     with pm.Model() as model:
         right = pm.Data("answers", answers)
-        dense = pm.Deterministic("dense", curves._dense(make))
-        loc = pm.Deterministic("loc", curves._location(make))
-        shape = pm.Deterministic("shape", curves._shape(make))
-        tail = pm.Deterministic(
-            "tail", pt.exp(pt.clip(make.normal("log_tail", *parameters.priors.log_tail), *curves.TAIL_ENDS))
-        )
-        floor = pm.Deterministic("floor", curves._floor(make))
-        increments = pm.Deterministic("departure_type", make.around("departure_type", 0.0) * parameters.knots.step)
-        accuracy = curves._cell_accuracy(cells, dense, loc, shape, tail, floor, _shared(parameters, increments))
+        accuracy = curves.accuracy_of_cells(curves._Build(parameters, {}))
         probit = -np.sqrt(2) * pt.erfcinv(2 * pt.clip(accuracy, 1e-6, 1 - 1e-6))
         latent = pm.Normal("rho_mean", 0.5, 1.0) + pm.Normal("rho_task", 0.0, 0.5, shape=len(cells.blocks))
         rho = pm.Deterministic("rho", pt.sigmoid(latent))
@@ -75,19 +65,11 @@ def build(parameters: Parameters, answers: np.ndarray) -> pm.Model:
     return model
 
 
-def _shared(parameters: Parameters, increments: pt.TensorVariable) -> pt.TensorVariable:
-    """As `tolerance.model` has it, of increments that are kept."""
-    cells, knots = parameters.cells, parameters.knots
-    before = pt.concatenate([[0.0], pt.cumsum(increments)])
-    sparse = slice(cells.n_dense, None)
-    start, at = knots.start[cells.sparsifier, cells.types()[cells.task[sparse]]], knots.cell[sparse]
-    return before[at] - before[start] + knots.part[sparse] * increments[at]
-
-
 def as_fit(cells: Cells, posterior: xr.Dataset) -> Fit:
     """The draws as a fit whose cells do not depart, for `tolerance.estimands`."""
     sizes = posterior.sizes["chain"], posterior.sizes["draw"]
-    scale = np.exp(PRIORS.sd_departure_type[1] * posterior["sd_departure_type_z"]) * PRIORS.sd_departure_type[0]
+    median, spread = PRIORS.sd_departure_type
+    scale = median * np.exp(spread * posterior["sd_departure_type_z"])
     found = {
         "dense": (("task", "config"), posterior["dense"]),
         "loc": (("sparsifier", "task"), posterior["loc"][..., 0]),
