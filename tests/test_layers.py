@@ -38,6 +38,7 @@ RING = {
     "blocks": 2,
     "density": 2,
     "positions": 2,
+    "preconditioning": 2,
     "pointwise": 2,
     "model": 2,
     "inference": 2,

@@ -29,7 +29,7 @@ GRID = 81
 # Rows of draws that are worked on together: few enough to stay in a processor's cache.
 AT_ONCE = 256
 # Draws are thinned to what the numbers of all curves leave room for, within these limits.
-MOST_DRAWS, LEAST_DRAWS, MOST_NUMBERS = 2000, 800, 500_000_000
+MOST_DRAWS, LEAST_DRAWS, MOST_NUMBERS = 2800, 800, 500_000_000
 
 
 @dataclass(frozen=True)

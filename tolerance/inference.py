@@ -27,6 +27,7 @@ from tolerance.errors import StoreError
 from tolerance.manifest import digest, versions
 from tolerance.parameters import Parameters
 from tolerance.positions import Meaning, accuracies, departures, location_slopes, meaning
+from tolerance.preconditioning import Preconditioner, plain, straightened
 from tolerance.priors import PRIORS, Priors
 from tolerance.store import write_atomically
 
@@ -35,7 +36,7 @@ PACKAGES = ("sparsity-tolerance", "pymc", "nutpie", "pytensor", "numba", "arviz"
 # The files that say what is sampled.
 MODEL = (
     *("model.py", "parameters.py", "density.py", "elementary.py", "positions.py", "blocks.py", "curves.py"),
-    "pointwise.py",
+    *("pointwise.py", "preconditioning.py"),
 )
 Stage = Callable[[str], None]
 Floats = NDArray[np.float64]
@@ -48,11 +49,11 @@ class Settings:
     """How to sample. The pilot runs on two chains."""
 
     chains: int = 4
-    tune: int = 200
-    draws: int = 400
+    tune: int = 150
+    draws: int = 700
     pilot_tune: int = 200
     pilot_draws: int = 150
-    target_accept: float = 0.9
+    target_accept: float = 0.85
     cores: int = 2
     likelihood: Likelihood = "paired"
     priors: Priors = field(default_factory=lambda: PRIORS)
@@ -229,9 +230,11 @@ def _after_pilot(
     """The chains proper, centred as the pilot says and started where it was; with the design of their positions."""
     effects = _effects(parameters, first, pilot, m)
     design = density.design(parameters, blocks, centring(parameters, effects, m))
+    starts = _recentred(parameters, design, pilot, effects, m)
     positions, statistics = _chains(
         design,
-        _recentred(parameters, design, pilot, effects, m),
+        straightened(design, starts),
+        starts,
         draws=settings.draws,
         tune=settings.tune,
         chains=settings.chains,
@@ -250,6 +253,7 @@ def _pilot(parameters: Parameters, design: density.Design, settings: Settings, s
     around = 0.3 * np.random.default_rng(seed).standard_normal((settings.chains, parameters.size))
     positions, _ = _chains(
         design,
+        plain(parameters.size),
         parameters.centre() + around,
         draws=settings.pilot_draws,
         tune=settings.pilot_tune,
@@ -271,6 +275,7 @@ def _final_blocks(cells: Cells, likelihood: Likelihood, accuracy: Floats, slope:
 
 def _chains(
     design: density.Design,
+    coordinates: Preconditioner,
     starts: Floats,
     *,
     draws: int,
@@ -285,16 +290,17 @@ def _chains(
     from nutpie.compiled_pyfunc import from_pyfunc
 
     size = len(design.lambdas)
+    begin = coordinates.coordinates(starts)
 
     def start(chain_seed: int) -> Floats:
-        return np.asarray(starts[np.random.default_rng(chain_seed).integers(len(starts))])
+        return np.asarray(begin[np.random.default_rng(chain_seed).integers(len(begin))])
 
-    def log_density(position: Floats) -> tuple[float, Floats]:
+    def log_density(z: Floats) -> tuple[float, Floats]:
         # the sampler's own array is read-only, which would be compiled a second time
-        return density.log_density(position.copy(), design)
+        return coordinates.log_density(z.copy(), design)
 
-    def expand(position: Floats) -> dict[str, Floats]:
-        return {"position": position}
+    def expand(z: Floats) -> dict[str, Floats]:
+        return {"z": z}
 
     model = from_pyfunc(
         size,
@@ -302,7 +308,7 @@ def _chains(
         lambda *_: expand,
         [np.dtype("float64")],
         [(size,)],
-        ["position"],
+        ["z"],
         make_initial_point_fn=start,
     )
     with warnings.catch_warnings():
@@ -318,7 +324,8 @@ def _chains(
             progress_bar=False,
             save_warmup=False,
         )
-    return np.asarray(tree["posterior"]["position"], dtype=np.float64), tree["sample_stats"].to_dataset()
+    z = np.asarray(tree["posterior"]["z"], dtype=np.float64)
+    return coordinates.positions(z), tree["sample_stats"].to_dataset()
 
 
 def plug_in(parameters: Parameters, m: Meaning) -> tuple[Floats, Floats]:
