@@ -149,9 +149,8 @@ def _fixed_scales(priors: Priors) -> Floats:
 
 def log_density(position: Floats, design: Design) -> tuple[float, Floats]:
     """Log posterior density up to a constant, and its gradient ``(size,)``."""
-    d = design
-    value, gradient = _log_density(position, d.floats, d.float_starts, d.ints, d.int_starts)
-    return float(value), gradient
+    size = len(position)
+    return stretched_log_density(position, np.zeros(size), np.ones(size), np.zeros((0, size)), np.zeros(0), design)
 
 
 def stretched_log_density(
@@ -159,7 +158,7 @@ def stretched_log_density(
 ) -> tuple[float, Floats]:
     """The same at mean + scale * (z + directions' (squeeze * (directions z))), and its gradient in z ``(size,)``.
 
-    One compiled call, so that chains side by side hand the interpreter over once a step.
+    One compiled call for everything: chains side by side hand the interpreter over once a step.
     """
     d = design
     value, gradient = _stretched_log_density(
@@ -447,7 +446,7 @@ def _whitened_back(up, starts, order, whitening):  # type: ignore[no-untyped-def
     return out
 
 
-@_jit
+@_inline
 def _log_density(x, floats, float_starts, ints, int_starts):  # type: ignore[no-untyped-def]
     """`log_density` of a packed design."""
     mean_priors = _part(floats, float_starts, 0)

@@ -21,6 +21,8 @@ MOST, FACTOR, WIDEST = 100, 1.25, 0.25
 DRAWS = 8
 # Finite differences are taken over this share of a standard deviation; eigenvalues need not be exact.
 STEP, TOLERANCE, RESTARTS = 1e-3, 1e-2, 20
+# A pilot that did not move in a coordinate must not divide by 0.
+LEAST_SCALE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def straightened(design: Design, around: Floats) -> Preconditioner:
 
     Lanczos on products of Hessians with a vector, each two gradients: nothing grows with the square of the size.
     """
-    mean, scale = around.mean(axis=0), around.std(axis=0)
+    mean, scale = around.mean(axis=0), np.maximum(around.std(axis=0), LEAST_SCALE)
     size = len(mean)
     at = around[np.linspace(0, len(around) - 1, DRAWS).astype(int)]
 
