@@ -13,21 +13,17 @@ from tolerance.priors import PRIORS
 
 @pytest.fixture(scope="module")
 def posterior():
-    """A design with many answers, and rough draws of its posterior: the prior's sds around a climbed hill."""
+    """A design with many answers, and a small cloud of positions near the top of its posterior."""
     cells = collapse(validate(outcomes(n_items=300)))
     parameters = Parameters(cells, PRIORS)
     observed = (cells.right + 0.5) / (cells.n + 1)
-    plain_blocks = blocking(cells, observed)
-    design = density.design(parameters, plain_blocks)
+    built = blocks.blocks(cells, observed, blocks.independent(cells), blocks.departures(cells, observed))
+    design = density.design(parameters, built)
     at = parameters.centre()
     for _ in range(300):
         gradient = density.log_density(at, design)[1]
         at = at + 0.01 * gradient / (1 + np.abs(gradient))
     return design, at + 0.05 * np.random.default_rng(0).standard_normal((60, parameters.size))
-
-
-def blocking(cells, observed):
-    return blocks.blocks(cells, observed, blocks.independent(cells), blocks.departures(cells, observed))
 
 
 def test_the_density_is_the_same_and_its_gradient_is_its_slope(posterior):
@@ -47,13 +43,14 @@ def test_curvature_is_more_alike_along_every_direction(posterior):
     design, draws = posterior
     coordinates = straightened(design, draws)
     mean, scale = draws.mean(axis=0), draws.std(axis=0)
+    steps = 1e-3 * np.eye(len(mean))
 
-    def hessian(gradient_at, size, step):
-        rows = [(gradient_at(-s) - gradient_at(s)) / (2 * step) for s in step * np.eye(size)]
-        return np.linalg.eigvalsh((np.array(rows) + np.array(rows).T) / 2)
+    def curvatures(gradient_at):
+        hessian = np.stack([(gradient_at(-step) - gradient_at(step)) / 2e-3 for step in steps])
+        return np.linalg.eigvalsh((hessian + hessian.T) / 2)
 
-    before = hessian(lambda s: scale * density.log_density(mean + scale * s, design)[1], len(mean), 1e-3)
-    after = hessian(lambda s: coordinates.log_density(s, design)[1], len(mean), 1e-3)
+    before = curvatures(lambda z: scale * density.log_density(mean + scale * z, design)[1])
+    after = curvatures(lambda z: coordinates.log_density(z, design)[1])
     assert after.max() < before.max() / 2
 
 

@@ -28,7 +28,8 @@ Place = tuple[int, int]
 GRID = 81
 # Rows of draws that are worked on together: few enough to stay in a processor's cache.
 AT_ONCE = 256
-# Draws are thinned to what the numbers of all curves leave room for, within these limits.
+# Draws are thinned to what the numbers of all curves leave room for, within these limits; at most all of a usual fit,
+# for R-hat of fewer is further from 1 by chance.
 MOST_DRAWS, LEAST_DRAWS, MOST_NUMBERS = 2800, 800, 500_000_000
 
 
