@@ -115,7 +115,13 @@ def _blank(content: bytes, rng: random.Random) -> bytes:
     return content[:at] + bytes(min(512, len(content) - at)) + content[at + 512 :]
 
 
-@pytest.mark.parametrize("damage", [_flip, _cut, _blank])
+def _footer(content: bytes, rng: random.Random) -> bytes:
+    """A bit flipped, or zeros from somewhere on, in the footer, which no page's checksum covers."""
+    foot = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    return content[:foot] + rng.choice([_flip, _blank])(content[foot:-8], rng) + content[-8:]
+
+
+@pytest.mark.parametrize("damage", [_flip, _cut, _blank, _footer])
 def test_no_damage_to_a_shard_is_read_as_other_answers(undisturbed, tmp_path, damage):
     (original, *_), shard, rng, found = undisturbed.shards(), tmp_path / "shard.parquet", random.Random(7), 0
     content, whole = original.read_bytes(), _read(original)

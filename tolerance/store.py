@@ -6,7 +6,9 @@ killed goes on with the blocks that are not there, and nothing can be written tw
 
 import contextlib
 import fcntl
+import hashlib
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +29,9 @@ QUARANTINE = "quarantine"
 PUBLISHED = "published.parquet"
 LOCK = ".lock"
 _ARROW: dict[Kind, pa.DataType] = {"text": pa.string(), "real": pa.float64(), "integer": pa.int64(), "flag": pa.bool_()}
+# The digest of a shard's bytes, zeros where it stands itself: page checksums do not cover the footer.
+_SEAL = re.compile(rb"tolerance-sha256:([0-9a-f]{64})")
+_UNSEALED = b"tolerance-sha256:" + b"0" * 64
 ARROW_SCHEMA = pa.schema([pa.field(c.name, _ARROW[c.kind], nullable=not c.required) for c in COLUMNS])
 
 
@@ -151,9 +156,9 @@ class RunFolder:
 
     def _write_shard(self, block: str, table: pa.Table) -> None:
         sink = pa.BufferOutputStream()
-        # zstd frames carry no checksum here: without one a flipped bit is read as another answer
-        pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
-        write_atomically(self.path / SHARDS / f"{block}.parquet", sink.getvalue().to_pybytes())
+        unsealed = table.replace_schema_metadata({**(table.schema.metadata or {}), "seal": _UNSEALED})
+        pq.write_table(unsealed, sink, compression="zstd", write_page_checksum=True)
+        write_atomically(self.path / SHARDS / f"{block}.parquet", _sealed(sink.getvalue().to_pybytes()))
 
     def write_published(self, table: pd.DataFrame) -> None:
         """Write validated published means, whole or not at all. Call inside `writing`."""
@@ -216,15 +221,33 @@ def read_run(path: str | os.PathLike[str]) -> pd.DataFrame:
 _PANDAS = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
 
 
+def _sealed(content: bytes) -> bytes:
+    """A shard's bytes with their digest in the place kept for it, the last in the file."""
+    at = content.rindex(_UNSEALED)
+    seal = b"tolerance-sha256:" + hashlib.sha256(content).hexdigest().encode()
+    return content[:at] + seal + content[at + len(seal) :]
+
+
+def _whole(content: bytes) -> bool:
+    """Whether the bytes are those that were sealed; so taken for shards of versions that did not seal."""
+    seals = list(_SEAL.finditer(content))
+    if not seals:
+        return True
+    start, end = seals[-1].span()
+    return _sealed(content[:start] + _UNSEALED + content[end:]) == content
+
+
 def _read(shard: Path) -> pa.Table | None:
     """A shard's rows; None where it is damaged."""
     try:
-        # No checksum covers the names of columns; one that is none of ours would be read as missing.
-        if set(pq.read_schema(shard).names) - set(NAMES):
+        content = shard.read_bytes()
+        # A shard without a seal is held by its pages' checksums, the names of its columns and its having rows.
+        if not _whole(content) or set(pq.read_schema(pa.BufferReader(content)).names) - set(NAMES):
             return None
-        return pq.read_table(shard, schema=ARROW_SCHEMA, page_checksum_verification=True)
+        table = pq.read_table(pa.BufferReader(content), schema=ARROW_SCHEMA, page_checksum_verification=True)
     except (pa.ArrowException, OSError, UnicodeDecodeError):
         return None
+    return table if table.num_rows else None
 
 
 def write_atomically(path: Path, content: bytes) -> None:
