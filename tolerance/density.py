@@ -32,6 +32,8 @@ NEAR = 1e-3
 # No reassociation: it would undo the rounding tricks of `elementary`.
 _jit = numba.njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
 _inline = numba.njit(nogil=True, fastmath={"contract"}, error_model="numpy")
+# Sums of what is computed already may be taken in any order, which lets them be vectorised.
+_summing = numba.njit(nogil=True, fastmath={"contract", "reassoc"}, error_model="numpy")
 # Places of the effects in `SCALED`.
 DENSE_TASK, DENSE_CONFIG, LOC_METHOD, LOC_TASK, LOC_CROSSED, LOC_CONFIG, LOC_CURVE = range(7)
 SHAPE_METHOD, SHAPE_TASK, SHAPE_CURVE, INCREMENT = range(7, 11)
@@ -94,7 +96,6 @@ def _floats(parameters: Parameters, blocks: Blocks, lambdas: Floats) -> list[NDA
         xlogy(share, share) + xlogy(1 - share, 1 - share),
         cells.weight,
         blocks.whitening,
-        np.concatenate([matrix.T.ravel() for _, matrix, _ in blocks.matrices]),
         blocks.spread,
         blocks.centre,
     ]
@@ -126,7 +127,14 @@ def _ints(parameters: Parameters, blocks: Blocks) -> list[NDArray[np.generic]]:
         knots.cell,
         blocks.starts,
         blocks.order,
+        _runs(curve[sparse], cells.config[sparse]),
     ]
+
+
+def _runs(*keys: Ints) -> Ints:
+    """Where cells that follow each other stop having the same keys, from 0 to their number."""
+    changed = np.any([np.diff(key) != 0 for key in keys], axis=0)
+    return np.array([0, *np.flatnonzero(changed) + 1, len(keys[0])], dtype=np.int64)
 
 
 def _scale_names() -> tuple[str, ...]:
@@ -228,24 +236,46 @@ def _around_back(x, start, mean, gain, precision, lambdas, log_scale, up, grad):
     return prior, to_scale, up_mean
 
 
-@_inline
-def _product(matrix, vector):  # type: ignore[no-untyped-def]
+@_summing
+def _product_into(matrix, vector, out):  # type: ignore[no-untyped-def]
     """Matrix, flat by row, times vector."""
     columns = len(vector)
-    out = np.zeros(0 if columns == 0 else len(matrix) // columns)
     for i in range(len(out)):
+        row = matrix[i * columns : (i + 1) * columns]
+        total = 0.0
         for j in range(columns):
-            out[i] += matrix[i * columns + j] * vector[j]
+            total += row[j] * vector[j]
+        out[i] = total
+
+
+@_inline
+def _product_back_into(matrix, up, out):  # type: ignore[no-untyped-def]
+    """Adds the transposed matrix, flat by row, times vector."""
+    columns = len(out)
+    # four rows at once: what they add up to is read and written once
+    whole = len(up) - len(up) % 4
+    for i in range(0, whole, 4):
+        rows = matrix[i * columns : (i + 4) * columns]
+        a, b, c, d = up[i], up[i + 1], up[i + 2], up[i + 3]
+        for j in range(columns):
+            out[j] += (rows[j] * a + rows[j + columns] * b) + (rows[j + 2 * columns] * c + rows[j + 3 * columns] * d)
+    for i in range(whole, len(up)):
+        row = matrix[i * columns : (i + 1) * columns]
+        for j in range(columns):
+            out[j] += row[j] * up[i]
+
+
+@_inline
+def _product(matrix, vector):  # type: ignore[no-untyped-def]
+    out = np.zeros(0 if len(vector) == 0 else len(matrix) // len(vector))
+    _product_into(matrix, vector, out)
     return out
 
 
 @_inline
 def _product_back(matrix, up, columns):  # type: ignore[no-untyped-def]
-    """Transposed matrix, flat by row, times vector."""
     out = np.zeros(columns)
-    for i in range(len(up)):
-        for j in range(columns):
-            out[j] += matrix[i * columns + j] * up[i]
+    _product_back_into(matrix, up, out)
     return out
 
 
@@ -414,19 +444,43 @@ def _residuals(p, share, n, entropy):  # type: ignore[no-untyped-def]
     return residual, slope
 
 
+@_summing
+def _sum(values):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for i in range(len(values)):  # over the values themselves nothing is vectorised
+        total += values[i]
+    return total
+
+
 @_inline
-def _whitened(residual, starts, order, transposed):  # type: ignore[no-untyped-def]
+def _normal(white, spread, departure):  # type: ignore[no-untyped-def]
+    """Log density of N(0, 1 + departure * spread) up to a constant; its slopes in the values and in ``departure``."""
+    n = len(white)
+    precision, log_precision, size, pull = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
+    for i in range(n):
+        precision[i] = 1 / (1 + departure * spread[i])
+    for i in range(n):
+        log_precision[i] = log(precision[i])
+    for i in range(n):
+        pull[i] = -white[i] * precision[i]
+    for i in range(n):
+        size[i] = white[i] * pull[i]
+    logp = 0.5 * (_sum(size) + _sum(log_precision))
+    for i in range(n):
+        size[i] = spread[i] * precision[i] * (size[i] + 1)
+    return pull, logp, -0.5 * _sum(size)
+
+
+@_inline
+def _whitened(residual, starts, order, whitening):  # type: ignore[no-untyped-def]
     """Residuals in coordinates in which noise and departures are both independent ``(place in block order,)``."""
-    out = np.zeros(len(residual))
+    ordered, out = residual[order], np.empty(len(residual))
     at = 0
     for b in range(len(starts) - 1):
-        first, size = starts[b], starts[b + 1] - starts[b]
-        for j in range(size):
-            cell = order[first + j]
-            value = residual[cell]
-            for i in range(size):
-                out[first + i] += transposed[at + j * size + i] * value
-        at += size * size
+        first, last = starts[b], starts[b + 1]
+        size = (last - first) ** 2
+        _product_into(whitening[at : at + size], ordered[first:last], out[first:last])
+        at += size
     return out
 
 
@@ -435,12 +489,10 @@ def _whitened_back(up, starts, order, whitening):  # type: ignore[no-untyped-def
     inner, out = np.zeros(len(up)), np.empty(len(up))
     at = 0
     for b in range(len(starts) - 1):
-        first, size = starts[b], starts[b + 1] - starts[b]
-        for i in range(size):
-            value = up[first + i]
-            for j in range(size):
-                inner[first + j] += whitening[at + i * size + j] * value
-        at += size * size
+        first, last = starts[b], starts[b + 1]
+        size = (last - first) ** 2
+        _product_back_into(whitening[at : at + size], up[first:last], inner[first:last])
+        at += size
     for i in range(len(up)):
         out[order[i]] = inner[i]
     return out
@@ -463,8 +515,8 @@ def _log_density(x, floats, float_starts, ints, int_starts):  # type: ignore[no-
     knot_step, knot_part = _part(floats, float_starts, 11), _part(floats, float_starts, 12)
     log_halvings, share = _part(floats, float_starts, 13), _part(floats, float_starts, 14)
     entropy, n_answers = _part(floats, float_starts, 15), _part(floats, float_starts, 16)
-    whitening, transposed = _part(floats, float_starts, 17), _part(floats, float_starts, 18)
-    spread, centre = _part(floats, float_starts, 19), _part(floats, float_starts, 20)
+    whitening, spread = _part(floats, float_starts, 17), _part(floats, float_starts, 18)
+    centre = _part(floats, float_starts, 19)
     means, fixed = _part(ints, int_starts, 0), _part(ints, int_starts, 1)
     effects, scales = _part(ints, int_starts, 2), _part(ints, int_starts, 3)
     group, of_type, guessable = _part(ints, int_starts, 4), _part(ints, int_starts, 5), _part(ints, int_starts, 6)
@@ -472,7 +524,7 @@ def _log_density(x, floats, float_starts, ints, int_starts):  # type: ignore[no-
     curve, answer = _part(ints, int_starts, 9), _part(ints, int_starts, 10)
     knot_first, knot = _part(ints, int_starts, 11), _part(ints, int_starts, 12)
     starts, order = _part(ints, int_starts, 13), _part(ints, int_starts, 14)
-    sizes = _part(ints, int_starts, 15)
+    runs, sizes = _part(ints, int_starts, 15), _part(ints, int_starts, 16)
     n_methods, n_tasks, n_configs, n_types, n_dense = sizes[0], sizes[1], sizes[2], sizes[3], sizes[5]
     n_cells = len(task)
 
@@ -559,56 +611,63 @@ def _log_density(x, floats, float_starts, ints, int_starts):  # type: ignore[no-
     residual, slope = _residuals(p, share, n_answers, entropy)
 
     # the likelihood
-    white = _whitened(residual - centre, starts, order, transposed)
+    white = _whitened(residual - centre, starts, order, whitening)
     departure = np.exp(2 * log_scales[-1])
-    variance = np.empty(n_cells)
-    logp, to_departure = 0.0, 0.0
-    for i in range(n_cells):
-        variance[i] = 1 + departure * spread[i]
-    for i in range(n_cells):
-        size = white[i] * white[i] / variance[i]
-        logp -= 0.5 * (size + log(variance[i]))
-        to_departure += 0.5 * spread[i] * (size - 1) / variance[i]
-        white[i] = -white[i] / variance[i]
+    pull, logp, to_departure = _normal(white, spread, departure)
     to_scales = np.zeros(len(log_scales))
     to_scales[-1] = 2 * departure * to_departure
-    up = _whitened_back(white, starts, order, whitening) * slope
+    up = _whitened_back(pull, starts, order, whitening) * slope
 
     # back through the cells
     up_dense, up_loc, up_shape = np.zeros(len(dense)), np.zeros(len(loc)), np.zeros(len(shape))
-    up_config, up_floor, up_tail = np.zeros(n_configs), np.zeros(n_tasks), 0.0
-    up_increments, up_before = np.zeros(len(knot_step)), np.zeros(len(knot_step))
+    up_config, up_floor = np.zeros(n_configs), np.zeros(n_tasks)
+    by_answer, by_knot, up_increments = np.zeros(len(dense)), np.zeros(len(knot_step)), np.zeros(len(knot_step))
     for c in range(n_dense):
-        t = task[c]
-        to_log = up[c] * (1 - floor[t]) * above[answer[c]]
-        up_floor[t] += up[c] * (1 - above[answer[c]]) + to_log * floor_part[answer[c]]
-        up_dense[answer[c]] += to_log * part[answer[c]]
+        up_floor[task[c]] += up[c] * (1 - above[answer[c]])
+        by_answer[answer[c]] += up[c] * (1 - floor[task[c]]) * above[answer[c]]
+    steepness, to_odds, to_log = np.empty(n_sparse), np.empty(n_sparse), np.empty(n_sparse)
     for i in range(n_sparse):
-        c = n_dense + i
-        t, j = task[c], curve[c]
-        left = (1 - floor[t]) * kept[i]
-        to_log = up[c] * left * moved[i]
-        up_floor[t] += up[c] * (1 - kept[i]) + to_log * floor_part[answer[c]]
-        up_dense[answer[c]] += to_log * part[answer[c]]
-        to_shared = up[c] * left * (1 - kept[i])
-        up_increments[knot[c]] += knot_part[c] * to_shared
-        if not knot_first[knot[c]]:
-            up_before[knot[c] - 1] += to_shared
-        to_hazard = -to_log * broken[i] / tail
-        up_tail += to_log * gone[i] / (tail * tail) + to_hazard * (hazard_slope + away[i] * bend_slope)
-        up_loc[j] -= to_hazard * steep[j]
-        up_config[config[c]] -= to_hazard * steep[j]
-        up_shape[j] += to_hazard * away[i] * steep_slope[j]
+        steepness[i] = steep[curve[n_dense + i]]
+    for i in range(n_sparse):
+        to_odds[i] = up[n_dense + i] * (1 - floor[task[n_dense + i]]) * kept[i]
+    for i in range(n_sparse):
+        to_log[i] = to_odds[i] * moved[i]
+    to_hazard = -to_log * broken / tail
+    to_shift = -to_hazard * steepness
+    to_shape = to_hazard * away
+    to_shared = to_odds * (1 - kept)
+    to_floor = up[n_dense:] * (1 - kept)
+    up_tail = _sum(to_log * gone) / (tail * tail) + hazard_slope * _sum(to_hazard) + bend_slope * _sum(to_shape)
+    for r in range(len(runs) - 1):
+        # a sum that is carried from cell to cell in memory costs more than all else in this loop
+        floored, answered, shifted, shaped = 0.0, 0.0, 0.0, 0.0
+        for i in range(runs[r], runs[r + 1]):
+            floored += to_floor[i]
+            answered += to_log[i]
+            shifted += to_shift[i]
+            shaped += to_shape[i]
+            k = knot[n_dense + i]
+            up_increments[k] += knot_part[n_dense + i] * to_shared[i]
+            by_knot[k] += to_shared[i]
+        c = n_dense + runs[r]
+        up_floor[task[c]] += floored
+        by_answer[answer[c]] += answered
+        up_loc[curve[c]] += shifted
+        up_shape[curve[c]] += shaped
+        up_config[config[c]] += shifted
+    up_shape *= steep_slope
+    for t in range(n_tasks):
+        for i in range(t * n_configs, (t + 1) * n_configs):
+            up_floor[t] += by_answer[i] * floor_part[i]
+            up_dense[i] = by_answer[i] * part[i]
 
     # back through the hierarchy
     grad = np.zeros(len(x))
     running = 0.0
     for j in range(len(knot_step) - 1, -1, -1):
-        # what comes after a knot moves with every increment up to it
-        running += up_before[j]
+        # a knot's departures go on to those after it
         up_increments[j] = (up_increments[j] + running) * knot_step[j]
-        if knot_first[j]:
-            running = 0.0
+        running = 0.0 if knot_first[j] else running + by_knot[j]
     prior, to_scales[INCREMENT], _ = _around_back(
         x, effects[INCREMENT], no_increments, gain, precision, lambdas, log_scales[INCREMENT], up_increments, grad
     )
@@ -702,21 +761,9 @@ def _log_density(x, floats, float_starts, ints, int_starts):  # type: ignore[no-
 @_inline
 def _stretched(z, directions, squeeze):  # type: ignore[no-untyped-def]
     """Compiled, because BLAS would start threads of its own for each product."""
-    out = z.copy()
-    for k in range(len(squeeze)):
-        # four sums side by side: without reassociation one would wait for itself
-        a, b, c, d = 0.0, 0.0, 0.0, 0.0
-        whole = len(z) - len(z) % 4
-        for i in range(0, whole, 4):
-            a += directions[k, i] * z[i]
-            b += directions[k, i + 1] * z[i + 1]
-            c += directions[k, i + 2] * z[i + 2]
-            d += directions[k, i + 3] * z[i + 3]
-        for i in range(whole, len(z)):
-            a += directions[k, i] * z[i]
-        along = (a + b + c + d) * squeeze[k]
-        for i in range(len(z)):
-            out[i] += along * directions[k, i]
+    out, along, rows = z.copy(), np.empty(len(squeeze)), directions.ravel()
+    _product_into(rows, z, along)
+    _product_back_into(rows, along * squeeze, out)
     return out
 
 
