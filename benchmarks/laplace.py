@@ -43,11 +43,11 @@ def main() -> None:
         done = fit(table, settings=Settings(cores=1))
         sampled = time.process_time() - sampled
         parameters = Parameters(done.cells, done.settings.priors)
-        design = density.design(parameters, done.blocks)
+        log_density = density.log_density(density.design(parameters, done.blocks))
         started = time.process_time()
 
-        def uphill(x: np.ndarray, design: density.Design = design) -> tuple[float, np.ndarray]:
-            value, gradient = density.log_density(x, design)
+        def uphill(x: np.ndarray, log_density: density.LogDensity = log_density) -> tuple[float, np.ndarray]:
+            value, gradient = log_density(x)
             return -value, -gradient
 
         found = minimize(uphill, parameters.centre(), jac=True, method="L-BFGS-B", options={"maxiter": 5000})
@@ -57,7 +57,7 @@ def main() -> None:
         values = np.maximum(values, 1e-3)
         normal = np.random.default_rng(0).standard_normal((DRAWS, parameters.size))
         draws = found.x + (normal / np.sqrt(values)) @ vectors.T
-        log_weights = np.array([density.log_density(x, design)[0] for x in draws]) + 0.5 * (normal**2).sum(1)
+        log_weights = np.array([log_density(x)[0] for x in draws]) + 0.5 * (normal**2).sum(1)
         weights, k = array_stats.psislw(log_weights)
         ess = 1 / np.exp(2 * weights).sum()
         took = time.process_time() - started

@@ -54,9 +54,9 @@ def parts(table):
 def test_the_gradient_is_the_slope_of_the_density(name):
     parameters, _, design = parts(TABLES[name]())
     x = 0.5 * np.random.default_rng(0).normal(size=parameters.size)
-    gradient = density.log_density(x, design)[1]
+    gradient = density.log_density(design)(x)[1]
     steps = 1e-6 * np.eye(parameters.size)
-    slopes = [(density.log_density(x + e, design)[0] - density.log_density(x - e, design)[0]) / 2e-6 for e in steps]
+    slopes = [(density.log_density(design)(x + e)[0] - density.log_density(design)(x - e)[0]) / 2e-6 for e in steps]
     np.testing.assert_allclose(gradient, slopes, atol=1e-6 * (1 + np.abs(gradient).max()))
 
 
@@ -76,9 +76,9 @@ def test_the_density_is_that_of_the_pymc_model():
 
     assert {variable.name for variable in model.free_RVs} == set(parameters.shapes)
     log_density = model.compile_logp()
-    difference = density.log_density(one, design)[0] - density.log_density(other, design)[0]
+    difference = density.log_density(design)(one)[0] - density.log_density(design)(other)[0]
     assert difference == pytest.approx(float(log_density(points(one)) - log_density(points(other))), abs=1e-8)
-    ours = parameters.named(density.log_density(one, design)[1])
+    ours = parameters.named(density.log_density(design)(one)[1])
     gradient = np.concatenate([np.ravel(ours[variable.name]) for variable in model.free_RVs])
     np.testing.assert_allclose(gradient, model.compile_dlogp()(points(one)), atol=1e-8)
 
@@ -105,6 +105,6 @@ def test_without_correlation_and_departures_the_likelihood_is_binomial():
         scale = np.exp(0.5 * task.log_scales["dense_task"][0])
         return -0.5 * ((x[place][0] - PRIORS.dense[0]) / PRIORS.dense[1]) ** 2 - 0.5 * np.sum((away / scale) ** 2)
 
-    found = density.log_density(moved, design)[0] - density.log_density(centre, design)[0]
+    found = density.log_density(design)(moved)[0] - density.log_density(design)(centre)[0]
     expected = binomial(moved) + prior(moved) - binomial(centre) - prior(centre)
     assert found == pytest.approx(expected, abs=1e-6)

@@ -75,7 +75,7 @@ def test_likelihood_and_prior_add_up_to_the_sampled_density(cells, paired, name)
         likelihood = pointwise.by_block(cells, paired, accuracies(m, parameters), scale).sum()
         return likelihood + sum(float(v) for v in pointwise.top_level(parameters, x).values())
 
-    expected = density.log_density(other, design)[0] - density.log_density(one, design)[0]
+    expected = density.log_density(design)(other)[0] - density.log_density(design)(one)[0]
     assert told(other) - told(one) == pytest.approx(expected, abs=1e-6)
 
 

@@ -7,11 +7,14 @@ Everything but the position is packed into two arrays (`Design`): what a call co
 arguments. Loops over cells hold nothing but arithmetic, so that the compiler vectorises them.
 """
 
+import ctypes
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate
 
 import numba
 import numpy as np
+from numba import carray  # type: ignore[attr-defined]
 from numpy.typing import NDArray
 from scipy.special import xlogy
 
@@ -26,11 +29,14 @@ Ints = NDArray[np.int64]
 LOG_ANCHOR = -float(np.log(ANCHOR))
 LEAST = 1e-12
 LEAST_ABOVE = 1e-6
+N_PARTS = 8
+_DOUBLES = ctypes.POINTER(ctypes.c_double)
+_SIGNATURE = "int64(uint64, CPointer(float64), CPointer(float64), CPointer(float64), voidptr)"
+_COPY_SIGNATURE = "int64(uint64, uint64, CPointer(float64), CPointer(float64), voidptr)"
 LEAST_LEFT = -575.0  # log of what is taken to be left of a curve that has lost everything
 TAIL_ENDS = (-4.0, 2.0)
 NEAR = 1e-3
 # No reassociation: it would undo the rounding tricks of `elementary`.
-_jit = numba.njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
 _inline = numba.njit(nogil=True, fastmath={"contract"}, error_model="numpy")
 # Sums of what is computed already may be taken in any order, which lets them be vectorised.
 _summing = numba.njit(nogil=True, fastmath={"contract", "reassoc"}, error_model="numpy")
@@ -155,24 +161,66 @@ def _fixed_scales(priors: Priors) -> Floats:
     return np.array([*types, priors.sd_floor, priors.slope_dense, priors.slope_loc])
 
 
-def log_density(position: Floats, design: Design) -> tuple[float, Floats]:
-    """Log posterior density up to a constant, and its gradient ``(size,)``."""
-    size = len(position)
-    return stretched_log_density(position, np.zeros(size), np.ones(size), np.zeros((0, size)), np.zeros(0), design)
+@dataclass(frozen=True)
+class LogDensity:
+    """Log posterior density up to a constant, and its gradient, in coordinates of a position.
 
-
-def stretched_log_density(
-    z: Floats, mean: Floats, scale: Floats, directions: Floats, squeeze: Floats, design: Design
-) -> tuple[float, Floats]:
-    """The same at mean + scale * (z + directions' (squeeze * (directions z))), and its gradient in z ``(size,)``.
-
-    One compiled call for everything: chains side by side hand the interpreter over once a step.
+    ``data`` is all that compiled code asks for beside the coordinates, in one array.
     """
-    d = design
-    value, gradient = _stretched_log_density(
-        z, mean, scale, directions, squeeze, d.floats, d.float_starts, d.ints, d.int_starts
-    )
-    return float(value), gradient
+
+    size: int
+    data: Ints
+
+    def __call__(self, z: Floats) -> tuple[float, Floats]:
+        """Value and gradient at coordinates ``(size,)``."""
+        z, gradient, value = np.ascontiguousarray(z, dtype=np.float64), np.empty(self.size), np.empty(1)
+        places = (z.ctypes.data_as(_DOUBLES), gradient.ctypes.data_as(_DOUBLES), value.ctypes.data_as(_DOUBLES))
+        compiled().ctypes(self.size, *places, self.data.ctypes.data)
+        return float(value[0]), gradient
+
+
+def log_density(
+    design: Design,
+    mean: Floats | None = None,
+    scale: Floats | None = None,
+    directions: Floats | None = None,
+    squeeze: Floats | None = None,
+) -> LogDensity:
+    """The density of a design at mean + scale * (z + directions' (squeeze * (directions z))); at z if none is given.
+
+    ``directions`` ``(direction, size)`` are orthonormal, ``squeeze`` has one number for each.
+    """
+    size = len(design.lambdas)
+    parts = [
+        design.floats,
+        design.float_starts,
+        design.ints,
+        design.int_starts,
+        np.zeros(size) if mean is None else mean,
+        np.ones(size) if scale is None else scale,
+        np.zeros(0) if squeeze is None else squeeze,
+        np.zeros(0) if directions is None else directions.ravel(),
+    ]
+    starts = len(parts) + 1 + np.array([0, *accumulate(part.size for part in parts)], dtype=np.int64)
+    return LogDensity(size, np.concatenate([starts, *(np.ascontiguousarray(part).view(np.int64) for part in parts)]))
+
+
+@cache
+def compiled():  # type: ignore[no-untyped-def]
+    """The density as a C function, for samplers that call it without the interpreter between.
+
+    int64 f(uint64 size, double *z, double *gradient, double *value, void *data); 0 unless a value is not finite.
+    """
+    return numba.cfunc(_SIGNATURE, cache=True)(_at)
+
+
+@cache
+def copying():  # type: ignore[no-untyped-def]
+    """What samplers keep of coordinates, as a C function: them all.
+
+    int64 f(uint64 size, uint64 kept, double *z, double *out, void *data); 0.
+    """
+    return numba.cfunc(_COPY_SIGNATURE, cache=True)(_copy)
 
 
 @_inline
@@ -761,14 +809,27 @@ def _log_density(x, floats, float_starts, ints, int_starts):  # type: ignore[no-
 @_inline
 def _stretched(z, directions, squeeze):  # type: ignore[no-untyped-def]
     """Compiled, because BLAS would start threads of its own for each product."""
-    out, along, rows = z.copy(), np.empty(len(squeeze)), directions.ravel()
-    _product_into(rows, z, along)
-    _product_back_into(rows, along * squeeze, out)
+    out, along = z.copy(), np.empty(len(squeeze))
+    _product_into(directions, z, along)
+    _product_back_into(directions, along * squeeze, out)
     return out
 
 
-@_jit
-def _stretched_log_density(z, mean, scale, directions, squeeze, floats, float_starts, ints, int_starts):  # type: ignore[no-untyped-def]
+def _at(size, z_at, gradient_at, value_at, data_at):  # type: ignore[no-untyped-def]
+    z, gradient, value = carray(z_at, size), carray(gradient_at, size), carray(value_at, 1)
+    starts = carray(data_at, N_PARTS + 1, np.int64)
+    data = carray(data_at, starts[N_PARTS], np.int64)
+    floats, float_starts = _part(data, starts, 0).view(np.float64), _part(data, starts, 1)
+    ints, int_starts = _part(data, starts, 2), _part(data, starts, 3)
+    mean, scale = _part(data, starts, 4).view(np.float64), _part(data, starts, 5).view(np.float64)
+    squeeze, directions = _part(data, starts, 6).view(np.float64), _part(data, starts, 7).view(np.float64)
     position = mean + scale * _stretched(z, directions, squeeze)
-    value, gradient = _log_density(position, floats, float_starts, ints, int_starts)
-    return value, _stretched(scale * gradient, directions, squeeze)
+    value[0], to_position = _log_density(position, floats, float_starts, ints, int_starts)
+    gradient[:] = _stretched(scale * to_position, directions, squeeze)
+    return 0 if np.isfinite(value[0]) and np.all(np.isfinite(gradient)) else 1
+
+
+def _copy(size, kept, z_at, out_at, data_at):  # type: ignore[no-untyped-def]
+    z, out = carray(z_at, size), carray(out_at, kept)
+    out[:] = z
+    return 0

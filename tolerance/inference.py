@@ -27,8 +27,9 @@ from tolerance.errors import StoreError
 from tolerance.manifest import digest, versions
 from tolerance.parameters import Parameters
 from tolerance.positions import Meaning, accuracies, departures, location_slopes, meaning
-from tolerance.preconditioning import Preconditioner, plain, straightened
+from tolerance.preconditioning import straightened
 from tolerance.priors import PRIORS, Priors
+from tolerance.sampling import chains
 from tolerance.store import write_atomically
 
 DRAWS, FACTS = "draws.zarr", "fit.json"
@@ -36,7 +37,7 @@ PACKAGES = ("sparsity-tolerance", "pymc", "nutpie", "pytensor", "numba", "arviz"
 # The files that say what is sampled.
 MODEL = (
     *("model.py", "parameters.py", "density.py", "elementary.py", "positions.py", "blocks.py", "curves.py"),
-    *("pointwise.py", "preconditioning.py"),
+    *("pointwise.py", "preconditioning.py", "sampling.py"),
 )
 Stage = Callable[[str], None]
 Floats = NDArray[np.float64]
@@ -231,10 +232,10 @@ def _after_pilot(
     effects = _effects(parameters, first, pilot, m)
     design = density.design(parameters, blocks, centring(parameters, effects, m))
     starts = _recentred(parameters, design, pilot, effects, m)
-    positions, statistics = _chains(
-        design,
-        straightened(design, starts),
-        starts,
+    coordinates = straightened(design, starts)
+    z, statistics = chains(
+        coordinates.log_density(design),
+        coordinates.coordinates(starts),
         draws=settings.draws,
         tune=settings.tune,
         chains=settings.chains,
@@ -242,7 +243,7 @@ def _after_pilot(
         seed=seed,
         target_accept=settings.target_accept,
     )
-    return design, positions, statistics
+    return design, coordinates.positions(z), statistics
 
 
 def _pilot(parameters: Parameters, design: density.Design, settings: Settings, seed: int) -> Floats:
@@ -251,9 +252,8 @@ def _pilot(parameters: Parameters, design: density.Design, settings: Settings, s
     From far away the sampler takes very many very small steps before it finds its way.
     """
     around = 0.3 * np.random.default_rng(seed).standard_normal((settings.chains, parameters.size))
-    positions, _ = _chains(
-        design,
-        plain(parameters.size),
+    positions, _ = chains(
+        density.log_density(design),
         parameters.centre() + around,
         draws=settings.pilot_draws,
         tune=settings.pilot_tune,
@@ -271,61 +271,6 @@ def _final_blocks(cells: Cells, likelihood: Likelihood, accuracy: Floats, slope:
     if likelihood == "independent":
         departures = [np.zeros_like(one) for one in departures]
     return blocking.blocks(cells, accuracy, noise, departures)
-
-
-def _chains(
-    design: density.Design,
-    coordinates: Preconditioner,
-    starts: Floats,
-    *,
-    draws: int,
-    tune: int,
-    chains: int,
-    cores: int,
-    seed: int,
-    target_accept: float,
-) -> tuple[Floats, xr.Dataset]:
-    """Positions ``(chain, draw, size)`` and the sampler's statistics; each chain starts at one of ``starts``."""
-    import nutpie
-    from nutpie.compiled_pyfunc import from_pyfunc
-
-    size = len(design.lambdas)
-    begin = coordinates.coordinates(starts)
-
-    def start(chain_seed: int) -> Floats:
-        return np.asarray(begin[np.random.default_rng(chain_seed).integers(len(begin))])
-
-    def log_density(z: Floats) -> tuple[float, Floats]:
-        # the sampler's own array is read-only, which would be compiled a second time
-        return coordinates.log_density(z.copy(), design)
-
-    def expand(z: Floats) -> dict[str, Floats]:
-        return {"z": z}
-
-    model = from_pyfunc(
-        size,
-        lambda: log_density,
-        lambda *_: expand,
-        [np.dtype("float64")],
-        [(size,)],
-        ["z"],
-        make_initial_point_fn=start,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        tree = nutpie.sample(
-            model,
-            draws=draws,
-            tune=tune,
-            chains=chains,
-            cores=cores,
-            seed=seed,
-            target_accept=target_accept,
-            progress_bar=False,
-            save_warmup=False,
-        )
-    z = np.asarray(tree["posterior"]["z"], dtype=np.float64)
-    return coordinates.positions(z), tree["sample_stats"].to_dataset()
 
 
 def plug_in(parameters: Parameters, m: Meaning) -> tuple[Floats, Floats]:

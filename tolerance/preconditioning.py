@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
-from tolerance.density import Design, log_density, stretched_log_density
+from tolerance.density import Design, LogDensity, log_density
 
 Floats = NDArray[np.float64]
 # How many directions are stretched at most, half of them narrow and half wide; from which factor of the curvature on,
@@ -34,9 +34,9 @@ class Preconditioner:
     directions: Floats  # (direction, size)
     squeeze: Floats  # what is added to 1 along each direction (direction,)
 
-    def log_density(self, z: Floats, design: Design) -> tuple[float, Floats]:
-        """Log posterior density up to a constant at coordinates ``(size,)``, and its gradient in them."""
-        return stretched_log_density(z, self.mean, self.scale, self.directions, self.squeeze, design)
+    def log_density(self, design: Design) -> LogDensity:
+        """The density in these coordinates."""
+        return log_density(design, self.mean, self.scale, self.directions, self.squeeze)
 
     def positions(self, z: Floats) -> Floats:
         """Positions at many coordinates ``(..., size)``."""
@@ -50,11 +50,6 @@ class Preconditioner:
         return np.asarray(z + along @ self.directions)
 
 
-def plain(size: int) -> Preconditioner:
-    """Positions as they are."""
-    return Preconditioner(np.zeros(size), np.ones(size), np.zeros((0, size)), np.zeros(0))
-
-
 def straightened(design: Design, around: Floats) -> Preconditioner:
     """Coordinates for the posterior that draws ``around`` ``(draw, size)`` show roughly.
 
@@ -63,11 +58,12 @@ def straightened(design: Design, around: Floats) -> Preconditioner:
     mean, scale = around.mean(axis=0), np.maximum(around.std(axis=0), LEAST_SCALE)
     size = len(mean)
     at = around[np.linspace(0, len(around) - 1, DRAWS).astype(int)]
+    density = log_density(design)
 
     def curved(v: Floats) -> Floats:
         step = STEP * scale * np.ravel(v)
-        ahead = sum(log_density(draw + step, design)[1] for draw in at)
-        behind = sum(log_density(draw - step, design)[1] for draw in at)
+        ahead = sum(density(draw + step)[1] for draw in at)
+        behind = sum(density(draw - step)[1] for draw in at)
         return np.asarray(scale * (behind - ahead) / (2 * STEP * len(at)))
 
     try:
