@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 
 from tolerance import blocks as blocking
 from tolerance import curves, density, pointwise
@@ -39,6 +40,8 @@ MODEL = (
     *("model.py", "parameters.py", "density.py", "elementary.py", "positions.py", "blocks.py", "curves.py"),
     *("pointwise.py", "preconditioning.py", "sampling.py"),
 )
+# Steps towards the pilot's start at most; one that is not quite at the top is as good.
+CLIMB = 500
 Stage = Callable[[str], None]
 Floats = NDArray[np.float64]
 # Whether cells that asked the same items are correlated, and whether cells may depart from the curve.
@@ -52,8 +55,8 @@ class Settings:
     chains: int = 4
     tune: int = 150
     draws: int = 700
-    pilot_tune: int = 200
-    pilot_draws: int = 150
+    pilot_tune: int = 100
+    pilot_draws: int = 100
     target_accept: float = 0.85
     cores: int = 2
     likelihood: Likelihood = "paired"
@@ -247,22 +250,37 @@ def _after_pilot(
 
 
 def _pilot(parameters: Parameters, design: density.Design, settings: Settings, seed: int) -> Floats:
-    """Positions of a short run from about the centre of the prior ``(draw, size)``.
-
-    From far away the sampler takes very many very small steps before it finds its way.
-    """
-    around = 0.3 * np.random.default_rng(seed).standard_normal((settings.chains, parameters.size))
+    """Positions of a short run ``(draw, size)``."""
+    at = density.log_density(design)
     positions, _ = chains(
-        density.log_density(design),
-        parameters.centre() + around,
+        at,
+        _top(parameters, at)[None],
         draws=settings.pilot_draws,
         tune=settings.pilot_tune,
         chains=2,
         cores=settings.cores,
         seed=seed + 1,
-        target_accept=0.9,
+        target_accept=0.8,
     )
     return positions.reshape(-1, parameters.size)
+
+
+def _top(parameters: Parameters, at: density.LogDensity) -> Floats:
+    """Where the density is highest while all scales are at the medians of their priors ``(size,)``.
+
+    From far away the sampler takes very many very small steps before it finds its way. Scales are held because with
+    them there is no top: the density grows without end as a scale and its effects go to 0.
+    """
+    top, free = parameters.centre(), ~parameters.is_scale
+
+    def downhill(values: Floats) -> tuple[float, Floats]:
+        position = top.copy()
+        position[free] = values
+        value, gradient = at(position)
+        return -value, -gradient[free]
+
+    top[free] = minimize(downhill, top[free], jac=True, method="L-BFGS-B", options={"maxiter": CLIMB}).x
+    return top
 
 
 def _final_blocks(cells: Cells, likelihood: Likelihood, accuracy: Floats, slope: Floats) -> Blocks:

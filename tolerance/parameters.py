@@ -129,6 +129,11 @@ class Parameters:
         """Effects of this design that have an estimated scale."""
         return tuple(name for name in SCALED if f"{name}_z" in self.shapes)
 
+    @property
+    def is_scale(self) -> NDArray[np.bool_]:
+        """Which elements of the vector are scales ``(size,)``."""
+        return self.vector({name: np.ones(shape) for name, shape in self.shapes.items() if name.startswith("sd_")}) > 0
+
     def scale(self, name: str) -> LogNormal:
         """Median and log-sd of the prior of a scale."""
         value: LogNormal = getattr(self.priors, name)
