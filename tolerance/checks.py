@@ -97,6 +97,11 @@ def sampled(checks: list[Check]) -> bool:
     return all(one.passed for one in checks[:-1])
 
 
+def divergent(checks: list[Check]) -> bool:
+    """Whether too many transitions diverged."""
+    return any(one.name == DIVERGENCES and not one.passed for one in checks)
+
+
 def only_divergent(checks: list[Check]) -> bool:
     """Whether divergent transitions are all that is wrong with the draws."""
     return [one.name for one in checks[:-1] if not one.passed] == [DIVERGENCES]

@@ -1,8 +1,8 @@
 """Fit, check, mend, fit again: what failing checks call for, tried in order, and every attempt recorded.
 
-Divergent transitions alone are mended by smaller steps, other checks of sampling by sampling longer as well, twice at
-most. Where the draws are one posterior and only the answers look unlike the fitted curves, the family gets more room:
-wider priors of departures from it.
+Divergent transitions are mended by smaller steps, other checks of sampling by sampling longer, twice at most. Where the
+draws are one posterior and only the answers look unlike the fitted curves, the family gets more room: wider priors of
+departures from it.
 """
 
 import json
@@ -49,19 +49,17 @@ class _Try:
     def of(self, settings: Settings) -> Settings:
         """The settings to fit with."""
         priors = widened(settings.priors) if self.wider else settings.priors
-        if not self.smaller:
-            return replace(settings, priors=priors)
+        target = max(settings.target_accept, SMALLER[self.times]) if self.smaller else settings.target_accept
         tune, draws = self.times * settings.tune, self.times * settings.draws
-        target = max(settings.target_accept, SMALLER[self.times])
         return replace(settings, tune=tune, draws=draws, target_accept=target, priors=priors)
 
     @property
     def change(self) -> str:
         """What was changed, in words."""
-        steps = "smaller steps" if self.times == 1 else f"{self.times} times as long, with smaller steps"
-        parts = [steps] if self.smaller else []
-        parts += [f"priors of departures {WIDER:g} times as wide"] if self.wider else []
-        return "; ".join(parts) or "as asked"
+        length = [f"{self.times} times as long"] if self.times > 1 else []
+        sampling = ", with ".join(length + ["smaller steps"] * self.smaller)
+        wider = f"priors of departures {WIDER:g} times as wide" if self.wider else ""
+        return "; ".join(part for part in (sampling, wider) if part) or "as asked"
 
     def next(self, checks: list[Check]) -> "_Try | None":
         """What to try after these checks, if anything."""
@@ -72,14 +70,11 @@ class _Try:
         if not self.smaller and checking.only_divergent(checks):
             return replace(self, smaller=True)
         longer = [times for times in LONGER if times > self.times]
-        return replace(self, times=longer[0], smaller=True) if longer else None
+        smaller = self.smaller or checking.divergent(checks)
+        return replace(self, times=longer[0], smaller=smaller) if longer else None
 
 
-TRIES = [
-    _Try(times, smaller, wider)
-    for wider in (False, True)
-    for times, smaller in ((1, False), (1, True), *((times, True) for times in LONGER))
-]
+TRIES = [_Try(times, smaller, wider) for wider in (False, True) for times in (1, *LONGER) for smaller in (False, True)]
 
 
 def widened(priors: Priors) -> Priors:
