@@ -2,9 +2,10 @@
 
     python -m benchmarks.fit_speed answers.parquet truth.json [more.parquet more.json ...]
 
-Files are those of `benchmarks.known_truth`. Cold: the density is compiled in an empty cache; warm: it is read from
-there. CPU seconds are the process's own and its threads', imports and reading of the file included; ESS is the smallest
-bulk ESS of the reported curves, as the fit's checks have it, and the rate is over the seconds of both sampling runs.
+Files are those of `benchmarks.known_truth`. Cold: the density and all byte code are compiled, into empty caches; warm:
+they are read from there. CPU seconds are the process's own and its threads', imports and reading of the file included;
+ESS is the smallest bulk ESS of the reported curves, as the fit's checks have it, and the rate is over the seconds of
+both sampling runs.
 """
 
 import json
@@ -58,7 +59,8 @@ def main() -> None:
         for number, (answers, truth) in enumerate(files):
             for kind in ("cold", "warm") if number == 0 else ("warm",):
                 command = [sys.executable, "-m", "benchmarks.fit_speed", "--one", answers, truth]
-                environment = {**os.environ, "NUMBA_CACHE_DIR": cache}
+                environment = {**os.environ, "NUMBA_CACHE_DIR": cache, "PYTHONPYCACHEPREFIX": cache}
+                environment.pop("PYTHONDONTWRITEBYTECODE", None)
                 done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
                 found = json.loads(done.stdout.splitlines()[-1])
                 told = ", ".join(f"{k} {v:,.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in found.items())

@@ -1,0 +1,68 @@
+"""Chains of the No-U-Turn sampler on a compiled density.
+
+nutpie calls the density as it calls a compiled PyMC model, by its address: chains side by side never wait for the
+interpreter, which a density in Python makes them do at every step.
+"""
+
+import warnings
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from tolerance.density import LogDensity, compiled, copying
+
+Floats = NDArray[np.float64]
+
+
+def chains(
+    density: LogDensity,
+    starts: Floats,
+    *,
+    draws: int,
+    tune: int,
+    chains: int,
+    cores: int,
+    seed: int,
+    target_accept: float,
+) -> tuple[Floats, xr.Dataset]:
+    """Coordinates ``(chain, draw, size)`` and the sampler's statistics; each chain starts at one of ``starts``."""
+    import nutpie
+    from nutpie.compile_pymc import CompiledPyMCModel
+
+    size = density.size
+
+    def start(chain_seed: int) -> Floats:
+        return np.asarray(starts[np.random.default_rng(chain_seed).integers(len(starts))])
+
+    model = CompiledPyMCModel(
+        dims={},
+        compiled_logp_func=compiled(),
+        compiled_expand_func=copying(),
+        initial_point_func=start,
+        shared_data={},
+        shared_var_keys={},
+        user_data=density.data,
+        n_expanded=size,
+        shape_info=(["z"], [slice(0, size)], [(size,)]),
+        logp_func=None,
+        expand_func=None,
+        reparameterized_names=[],
+        _n_dim=size,
+        _shapes={"z": (size,)},
+        _coords={},
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tree = nutpie.sample(
+            model,
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            cores=cores,
+            seed=seed,
+            target_accept=target_accept,
+            progress_bar=False,
+            save_warmup=False,
+        )
+    return np.asarray(tree["posterior"]["z"], dtype=np.float64), tree["sample_stats"].to_dataset()
