@@ -82,7 +82,7 @@ def test_likelihood_and_prior_add_up_to_the_sampled_density(cells, paired, name)
 def test_effects_of_estimated_scale_are_not_of_the_top_level(cells):
     parameters = Parameters(cells, PRIORS)
     names = set(pointwise.top_level(parameters, positions(parameters)))
-    assert {"dense_mean", "log_tail", "floor", "loc_type", "sd_loc_curve", "sd_departure"} <= names
+    assert {"dense_mean", "log_tail", "floor", "loc_type", "sd_shape_curve", "sd_departure"} <= names
     assert not names & set(parameters.scaled)
 
 

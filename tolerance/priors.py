@@ -3,7 +3,8 @@
 Scales (``sd_*``) are log-normal: (median, sd of the log). That keeps them away from 0, where a hierarchical model's
 funnel has its neck. What a curve does beside what it shares with others may be next to nothing or large: those scales
 have a log-sd of about 1, 95% within a factor of 7 on either side of the median, so that answers can say that curves are
-alike (1.2 brings divergent transitions). Halvings of the density are the unit of locations: log 1.5 = 0.4 is a sparsity of 0.65.
+alike (1.2 brings divergent transitions). Halvings of the density are the unit of locations: log 1.5 = 0.4 is a sparsity
+of 0.65.
 """
 
 from dataclasses import dataclass
@@ -28,23 +29,23 @@ class Priors:
     sd_loc_sparsifier: LogNormal = (0.5, 0.5)
     sd_loc_task: LogNormal = (0.3, 0.6)
     sd_loc_sparsifier_type: LogNormal = (0.15, 0.8)
-    sd_loc_curve: LogNormal = (0.1, 1.0)
+    sd_loc_curve: LogNormal = (0.07, 1.0)
     sd_loc_config: LogNormal = (0.1, 0.9)
     slope_loc: float = 0.25
     # Log shape: 0.8 loses from 90% to 50% kept within a factor 2.3 of halvings (Weibull); cliffs lie three sds up.
     shape: Normal = (0.8, 0.5)
     sd_shape_type: float = 0.3
-    sd_shape_sparsifier: LogNormal = (0.15, 0.8)
-    sd_shape_task: LogNormal = (0.15, 0.8)
-    sd_shape_curve: LogNormal = (0.1, 1.0)
+    sd_shape_sparsifier: LogNormal = (0.1, 0.9)
+    sd_shape_task: LogNormal = (0.1, 0.9)
+    sd_shape_curve: LogNormal = (0.07, 1.0)
     # Tail nu, log: between nearly Weibull (0.1) and beyond log-logistic (2).
     log_tail: Normal = (-0.92, 0.8)
     # Floor: the rule's guessing rate moved by half a logit. A broken model often does worse or better than guessing.
     sd_floor: float = 0.5
     # Departure of one curve from the family after one halving, in logits of accuracy (and in logs of its location).
-    sd_departure: LogNormal = (0.1, 1.0)
+    sd_departure: LogNormal = (0.07, 1.0)
     # The same, shared by the tasks of a type under one sparsifier: what a wrong family would look like.
-    sd_departure_type: LogNormal = (0.1, 1.0)
+    sd_departure_type: LogNormal = (0.07, 1.0)
 
 
 PRIORS = Priors()
