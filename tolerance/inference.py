@@ -57,7 +57,7 @@ class Settings:
     draws: int = 700
     pilot_tune: int = 100
     pilot_draws: int = 100
-    target_accept: float = 0.9
+    target_accept: float = 0.85
     cores: int = 2
     likelihood: Likelihood = "paired"
     priors: Priors = field(default_factory=lambda: PRIORS)
