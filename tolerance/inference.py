@@ -9,7 +9,7 @@ import json
 import shutil
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -40,6 +40,8 @@ MODEL = (
     *("model.py", "parameters.py", "density.py", "elementary.py", "positions.py", "blocks.py", "curves.py"),
     *("pointwise.py", "preconditioning.py", "sampling.py"),
 )
+# Designs of more parameters are sampled twice as long at once: on 1,083 shorter chains were mostly refused.
+WIDE = 600
 # Steps towards the pilot's start at most; one that is not quite at the top is as good.
 CLIMB = 500
 Stage = Callable[[str], None]
@@ -191,6 +193,7 @@ def content_hash(cells: Cells) -> str:
 def _sample(cells: Cells, settings: Settings, seed: int, stage: Stage) -> xr.DataTree:
     """A pilot with independent items sets the centring, the blocks' covariance and where the chains start."""
     parameters = Parameters(cells, settings.priors)
+    settings = _long_enough(settings, parameters)
     observed = (cells.right + 0.5) / (cells.n + 1)
     plain = blocking.independent(cells)
     first = blocking.blocks(cells, observed, plain, blocking.departures(cells, observed))
@@ -210,16 +213,24 @@ def without_cell(fit: Fit, cell: int) -> tuple[Floats, Floats]:
     ``(chain, draw, cell)`` and ``(chain, draw)``; the covariance of the other cells stays that of the fit.
     """
     parameters = Parameters(fit.cells, fit.settings.priors)
+    settings = _long_enough(fit.settings, parameters)
     others = blocking.without(fit.blocks, cell)
     design = density.design(parameters, others)
-    pilot = _pilot(parameters, design, fit.settings, fit.seed)
-    design, positions, _ = _after_pilot(
-        parameters, others, design, pilot, meaning(pilot, parameters, design), fit.settings, fit.seed
-    )
+    pilot = _pilot(parameters, design, settings, fit.seed)
+    m = meaning(pilot, parameters, design)
+    design, positions, _ = _after_pilot(parameters, others, design, pilot, m, settings, fit.seed)
     chains, draws, size = positions.shape
     m = meaning(positions.reshape(-1, size), parameters, design)
     fitted = accuracies(m, parameters).reshape(chains, draws, -1)
     return fitted, np.exp(m.log_scales["departure"]).reshape(chains, draws)
+
+
+def _long_enough(settings: Settings, parameters: Parameters) -> Settings:
+    """The settings for a design of this size."""
+    if parameters.size <= WIDE:
+        return settings
+    lengths = ("tune", "draws", "pilot_tune", "pilot_draws")
+    return replace(settings, **{name: 2 * getattr(settings, name) for name in lengths})
 
 
 def _after_pilot(
