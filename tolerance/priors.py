@@ -21,7 +21,7 @@ class Priors:
     dense: Normal = (1.5, 1.5)
     sd_dense_type: float = 0.7
     sd_dense_task: LogNormal = (0.7, 0.5)
-    sd_dense_config: LogNormal = (0.2, 0.9)
+    sd_dense_config: LogNormal = (0.3, 0.6)
     slope_dense: float = 0.5
     # Location: log halvings at which 60% is left. The grand mean is a sparsity of 0.25 to 0.9995, prob 0.9.
     loc: Normal = (0.75, 1.0)
