@@ -64,7 +64,7 @@ def main() -> None:
             widths.append(high - low)
             inside.append(low <= real <= high)
     print(
-        f"{len(table):>9,} rows: {cpu:.0f} CPU-s, {wall:.0f} s; RMSE {np.sqrt(np.mean(np.square(errors))):.3f}, median "
+        f"{len(table):>9,} rows: {cpu:.0f} CPU-s, {wall:.0f} s; RMSE {np.sqrt(np.mean(np.square(errors))):.4f}, median "
         f"{PROB:.0%} width {np.median(widths):.2f}, coverage {np.mean(inside):.2f} of {len(inside)}; "
         f"checks failed: {', '.join(failed) or 'none'}"
     )

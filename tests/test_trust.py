@@ -54,7 +54,8 @@ def test_answers_from_the_model_are_as_predicted(fitted):
 def test_a_task_that_defeats_the_family_is_named(fitted):
     wrong = moved(fitted, "two", -0.3)
     found = Predictive(wrong)
-    assert {name.split(" under ")[0] for name in found.unlike()} == {"two"}
+    # its type as a whole may be, too; no other task is
+    assert {name.split(" under ")[0] for name in found.unlike()} - {"all tasks of retrieval"} == {"two"}
     assert set(found.table["task"][found.table["unlike"]]) == {"two"}
     worst = found.table.iloc[0]
     assert not worst["lower"] <= worst["observed"] <= worst["upper"]
