@@ -43,7 +43,7 @@ class Priors:
     # Floor: the rule's guessing rate moved by half a logit. A broken model often does worse or better than guessing.
     sd_floor: float = 0.5
     # Departure of one curve from the family after one halving, in logits of accuracy (and in logs of its location).
-    sd_departure: LogNormal = (0.07, 1.0)
+    sd_departure: LogNormal = (0.1, 0.7)
     # The same, shared by the tasks of a type under one sparsifier: what a wrong family would look like.
     sd_departure_type: LogNormal = (0.07, 1.0)
 

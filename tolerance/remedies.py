@@ -23,7 +23,7 @@ ATTEMPTS = "attempts.json"
 LONGER = (2, 4)
 # Acceptance that smaller steps aim at, by how many times as long the chains are.
 SMALLER = {1: 0.97, 2: 0.99, 4: 0.99}
-# A departure of 0.07 logits after one halving becomes one of 0.2, and 1.5 is within its prior.
+# A departure of 0.1 logits after one halving becomes one of 0.3.
 WIDER = 3.0
 
 
