@@ -94,17 +94,12 @@ def trustworthy(checks: list[Check]) -> bool:
 
 def sampled(checks: list[Check]) -> bool:
     """Whether the draws are one posterior: every check but that of the model against the data has passed."""
-    return all(one.passed for one in checks[:-1])
+    return not unsampled(checks)
 
 
-def divergent(checks: list[Check]) -> bool:
-    """Whether too many transitions diverged."""
-    return any(one.name == DIVERGENCES and not one.passed for one in checks)
-
-
-def only_divergent(checks: list[Check]) -> bool:
-    """Whether divergent transitions are all that is wrong with the draws."""
-    return [one.name for one in checks[:-1] if not one.passed] == [DIVERGENCES]
+def unsampled(checks: list[Check]) -> list[str]:
+    """The checks of the draws that failed, by name."""
+    return [one.name for one in checks[:-1] if not one.passed]
 
 
 def _bfmi(energy: NDArray[np.float64]) -> float:

@@ -3,8 +3,8 @@
 The same model as `tolerance.model` states in PyMC, written out by hand: PyTensor compiles each design anew (40-60 s of
 CPU when cold), this compiles once a machine and is read from disk afterwards. Tests hold both to the same values.
 
-Everything but the position is packed into two arrays (`Design`): what a call costs beside arithmetic is unpacking its
-arguments. Loops over cells hold nothing but arithmetic, so that the compiler vectorises them.
+Everything but the position is packed into one array (`LogDensity`), which a sampler hands back at each call. Loops over
+cells hold nothing but arithmetic, so that the compiler vectorises them.
 """
 
 import ctypes
@@ -643,10 +643,11 @@ def _log_density(x, floats, float_starts, ints, int_starts):  # type: ignore[no-
         steep[i] = bend * exp(shape[i]) / np.sqrt(1 + beyond)
         steep_slope[i] = 1 / (1 + beyond)
     n_sparse = n_cells - n_dense
-    away, start_log = np.empty(n_sparse), np.empty(n_sparse)
+    steepness, away, start_log = np.empty(n_sparse), np.empty(n_sparse), np.empty(n_sparse)
     for i in range(n_sparse):
         c = n_dense + i
-        away[i] = steep[curve[c]] * (log_halvings[c] - loc[curve[c]] - loc_config[config[c]])
+        steepness[i] = steep[curve[c]]
+        away[i] = steepness[i] * (log_halvings[c] - loc[curve[c]] - loc_config[config[c]])
         start_log[i] = log_above[answer[c]]
     odds = _odds(increments, knot_first, knot, knot_part, n_dense)
     kept, gone, broken, moved = _left(away + hazard, start_log, odds, tail)
@@ -673,9 +674,7 @@ def _log_density(x, floats, float_starts, ints, int_starts):  # type: ignore[no-
     for c in range(n_dense):
         up_floor[task[c]] += up[c] * (1 - above[answer[c]])
         by_answer[answer[c]] += up[c] * (1 - floor[task[c]]) * above[answer[c]]
-    steepness, to_odds, to_log = np.empty(n_sparse), np.empty(n_sparse), np.empty(n_sparse)
-    for i in range(n_sparse):
-        steepness[i] = steep[curve[n_dense + i]]
+    to_odds, to_log = np.empty(n_sparse), np.empty(n_sparse)
     for i in range(n_sparse):
         to_odds[i] = up[n_dense + i] * (1 - floor[task[n_dense + i]]) * kept[i]
     for i in range(n_sparse):

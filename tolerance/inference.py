@@ -30,7 +30,7 @@ from tolerance.parameters import Parameters
 from tolerance.positions import Meaning, accuracies, departures, location_slopes, meaning
 from tolerance.preconditioning import straightened
 from tolerance.priors import PRIORS, Priors
-from tolerance.sampling import chains
+from tolerance.sampling import sample
 from tolerance.store import write_atomically
 
 DRAWS, FACTS = "draws.zarr", "fit.json"
@@ -247,7 +247,7 @@ def _after_pilot(
     design = density.design(parameters, blocks, centring(parameters, effects, m))
     starts = _recentred(parameters, design, pilot, effects, m)
     coordinates = straightened(design, starts)
-    z, statistics = chains(
+    z, statistics = sample(
         coordinates.log_density(design),
         coordinates.coordinates(starts),
         draws=settings.draws,
@@ -263,7 +263,7 @@ def _after_pilot(
 def _pilot(parameters: Parameters, design: density.Design, settings: Settings, seed: int) -> Floats:
     """Positions of a short run ``(draw, size)``."""
     at = density.log_density(design)
-    positions, _ = chains(
+    positions, _ = sample(
         at,
         _top(parameters, at)[None],
         draws=settings.pilot_draws,

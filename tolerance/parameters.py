@@ -76,7 +76,7 @@ class Parameters:
         tasks, methods, configs = len(cells.tasks), len(cells.sparsifiers), len(cells.configs)
         by = {name: matrix.shape[1] for name, matrix in self.contrasts.items()}
         # Where sparsifiers, tasks and their crossings say all there is, a curve's own effect would only compete.
-        curves = methods if methods > 1 and by["task"] else 0
+        curves = methods if methods > 1 else 0
         covariates = cells.covariates.shape[1]
         effects: dict[str, tuple[int, ...]] = {
             "dense_task": (tasks,),
@@ -85,10 +85,10 @@ class Parameters:
             "loc_task": (by["task"],),
             "loc_sparsifier_type": (by["sparsifier"], by["type"]),
             "loc_config": (by["config"],),
-            "loc_curve": (curves, tasks),
+            "loc_curve": (curves, tasks if by["task"] else 0),
             "shape_sparsifier": (by["sparsifier"],),
             "shape_task": (by["task"],),
-            "shape_curve": (methods if methods > 1 else 0, tasks),
+            "shape_curve": (curves, tasks),
             "departure_type": (len(self.knots.step),),
         }
         effects = {name: shape for name, shape in effects.items() if math.prod(shape) > 0}

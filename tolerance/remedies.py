@@ -65,12 +65,13 @@ class _Try:
         """What to try after these checks, if anything."""
         if checking.trustworthy(checks):
             return None
-        if checking.sampled(checks):
+        failed = checking.unsampled(checks)
+        if not failed:
             return None if self.wider else replace(self, wider=True)
-        if not self.smaller and checking.only_divergent(checks):
+        if not self.smaller and failed == [checking.DIVERGENCES]:
             return replace(self, smaller=True)
         longer = [times for times in LONGER if times > self.times]
-        smaller = self.smaller or checking.divergent(checks)
+        smaller = self.smaller or checking.DIVERGENCES in failed
         return replace(self, times=longer[0], smaller=smaller) if longer else None
 
 

@@ -15,7 +15,7 @@ from tolerance.density import LogDensity, compiled, copying
 Floats = NDArray[np.float64]
 
 
-def chains(
+def sample(
     density: LogDensity,
     starts: Floats,
     *,

@@ -30,8 +30,8 @@ PUBLISHED = "published.parquet"
 LOCK = ".lock"
 _ARROW: dict[Kind, pa.DataType] = {"text": pa.string(), "real": pa.float64(), "integer": pa.int64(), "flag": pa.bool_()}
 # The digest of a shard's bytes, zeros where it stands itself: page checksums do not cover the footer.
-_SEAL = re.compile(rb"tolerance-sha256:([0-9a-f]{64})")
-_UNSEALED = b"tolerance-sha256:" + b"0" * 64
+_MARK = b"tolerance-sha256:"
+_SEAL, _UNSEALED = re.compile(_MARK + rb"[0-9a-f]{64}"), _MARK + b"0" * 64
 ARROW_SCHEMA = pa.schema([pa.field(c.name, _ARROW[c.kind], nullable=not c.required) for c in COLUMNS])
 
 
@@ -224,7 +224,7 @@ _PANDAS = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
 def _sealed(content: bytes) -> bytes:
     """A shard's bytes with their digest in the place kept for it, the last in the file."""
     at = content.rindex(_UNSEALED)
-    seal = b"tolerance-sha256:" + hashlib.sha256(content).hexdigest().encode()
+    seal = _MARK + hashlib.sha256(content).hexdigest().encode()
     return content[:at] + seal + content[at + len(seal) :]
 
 
