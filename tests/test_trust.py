@@ -15,7 +15,7 @@ from tolerance.findings import Check
 from tolerance.inference import fit
 from tolerance.leaving import difference, leave_out, leave_out_in_earnest
 from tolerance.predictive import LIMIT, Predictive
-from tolerance.priors import PRIORS
+from tolerance.priors import NARROW, PRIORS
 from tolerance.remedies import TRIES, widened
 from tolerance.sensitivity import leaning, sensitivities
 
@@ -136,39 +136,56 @@ def failing(*names):
     return [Check(name=n, worst=0, limit=0, sense="at most", passed=n not in names, meaning="is off") for n in each]
 
 
+def after(one, *names, priors=PRIORS):
+    return one.next(failing(*names), priors)
+
+
 def test_remedies_follow_what_failed():
     first = TRIES[0]
-    assert first.next(failing()) is None
-    assert first.next(failing("R-hat")).change == "2 times as long"
-    assert first.next(failing("R-hat", "predictive")).change == "2 times as long"
-    assert first.next(failing("predictive")).change == "priors of departures 3 times as wide"
-    smaller = first.next(failing(DIVERGENCES))
+    assert after(first) is None
+    assert after(first, "R-hat").change == "2 times as long"
+    assert after(first, "R-hat", "predictive").change == "2 times as long"
+    assert after(first, "predictive").change == "priors of departures 3 times as wide"
+    smaller = after(first, DIVERGENCES)
     assert smaller.change == "smaller steps"
     assert smaller.of(Settings()).draws == Settings().draws
     assert smaller.of(Settings()).target_accept > Settings().target_accept
-    assert smaller.next(failing(DIVERGENCES)).change == "2 times as long, with smaller steps"
-    assert first.next(failing(DIVERGENCES, "ESS")).change == "2 times as long, with smaller steps"
-    longer = first.next(failing("ESS"))
+    assert after(smaller, DIVERGENCES).change == "2 times as long, with smaller steps"
+    assert after(first, DIVERGENCES, "ESS").change == "2 times as long, with smaller steps"
+    longer = after(first, "ESS")
     assert longer.of(Settings()).draws == 2 * Settings().draws
     assert longer.of(Settings()).target_accept == Settings().target_accept
-    assert longer.next(failing(DIVERGENCES)).change == "2 times as long, with smaller steps"
-    assert smaller.next(failing("ESS")).change == "2 times as long, with smaller steps"
-    assert longer.next(failing("ESS")).times == 4
-    assert longer.next(failing("ESS")).next(failing("ESS")) is None
-    both = longer.next(failing("predictive"))
+    assert after(longer, DIVERGENCES).change == "2 times as long, with smaller steps"
+    assert after(smaller, "ESS").change == "2 times as long, with smaller steps"
+    both = after(longer, "predictive")
     assert both.change == "2 times as long; priors of departures 3 times as wide"
-    assert both.next(failing("predictive")) is None
+    assert after(both, "predictive") is None
+
+
+def test_priors_are_narrowed_where_twice_as_long_was_not_enough_and_the_caller_chose_none():
+    longer = after(TRIES[0], "ESS")
+    narrower = after(longer, "ESS")
+    assert narrower.change == "2 times as long; narrower priors of what single curves do"
+    assert narrower.of(Settings()).priors == replace(PRIORS, **NARROW)
+    longest = after(narrower, "ESS")
+    assert (longest.times, longest.narrower) == (4, True)
+    assert after(longest, "ESS") is None
+    some = replace(PRIORS, sd_loc_curve=(0.5, 0.3))
+    assert narrower.of(Settings(priors=some)).priors == replace(PRIORS, **NARROW | {"sd_loc_curve": (0.5, 0.3)})
+    own = replace(PRIORS, **dict.fromkeys(NARROW, (0.3, 0.4)))
+    assert after(longer, "ESS", priors=own).change == "4 times as long"
 
 
 def test_every_remedy_is_among_those_that_a_saved_fit_is_looked_for():
+    own = replace(PRIORS, **dict.fromkeys(NARROW, (0.3, 0.4)))
     seen, todo = set(), [TRIES[0]]
     while todo:
         one = todo.pop()
         seen.add(one)
         fails = (("ESS",), (DIVERGENCES,), ("predictive",), ("ESS", "predictive"))
-        each = (one.next(failing(*names)) for names in fails)
+        each = (after(one, *names, priors=priors) for names in fails for priors in (PRIORS, own))
         todo += [later for later in each if later is not None and later not in seen]
-    assert seen == set(TRIES)
+    assert seen == {one for one in TRIES if one.times > 1 or not one.narrower}
 
 
 def test_more_room_is_more_room_for_departures_alone():

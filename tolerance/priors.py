@@ -49,3 +49,16 @@ class Priors:
 
 
 PRIORS = Priors()
+
+# Where chains pass too seldom between a scale of next to nothing and a large one, as with many methods on two tasks:
+# medians twice as high or more, 95% within a factor of 2.7 to 4. Calibrated like the others (docs/calibration.md).
+NARROW: dict[str, LogNormal] = {
+    "sd_loc_sparsifier_type": (0.2, 0.6),
+    "sd_loc_curve": (0.2, 0.6),
+    "sd_loc_config": (0.15, 0.6),
+    "sd_shape_sparsifier": (0.25, 0.5),
+    "sd_shape_task": (0.25, 0.5),
+    "sd_shape_curve": (0.2, 0.5),
+    "sd_departure": (0.2, 0.7),
+    "sd_departure_type": (0.15, 0.7),
+}

@@ -1,12 +1,14 @@
 """Fit, check, mend, fit again: what failing checks call for, tried in order, and every attempt recorded.
 
-Divergent transitions are mended by smaller steps, other checks of sampling by sampling longer, twice at most. Where the
-draws are one posterior and only the answers look unlike the fitted curves, the family gets more room: wider priors of
-departures from it.
+Divergent transitions are mended by smaller steps, other checks of sampling by sampling longer. Where that does not do,
+scales that answers leave between next to nothing and large get priors that keep them away from nothing: chains go from
+one to the other too seldom. Where the draws are one posterior and only the answers look unlike the fitted curves, the
+family gets more room: wider priors of departures from it.
 """
 
 import json
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +18,7 @@ from tolerance.errors import StoreError
 from tolerance.estimands import Source, TypeCurve, type_curves
 from tolerance.findings import Attempt, Check
 from tolerance.inference import Fit, Settings, Stage, fit, saved_among
-from tolerance.priors import Priors
+from tolerance.priors import NARROW, PRIORS, Priors
 from tolerance.store import write_atomically
 
 ATTEMPTS = "attempts.json"
@@ -40,15 +42,17 @@ class Mended:
 
 @dataclass(frozen=True)
 class _Try:
-    """Settings by what differs from the first: how many times as long, smaller steps, wider priors of departures."""
+    """Settings by what differs from the first: how many times as long, smaller steps, other priors."""
 
     times: int = 1
     smaller: bool = False
+    narrower: bool = False
     wider: bool = False
 
     def of(self, settings: Settings) -> Settings:
         """The settings to fit with."""
-        priors = widened(settings.priors) if self.wider else settings.priors
+        priors = narrowed(settings.priors) if self.narrower else settings.priors
+        priors = widened(priors) if self.wider else priors
         target = max(settings.target_accept, SMALLER[self.times]) if self.smaller else settings.target_accept
         tune, draws = self.times * settings.tune, self.times * settings.draws
         return replace(settings, tune=tune, draws=draws, target_accept=target, priors=priors)
@@ -58,11 +62,12 @@ class _Try:
         """What was changed, in words."""
         length = [f"{self.times} times as long"] if self.times > 1 else []
         sampling = ", with ".join(length + ["smaller steps"] * self.smaller)
+        narrower = "narrower priors of what single curves do" if self.narrower else ""
         wider = f"priors of departures {WIDER:g} times as wide" if self.wider else ""
-        return "; ".join(part for part in (sampling, wider) if part) or "as asked"
+        return "; ".join(part for part in (sampling, narrower, wider) if part) or "as asked"
 
-    def next(self, checks: list[Check]) -> "_Try | None":
-        """What to try after these checks, if anything."""
+    def next(self, checks: list[Check], priors: Priors) -> "_Try | None":
+        """What to try after these checks, if anything; ``priors`` are those asked for."""
         if checking.trustworthy(checks):
             return None
         failed = checking.unsampled(checks)
@@ -70,12 +75,21 @@ class _Try:
             return None if self.wider else replace(self, wider=True)
         if not self.smaller and failed == [checking.DIVERGENCES]:
             return replace(self, smaller=True)
-        longer = [times for times in LONGER if times > self.times]
         smaller = self.smaller or checking.DIVERGENCES in failed
+        # what twice as many draws did not mend is a matter of priors rather than of length
+        if self.times >= LONGER[0] and not self.narrower and narrowed(priors) != priors:
+            return replace(self, narrower=True, smaller=smaller)
+        longer = [times for times in LONGER if times > self.times]
         return replace(self, times=longer[0], smaller=smaller) if longer else None
 
 
-TRIES = [_Try(times, smaller, wider) for wider in (False, True) for times in (1, *LONGER) for smaller in (False, True)]
+TRIES = [_Try(*one) for one in product((1, *LONGER), (False, True), (False, True), (False, True))]
+
+
+def narrowed(priors: Priors) -> Priors:
+    """Priors that keep scales of what single curves do away from nothing; one that the caller chose stays."""
+    chosen = {name for name in NARROW if getattr(priors, name) != getattr(PRIORS, name)}
+    return replace(priors, **{name: one for name, one in NARROW.items() if name not in chosen})
 
 
 def widened(priors: Priors) -> Priors:
@@ -105,7 +119,7 @@ def mended(
         curves = type_curves(source)
         checks = checking.check(fitted, curves)
         attempts = [*attempts, Attempt(change=now.change, failed=[one.name for one in checks if not one.passed])]
-        later = now.next(checks)
+        later = now.next(checks, settings.priors)
         if later is None:
             break
         stage(f"some checks failed, trying again: {later.change}")
