@@ -29,7 +29,9 @@ Ints = NDArray[np.int64]
 LOG_ANCHOR = -float(np.log(ANCHOR))
 LEAST = 1e-12
 LEAST_ABOVE = 1e-6
-N_PARTS = 8
+# What is packed, in this order: four parts of the coordinates, then floats and integers of the design.
+COORDINATES, FLOATS, INTS = 4, 20, 17
+N_PARTS = COORDINATES + FLOATS + INTS
 _DOUBLES = ctypes.POINTER(ctypes.c_double)
 _SIGNATURE = "int64(uint64, CPointer(float64), CPointer(float64), CPointer(float64), voidptr)"
 _COPY_SIGNATURE = "int64(uint64, uint64, CPointer(float64), CPointer(float64), voidptr)"
@@ -47,34 +49,18 @@ SHAPE_METHOD, SHAPE_TASK, SHAPE_CURVE, INCREMENT = range(7, 11)
 
 @dataclass(frozen=True)
 class Design:
-    """Everything but the position, packed. Places are starts in the vector; -1 where a variable is absent."""
+    """Everything but the position. Places are starts in the vector; -1 where a variable is absent."""
 
-    floats: Floats
-    float_starts: Ints
-    ints: Ints
-    int_starts: Ints
+    parts: list[NDArray[np.generic]]
     lambdas: Floats  # shares of centring (size,)
 
 
 def design(parameters: Parameters, blocks: Blocks, shares: dict[str, Floats] | None = None) -> Design:
     """The arrays of one design; ``shares`` are shares of centring by effect."""
-    cells = parameters.cells
     lambdas = parameters.lambdas(shares)
-    floats, float_starts = _packed(_floats(parameters, blocks, lambdas))
-    ints, int_starts = _packed(_ints(parameters, blocks))
-    sizes = (len(cells.sparsifiers), len(cells.tasks), len(cells.configs), len(cells.task_types))
-    return Design(
-        floats.astype(np.float64),
-        float_starts,
-        np.concatenate([ints, [*sizes, cells.covariates.shape[1], cells.n_dense]]).astype(np.int64),
-        np.append(int_starts, int_starts[-1] + 6),
-        lambdas,
-    )
-
-
-def _packed(arrays: list[NDArray[np.generic]]) -> tuple[NDArray[np.generic], Ints]:
-    starts = np.array([0, *accumulate(a.size for a in arrays)], dtype=np.int64)
-    return np.concatenate([a.ravel() for a in arrays]), starts
+    floats = [np.ravel(part).astype(np.float64) for part in _floats(parameters, blocks, lambdas)]
+    ints = [np.ravel(part).astype(np.int64) for part in _ints(parameters, blocks)]
+    return Design([*floats, *ints], lambdas)
 
 
 def _floats(parameters: Parameters, blocks: Blocks, lambdas: Floats) -> list[NDArray[np.generic]]:
@@ -113,6 +99,7 @@ def _ints(parameters: Parameters, blocks: Blocks) -> list[NDArray[np.generic]]:
     sparse = slice(cells.n_dense, None)
     curve = np.zeros(len(cells.frame), dtype=np.int64)
     curve[sparse] = cells.sparsifier * len(cells.tasks) + cells.task[sparse]
+    sizes = (len(cells.sparsifiers), len(cells.tasks), len(cells.configs), len(cells.task_types))
 
     def places(names: tuple[str, ...]) -> Ints:
         return np.array([parameters.where[n].start if n in parameters.where else -1 for n in names], dtype=np.int64)
@@ -134,6 +121,7 @@ def _ints(parameters: Parameters, blocks: Blocks) -> list[NDArray[np.generic]]:
         blocks.starts,
         blocks.order,
         _runs(curve[sparse], cells.config[sparse]),
+        np.array([*sizes, cells.covariates.shape[1], cells.n_dense]),
     ]
 
 
@@ -192,17 +180,14 @@ def log_density(
     """
     size = len(design.lambdas)
     parts = [
-        design.floats,
-        design.float_starts,
-        design.ints,
-        design.int_starts,
         np.zeros(size) if mean is None else mean,
         np.ones(size) if scale is None else scale,
         np.zeros(0) if squeeze is None else squeeze,
-        np.zeros(0) if directions is None else directions.ravel(),
+        np.zeros(0) if directions is None else directions,
+        *design.parts,
     ]
-    starts = len(parts) + 1 + np.array([0, *accumulate(part.size for part in parts)], dtype=np.int64)
-    return LogDensity(size, np.concatenate([starts, *(np.ascontiguousarray(part).view(np.int64) for part in parts)]))
+    starts = N_PARTS + 1 + np.array([0, *accumulate(part.size for part in parts)], dtype=np.int64)
+    return LogDensity(size, np.concatenate([starts, *(np.ravel(part).view(np.int64) for part in parts)]))
 
 
 @cache
@@ -224,8 +209,13 @@ def copying():  # type: ignore[no-untyped-def]
 
 
 @_inline
-def _part(values, starts, i):  # type: ignore[no-untyped-def]
-    return values[starts[i] : starts[i + 1]]
+def _integers(data, places, part):  # type: ignore[no-untyped-def]
+    return data[places[part] : places[part + 1]]
+
+
+@_inline
+def _numbers(data, places, part):  # type: ignore[no-untyped-def]
+    return _integers(data, places, part).view(np.float64)
 
 
 @_inline
@@ -547,32 +537,33 @@ def _whitened_back(up, starts, order, whitening):  # type: ignore[no-untyped-def
 
 
 @_inline
-def _log_density(x, floats, float_starts, ints, int_starts):  # type: ignore[no-untyped-def]
-    """`log_density` of a packed design."""
-    mean_priors = _part(floats, float_starts, 0)
-    fixed_scales = _part(floats, float_starts, 1)
-    scale_priors = _part(floats, float_starts, 2)
-    lambdas = _part(floats, float_starts, 3)
-    by_type, by_method = _part(floats, float_starts, 4), _part(floats, float_starts, 5)
-    by_task, by_config = _part(floats, float_starts, 6), _part(floats, float_starts, 7)
+def _log_density(x, data, places):  # type: ignore[no-untyped-def]
+    """`log_density` of a packed design, at a position."""
+    floats, ints = places[COORDINATES:], places[COORDINATES + FLOATS :]
+    mean_priors = _numbers(data, floats, 0)
+    fixed_scales = _numbers(data, floats, 1)
+    scale_priors = _numbers(data, floats, 2)
+    lambdas = _numbers(data, floats, 3)
+    by_type, by_method = _numbers(data, floats, 4), _numbers(data, floats, 5)
+    by_task, by_config = _numbers(data, floats, 6), _numbers(data, floats, 7)
     covariates, rule, chance = (
-        _part(floats, float_starts, 8),
-        _part(floats, float_starts, 9),
-        _part(floats, float_starts, 10),
+        _numbers(data, floats, 8),
+        _numbers(data, floats, 9),
+        _numbers(data, floats, 10),
     )
-    knot_step, knot_part = _part(floats, float_starts, 11), _part(floats, float_starts, 12)
-    log_halvings, share = _part(floats, float_starts, 13), _part(floats, float_starts, 14)
-    entropy, n_answers = _part(floats, float_starts, 15), _part(floats, float_starts, 16)
-    whitening, spread = _part(floats, float_starts, 17), _part(floats, float_starts, 18)
-    centre = _part(floats, float_starts, 19)
-    means, fixed = _part(ints, int_starts, 0), _part(ints, int_starts, 1)
-    effects, scales = _part(ints, int_starts, 2), _part(ints, int_starts, 3)
-    group, of_type, guessable = _part(ints, int_starts, 4), _part(ints, int_starts, 5), _part(ints, int_starts, 6)
-    task, config = _part(ints, int_starts, 7), _part(ints, int_starts, 8)
-    curve, answer = _part(ints, int_starts, 9), _part(ints, int_starts, 10)
-    knot_first, knot = _part(ints, int_starts, 11), _part(ints, int_starts, 12)
-    starts, order = _part(ints, int_starts, 13), _part(ints, int_starts, 14)
-    runs, sizes = _part(ints, int_starts, 15), _part(ints, int_starts, 16)
+    knot_step, knot_part = _numbers(data, floats, 11), _numbers(data, floats, 12)
+    log_halvings, share = _numbers(data, floats, 13), _numbers(data, floats, 14)
+    entropy, n_answers = _numbers(data, floats, 15), _numbers(data, floats, 16)
+    whitening, spread = _numbers(data, floats, 17), _numbers(data, floats, 18)
+    centre = _numbers(data, floats, 19)
+    means, fixed = _integers(data, ints, 0), _integers(data, ints, 1)
+    effects, scales = _integers(data, ints, 2), _integers(data, ints, 3)
+    group, of_type, guessable = _integers(data, ints, 4), _integers(data, ints, 5), _integers(data, ints, 6)
+    task, config = _integers(data, ints, 7), _integers(data, ints, 8)
+    curve, answer = _integers(data, ints, 9), _integers(data, ints, 10)
+    knot_first, knot = _integers(data, ints, 11), _integers(data, ints, 12)
+    starts, order = _integers(data, ints, 13), _integers(data, ints, 14)
+    runs, sizes = _integers(data, ints, 15), _integers(data, ints, 16)
     n_methods, n_tasks, n_configs, n_types, n_dense = sizes[0], sizes[1], sizes[2], sizes[3], sizes[5]
     n_cells = len(task)
 
@@ -816,14 +807,12 @@ def _stretched(z, directions, squeeze):  # type: ignore[no-untyped-def]
 
 def _at(size, z_at, gradient_at, value_at, data_at):  # type: ignore[no-untyped-def]
     z, gradient, value = carray(z_at, size), carray(gradient_at, size), carray(value_at, 1)
-    starts = carray(data_at, N_PARTS + 1, np.int64)
-    data = carray(data_at, starts[N_PARTS], np.int64)
-    floats, float_starts = _part(data, starts, 0).view(np.float64), _part(data, starts, 1)
-    ints, int_starts = _part(data, starts, 2), _part(data, starts, 3)
-    mean, scale = _part(data, starts, 4).view(np.float64), _part(data, starts, 5).view(np.float64)
-    squeeze, directions = _part(data, starts, 6).view(np.float64), _part(data, starts, 7).view(np.float64)
+    places = carray(data_at, N_PARTS + 1, np.int64)
+    data = carray(data_at, places[N_PARTS], np.int64)
+    mean, scale = _numbers(data, places, 0), _numbers(data, places, 1)
+    squeeze, directions = _numbers(data, places, 2), _numbers(data, places, 3)
     position = mean + scale * _stretched(z, directions, squeeze)
-    value[0], to_position = _log_density(position, floats, float_starts, ints, int_starts)
+    value[0], to_position = _log_density(position, data, places)
     gradient[:] = _stretched(scale * to_position, directions, squeeze)
     return 0 if np.isfinite(value[0]) and np.all(np.isfinite(gradient)) else 1
 
