@@ -4,7 +4,9 @@
     python -m benchmarks.calibration.study table rows.parquet [more.parquet ...] --out table.csv
 
 `run` writes one row for each quantity of each data set by each estimator: truth, estimate and 90% interval, and for our
-fits which checks failed. `table` prints coverage, error and the share withheld, with standard errors over data sets.
+fits which checks failed. Estimators are `tolerance`, by itself, with a likelihood (`tolerance:independent`) or with the
+priors of a remedy (`tolerance:narrow`), and those of `baselines.py`. `table` prints coverage, error and the share
+withheld, with standard errors over data sets.
 """
 
 import argparse
@@ -33,9 +35,14 @@ def estimate(estimator: str, answers: pd.DataFrame, levels: tuple[float, ...]) -
     if estimator.startswith("tolerance"):
         from benchmarks.calibration.ours import estimates
         from tolerance import Settings
+        from tolerance.remedies import narrowed
 
-        likelihood = estimator.partition(":")[2] or "paired"
-        done = estimates(answers, levels, replace(Settings(cores=1), likelihood=likelihood))
+        how, usual = estimator.partition(":")[2], Settings(cores=1)
+        if how == "narrow":
+            settings = replace(usual, priors=narrowed(usual.priors))
+        else:
+            settings = replace(usual, likelihood=how or usual.likelihood)
+        done = estimates(answers, levels, settings)
         return done["found"], done["failed"]
     from benchmarks.calibration.baselines import BASELINES, PEERS
 
