@@ -214,7 +214,7 @@ def test_a_failed_fit_says_nothing_of_its_curves(table):
     assert all(one.quantities == [] and one.status == "withheld" for one in report.sensitivities)
     assert all(one.elpd is None and one.status == "withheld" for one in report.left_out)
     assert all(one.lower is None and one.upper is None for one in report.predicted)
-    assert len(report.attempts) == 3
+    assert len(report.attempts) == 4
 
 
 @pytest.mark.slow
