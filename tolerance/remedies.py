@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -88,8 +89,8 @@ TRIES = [_Try(*one) for one in product((1, *LONGER), (False, True), (False, True
 
 def narrowed(priors: Priors) -> Priors:
     """Priors that keep scales of what single curves do away from nothing; one that the caller chose stays."""
-    chosen = {name for name in NARROW if getattr(priors, name) != getattr(PRIORS, name)}
-    return replace(priors, **{name: one for name, one in NARROW.items() if name not in chosen})
+    unchosen: dict[str, Any] = {k: narrow for k, narrow in NARROW.items() if getattr(priors, k) == getattr(PRIORS, k)}
+    return replace(priors, **unchosen)
 
 
 def widened(priors: Priors) -> Priors:
