@@ -133,7 +133,7 @@ def fit(
     settings = settings or Settings()
     cells = collapse(outcomes)
     seed = _seed(cells) if seed is None else seed
-    key = _key(cells, settings, seed)
+    key = _key(content_hash(cells), settings, seed)
     if folder is not None and (kept := _kept(folder, key, cells, settings, seed)) is not None:
         return kept
     draws = _sample(cells, settings, seed, stage or (lambda _: None))
@@ -158,7 +158,7 @@ def read_fit(outcomes: pd.DataFrame, folder: Path) -> Fit:
         settings = Settings(**{**asked, "priors": Priors(**priors)})
     except TypeError:  # another version's settings
         settings = Settings()
-    found = _kept(folder, _key(cells, settings, facts["seed"]), cells, settings, facts["seed"])
+    found = _kept(folder, _key(content_hash(cells), settings, facts["seed"]), cells, settings, facts["seed"])
     if found is None:
         raise StoreError(f"{folder}: the fit is of other outcomes, or of another version. Run tolerance fit again.")
     return found
@@ -170,7 +170,8 @@ def saved_among(outcomes: pd.DataFrame, settings: Sequence[Settings], seed: int 
         return None
     cells = collapse(outcomes)
     seed = _seed(cells) if seed is None else seed
-    keys = [_key(cells, one, seed) for one in settings]
+    content = content_hash(cells)
+    keys = [_key(content, one, seed) for one in settings]
     return keys.index(saved["key"]) if saved.get("key") in keys else None
 
 
@@ -178,9 +179,9 @@ def _seed(cells: Cells) -> int:
     return int(content_hash(cells)[:8], 16) % 2**31
 
 
-def _key(cells: Cells, settings: Settings, seed: int) -> str:
-    """Hash of data, settings, seed and model."""
-    return digest([content_hash(cells), asdict(settings), seed, _model_hash()])
+def _key(content: str, settings: Settings, seed: int) -> str:
+    """Hash of data (by `content_hash`), settings, seed and model."""
+    return digest([content, asdict(settings), seed, _model_hash()])
 
 
 def content_hash(cells: Cells) -> str:

@@ -51,7 +51,7 @@ class Priors:
 PRIORS = Priors()
 
 # Where chains pass too seldom between a scale of next to nothing and a large one, as with many methods on two tasks:
-# medians twice as high or more, 95% within a factor of 2.7 to 4. Calibrated like the others (docs/calibration.md).
+# higher medians, up to three times, and 95% within a factor of 2.7 to 4. Calibrated as well (docs/calibration.md).
 NARROW: dict[str, LogNormal] = {
     "sd_loc_sparsifier_type": (0.2, 0.6),
     "sd_loc_curve": (0.2, 0.6),
