@@ -15,62 +15,52 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.calibration.ours import summarised
+from tests.simulated import outcomes, retained
 from tolerance import Settings, validate
 from tolerance.outcomes import TASK_TYPES
 from tolerance.parameters import Parameters
 from tolerance.remedies import mended
 
-ITEMS, DENSE, SHAPE = 40, 0.9, 2.0
+ITEMS = 40
 CENTRE = 2.5  # halvings at which 1/e is left, at no effects
 
 
-def types(tasks: int) -> np.ndarray:
-    """Each task's type."""
-    n = min(len(TASK_TYPES), -(-tasks // 4))
-    return np.array(TASK_TYPES)[np.arange(tasks) * n // tasks]
-
-
-def answers(methods: int, tasks: int, levels: int, seed: int) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
-    """One row an answer, the levels, and the share of dense accuracy kept ``(method, task, level)``."""
+def design(methods: int, tasks: int, levels: int, seed: int) -> tuple[pd.DataFrame, tuple[float, ...], dict]:
+    """One row an answer, the levels, and the share of dense accuracy kept by type, method and level."""
     rng = np.random.default_rng(seed)
     effects = (
         0.4 * rng.normal(size=(methods, 1)) + 0.3 * rng.normal(size=tasks) + 0.2 * rng.normal(size=(methods, tasks))
     )
+    n_types = min(len(TASK_TYPES), -(-tasks // 4))
+    kinds = {f"task-{t}": TASK_TYPES[t * n_types // tasks] for t in range(tasks)}
+    names = tuple(f"method-{m}" for m in range(methods))
+    scales = {
+        (task, name): float(CENTRE * np.exp(effects[m, t]))
+        for t, task in enumerate(kinds)
+        for m, name in enumerate(names)
+    }
     halvings = np.linspace(0.5, 4, levels)
-    kept = np.exp(-((halvings / (CENTRE * np.exp(effects))[:, :, None]) ** SHAPE))
-    at = 1 - 2.0**-halvings
-    kinds = types(tasks)
-    conditions = [("dense", 0.0, np.ones(tasks))]
-    conditions += [(f"method-{m}", s, kept[m, :, i]) for m in range(methods) for i, s in enumerate(at)]
-    frame = pd.DataFrame(
-        [
-            (f"task-{t}", kinds[t], name, s, DENSE * left[t], item)
-            for name, s, left in conditions
-            for t in range(tasks)
-            for item in range(ITEMS)
-        ],
-        columns=["task", "task_type", "sparsifier", "sparsity_requested", "accuracy", "item_id"],
-    )
-    score = (rng.random(len(frame)) < frame.pop("accuracy")).astype(float)
-    frame = frame.assign(
-        score=score, item_id=frame["item_id"].astype(str), model="simulated", context_length=0, chance=0.0
-    )
-    return validate(frame), at, kept
+    at = tuple((1 - 2.0**-halvings).tolist())
+    answers = outcomes(n_items=ITEMS, levels=at, sparsifiers=names, tasks=kinds, scales=scales, seed=seed)
+    kept = {
+        (kind, name, s): np.mean([retained(h, scales[task, name]) for task, its in kinds.items() if its == kind])
+        for kind in kinds.values()
+        for name in names
+        for h, s in zip(halvings, at, strict=True)
+    }
+    return validate(answers), at, kept
 
 
 def main() -> None:
     """Print a line for each design."""
     for number, asked in enumerate(sys.argv[1:]):
         methods, tasks, levels = (int(part) for part in asked.split("x"))
-        table, at, kept = answers(methods, tasks, levels, seed=number)
+        table, at, kept = design(methods, tasks, levels, seed=number)
         cpu = time.process_time()
         done = mended(table, Settings())
         cpu = time.process_time() - cpu
-        found = summarised(done.curves, tuple(at))["retention"]
-        inside = [
-            low <= kept[int(method.split("-")[1]), types(tasks) == kind, np.argmin(np.abs(at - s))].mean() <= high
-            for (kind, method, s), (_, low, high) in found.items()
-        ]
+        found = summarised(done.curves, at)["retention"]
+        inside = [low <= kept[key] <= high for key, (_, low, high) in found.items()]
         size = Parameters(done.fit.cells, done.fit.settings.priors).size
         failed = ", ".join(one.name for one in done.checks if not one.passed) or "none"
         print(
