@@ -25,8 +25,8 @@ def one(answers: str, truth: str) -> dict:
 
     from benchmarks.known_truth import outcomes
     from tolerance import Settings
-    from tolerance.checks import trustworthy
-    from tolerance.remedies import mended
+    from tolerance.diagnostics.checks import trustworthy
+    from tolerance.diagnostics.refit import mended
 
     table = outcomes(pd.read_parquet(answers), json.loads(Path(truth).read_text()))
     marks: list[tuple[str, float]] = []

@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 
 from tolerance import Settings, validate
-from tolerance.cells import sparsity
-from tolerance.curves import crossing
-from tolerance.estimands import curve
-from tolerance.inference import Fit
-from tolerance.remedies import mended
+from tolerance.data.cells import sparsity
+from tolerance.diagnostics.refit import mended
+from tolerance.estimands.curves import curve
+from tolerance.inference.fit import Fit
+from tolerance.model.curve import crossing
 
 PROB = 0.95
 

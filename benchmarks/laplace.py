@@ -20,9 +20,10 @@ from scipy.optimize import minimize
 
 from benchmarks.calibration.scenarios import simulate
 from benchmarks.known_truth import outcomes
-from tolerance import Settings, density, validate
-from tolerance.inference import fit
-from tolerance.parameters import Parameters
+from tolerance import Settings, validate
+from tolerance.inference.fit import fit
+from tolerance.model import density
+from tolerance.model.parameters import Parameters
 
 DRAWS, STEP = 4000, 1e-5
 

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from tolerance import read_run
-from tolerance.checks import check, trustworthy
-from tolerance.estimands import type_curves
-from tolerance.inference import read_fit
+from tolerance.diagnostics.checks import check, trustworthy
+from tolerance.estimands.curves import type_curves
+from tolerance.inference.fit import read_fit
 
 PROB = 0.9
 

@@ -14,9 +14,10 @@ import time
 from pathlib import Path
 
 from tests.report_example import at_equal, by_axis, conclusions, normal
-from tolerance.analysis import read_report
-from tolerance.findings import Report
-from tolerance.reports import page, picture
+from tolerance.analysis.analyse import read_report
+from tolerance.findings.report import Report
+from tolerance.reports import page
+from tolerance.reports.pictures import screenshot as picture
 
 AXES = ("compute", "KV bytes", "sparsity fraction")
 REPEATS = 5

@@ -4,8 +4,9 @@
 
 The scenarios are those of the calibration study, and two of non-monotone type means, which it lacks: a gain of 5-20% of
 dense accuracy near one halving, and a dip of 15-40% near 1.6. A curve truly has a shape if the rule of
-`tolerance.shapes` holds of its true retention at the measured levels. Printed by scenario and kind: true curves and how
-many of them were named, other curves and how many of these were named; fits that failed their checks name nothing.
+`tolerance.estimands.curve_shapes` holds of its true retention at the measured levels. Printed by scenario and kind:
+true curves and how many of them were named, other curves and how many of these were named; fits that failed their
+checks name nothing.
 """
 
 import argparse
@@ -60,10 +61,10 @@ def _moved(curve: scenarios.Curve, by: float, at: float, width: float) -> scenar
 def asked(job: tuple[str, int]) -> list[dict]:
     """One row for each curve and kind of one data set."""
     from tolerance import Settings, validate
-    from tolerance.cells import halvings
-    from tolerance.estimands import TypeCurve
-    from tolerance.remedies import mended
-    from tolerance.shapes import shapes
+    from tolerance.data.cells import halvings
+    from tolerance.diagnostics.refit import mended
+    from tolerance.estimands.curve_shapes import shapes
+    from tolerance.estimands.curves import TypeCurve
 
     name, seed = job
     answers, truth = data_set(name, seed)

@@ -17,9 +17,9 @@ import pandas as pd
 from benchmarks.calibration.ours import summarised
 from tests.simulated import outcomes, retained
 from tolerance import Settings, validate
-from tolerance.outcomes import TASK_TYPES
-from tolerance.parameters import Parameters
-from tolerance.remedies import mended
+from tolerance.data.outcomes import TASK_TYPES
+from tolerance.diagnostics.refit import mended
+from tolerance.model.parameters import Parameters
 
 ITEMS = 40
 CENTRE = 2.5  # halvings at which 1/e is left, at no effects

@@ -23,23 +23,19 @@ from jinja2.exceptions import TemplateError
 from markupsafe import Markup
 
 from tolerance.errors import DesignError, StoreError
-from tolerance.findings import Audit, Plot, Report
-from tolerance.reports import (
-    audit_page,
-    figures,
-    forest,
-    instantly,
-    markdown,
-    numbers,
-    phrases,
-    spreadsheet,
-    states,
-    tables,
-    trust,
-    verdicts,
-    wording,
-)
-from tolerance.reports.scrub import scrubbed
+from tolerance.findings.report import Audit, Plot, Report
+from tolerance.reports.export import markdown, spreadsheet
+from tolerance.reports.sections import audit as audit_page
+from tolerance.reports.sections import diagnostics as trust
+from tolerance.reports.sections import instant as instantly
+from tolerance.reports.sections import tables
+from tolerance.reports.sections import verdict_matrix as verdicts
+from tolerance.reports.svg import forest
+from tolerance.reports.svg import panels as figures
+from tolerance.reports.withhold import scrubbed
+from tolerance.reports.words import glyphs as states
+from tolerance.reports.words import numbers, phrases
+from tolerance.reports.words import sentences as wording
 
 Kind = Literal["card", "comparison", "audit"]
 PAGE, JSON, CSV, MARKDOWN = "report.html", "report.json", "report.csv", "report.md"
@@ -64,7 +60,7 @@ def render(
 
     ``kind``: by default the card of a report, the audit of claims. ``script=False`` leaves only data in the page, for
     mail. ``template_dir`` is looked into first: see ``templates/base.html.j2`` for the blocks that one may replace.
-    ``plots`` of the draws, from `tolerance.diagnostics`, make an appendix of a report.
+    ``plots`` of the draws, from `tolerance.diagnostics.plots`, make an appendix of a report.
 
     Raises:
         DesignError: findings that this kind is not made of, or a template that fails.

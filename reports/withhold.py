@@ -7,7 +7,7 @@ same, by a fault or by hand, loses them here.
 from collections.abc import Sequence
 from typing import Any
 
-from tolerance import findings as say
+from tolerance.findings import report as say
 
 # What each finding with a status may only say when it is answered; a reason other than the fit may keep ``dense``.
 CARRIES: dict[type[say.Finding], dict[str, Any]] = {

@@ -13,7 +13,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from tests.simulated import outcomes
 from tests.tiny_models import save_llama
-from tolerance.outcomes import validate
+from tolerance.data.outcomes import validate
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A folder in which ``tolerance demo`` was run with few items, and what it printed."""
     folder = tmp_path_factory.mktemp("demo")
-    command = [sys.executable, "-m", "tolerance.cli", "demo", "--items", "16"]
+    command = [sys.executable, "-m", "tolerance", "demo", "--items", "16"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return folder, done.stdout

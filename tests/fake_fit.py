@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from tolerance.cells import Cells, collapse
-from tolerance.inference import Fit, Settings
-from tolerance.parameters import knots_of
+from tolerance.data.cells import Cells, collapse
+from tolerance.inference.fit import Fit, Settings
+from tolerance.model.parameters import knots_of
 
 
 def fake_fit(

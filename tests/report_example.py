@@ -3,8 +3,8 @@
 from math import log2
 from typing import Any
 
-from tolerance import findings as say
-from tolerance.intervals import Estimate, Interval
+from tolerance.findings import report as say
+from tolerance.stats.intervals import Estimate, Interval
 
 LEVELS = (0.0, 0.5, 0.67, 0.8, 0.9, 0.95)
 GRID = 41

@@ -6,11 +6,11 @@ import pytest
 
 from tests.simulated import outcomes
 from tolerance import DesignError, SchemaError, read_run, validate
-from tolerance.aggregates import assume_items, validate_aggregates
-from tolerance.cells import collapse
-from tolerance.design import caveats, data, held_constant
-from tolerance.importers import import_published
-from tolerance.summary import summarise_run
+from tolerance.analysis.design import caveats, data, held_constant
+from tolerance.data.cells import collapse
+from tolerance.data.importers import import_published
+from tolerance.data.published import assume_items, validate_aggregates
+from tolerance.data.summary import summarise_run
 
 FROM_ANSWERS = ["task", "task_type", "model", "params", "context_length", "sparsifier", "unit", "sparsity_requested"]
 

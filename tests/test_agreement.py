@@ -3,10 +3,10 @@
 import pytest
 
 from tests.report_example import LEVELS, failed, level, normal, paired, threshold
-from tolerance import findings as say
-from tolerance.agreement import MARGIN, disagreements
-from tolerance.intervals import Interval
-from tolerance.reports import instantly
+from tolerance.findings import report as say
+from tolerance.instant.agreement import MARGIN, disagreements
+from tolerance.reports.sections import instant as instantly
+from tolerance.stats.intervals import Interval
 
 TYPE, METHOD = "retrieval", "top-k"
 

@@ -7,10 +7,10 @@ import pytest
 
 from tests.simulated import outcomes, threshold
 from tolerance import DesignError, Settings, StoreError, analyse, read_report, validate
-from tolerance.analysis import Question
-from tolerance.cells import collapse
-from tolerance.estimands import order, type_curves
-from tolerance.inference import fit
+from tolerance.analysis.analyse import Question
+from tolerance.data.cells import collapse
+from tolerance.estimands.curves import order, type_curves
+from tolerance.inference.fit import fit
 
 SCALES = {
     ("look-up", "top-k"): 30.0,

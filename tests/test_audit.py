@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from tests.simulated import outcomes
 from tolerance import DesignError, SchemaError, validate
-from tolerance.audit import audit
-from tolerance.claims import Claim, find_claim, library, read_claim
-from tolerance.evidence import answered, published
-from tolerance.reports.audits import sentences
+from tolerance.auditing.audit import audit
+from tolerance.auditing.claims import Claim, find_claim, library, read_claim
+from tolerance.auditing.evidence import answered, published
+from tolerance.reports.words.audit_sentences import sentences
 
 AUDITS = Path(__file__).parent.parent / "docs" / "audits"
 FIELDS = {
@@ -209,7 +209,7 @@ def test_published_cells_contradict_what_they_are_known_to():
 
 @pytest.mark.parametrize("name", ["rkv-10"])
 def test_committed_audits_are_what_the_command_prints(name):
-    command = [sys.executable, "-m", "tolerance.cli", "audit", name, "--evidence", str(AUDITS / "cells.csv")]
+    command = [sys.executable, "-m", "tolerance", "audit", name, "--evidence", str(AUDITS / "cells.csv")]
     done = subprocess.run(
         [*command, "--fail-on", "contradicted,supported only for"],
         capture_output=True,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.simulated import outcomes
 from tolerance import DesignError, SchemaError, validate
-from tolerance.axes import AXES, ModelShape, by_key, read_shapes
+from tolerance.axes.table import AXES, ModelShape, by_key, read_shapes
 
 SHAPE = ModelShape(
     num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, hidden_size=32, linear_weights=20_000

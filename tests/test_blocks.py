@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from scipy.stats import binom, multivariate_normal, norm
 
 from tests.simulated import outcomes
-from tolerance import blocks, validate
-from tolerance.blocks import _covariance
-from tolerance.cells import collapse
-from tolerance.curves import signed_root, signed_root_mean
+from tolerance import validate
+from tolerance.data.cells import collapse
+from tolerance.model import covariance as blocks
+from tolerance.model.covariance import _covariance
+from tolerance.model.curve import signed_root, signed_root_mean
 
 
 def correlated(rho, n=2000, seed=0):

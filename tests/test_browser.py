@@ -15,7 +15,8 @@ import pytest
 from pypdf import PdfReader
 
 from tests.report_example import audits, by_axis, by_axis_failed, hostile, normal
-from tolerance.reports import page, picture
+from tolerance.reports import page
+from tolerance.reports.pictures import screenshot as picture
 
 CHROMIUM = next(filter(None, map(shutil.which, picture.BROWSERS)), None)
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: uv sync installs it")

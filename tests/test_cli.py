@@ -14,7 +14,7 @@ from tests.tiny_models import save
 
 
 def tolerance(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tolerance.cli", *map(str, words)]
+    command = [sys.executable, "-m", "tolerance", *map(str, words)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 

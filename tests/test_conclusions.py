@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from benchmarks.worlds.cellwise import Cellwise
 from benchmarks.worlds.worlds import WORLDS, difference, right, simulate
 from tolerance import DesignError, validate
-from tolerance.axes import by_key
-from tolerance.compare import ALL_TYPES, Rules, compare
-from tolerance.conclusions import Held, Path, Stratum, at_equal, back, forward, joint, label
+from tolerance.axes.table import by_key
+from tolerance.comparison.arms import arms, parse, rows
+from tolerance.comparison.compare import ALL_TYPES, Rules, compare
+from tolerance.comparison.verdicts import Held, Path, Stratum, at_equal, back, forward, joint, label
 from tolerance.question import Question
-from tolerance.sides import arms, parse, rows
 
 ASK = Question()
 DRAWS = 400

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tolerance.cells import halvings, sparsity
-from tolerance.curves import ANCHOR, crossing, departed, signed_root, steepness, survival
+from tolerance.data.cells import halvings, sparsity
+from tolerance.model.curve import ANCHOR, crossing, departed, signed_root, steepness, survival
 
 locs = st.floats(-1.5, 2.5)
 shapes = st.floats(-0.5, 2.0)

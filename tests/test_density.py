@@ -5,10 +5,13 @@ import pandas as pd
 import pytest
 
 from tests.simulated import outcomes
-from tolerance import blocks, density, positions, validate
-from tolerance.cells import collapse
-from tolerance.parameters import Parameters
-from tolerance.priors import PRIORS
+from tolerance import validate
+from tolerance.data.cells import collapse
+from tolerance.model import covariance as blocks
+from tolerance.model import density
+from tolerance.model import transform as positions
+from tolerance.model.parameters import Parameters
+from tolerance.model.priors import PRIORS
 
 TASKS = {"a": "retrieval", "b": "retrieval", "c": "multi-hop", "d": "multi-hop"}
 
@@ -24,7 +27,7 @@ def crossed():
 
 
 def test_exp_and_log_are_numpys():
-    from tolerance import elementary
+    from tolerance.model import numba_math as elementary
 
     numbers = np.random.default_rng(0).uniform(-600, 600, 2000)
     np.testing.assert_allclose([elementary.exp(x) for x in numbers], np.exp(numbers), rtol=1e-15)
@@ -63,7 +66,7 @@ def test_the_gradient_is_the_slope_of_the_density(name):
 
 @pytest.mark.slow
 def test_the_density_is_that_of_the_pymc_model():
-    from tolerance.model import build
+    from tolerance.model.pymc_model import build
 
     parameters, built, design = parts(crossed())
     shares = {name: np.full(parameters.shapes[f"{name}_z"], 0.3) for name in parameters.scaled}

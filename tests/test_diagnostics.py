@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 from tests.report_example import normal
 from tests.simulated import outcomes
 from tolerance import DesignError, Settings, validate
-from tolerance.cli import app
-from tolerance.diagnostics import plots
-from tolerance.inference import fit
+from tolerance.cli.app import app
+from tolerance.diagnostics.plots import plots
+from tolerance.inference.fit import fit
 from tolerance.reports import page
 
 SHORT = Settings(chains=2, tune=200, draws=250, pilot_tune=100, pilot_draws=50, cores=1)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from tolerance.runners.plan import Plan
+from tolerance.runners.collect.plan import Plan
 from tolerance.runners.sparsifiers import SPARSIFIERS, Eviction, WeightMethod, get
 
 ROOT = Path(__file__).parent.parent

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-from tolerance.runners.models import TINY_FOLDER
+from tolerance.runners.models.load import TINY_FOLDER
 from tolerance.runners.tasks import PUZZLES, TASKS
 from tolerance.runners.tasks.dialects import english
 from tolerance.runners.tasks.from_file import MAX_NEW_TOKENS, OPTIONAL, REQUIRED

@@ -15,11 +15,11 @@ import pytest
 
 from tests.tiny_models import save_llama
 from tolerance import RunnerError, StoreError, read_run
-from tolerance.runners import engines
-from tolerance.runners.collect import collect
-from tolerance.runners.engines import RayCore
-from tolerance.runners.estimate import estimate
-from tolerance.runners.plan import Plan, blocks
+from tolerance.runners.collect import engines
+from tolerance.runners.collect.collect import collect
+from tolerance.runners.collect.engines import RayCore
+from tolerance.runners.collect.estimate import estimate
+from tolerance.runners.collect.plan import Plan, blocks
 
 FIELDS = {
     "tasks": ["kv-lookup"],
@@ -99,8 +99,8 @@ def test_of_two_runs_at_once_one_is_refused_and_its_repeat_finds_all_done(plan, 
 
 
 def test_two_runs_that_start_at_once_in_an_empty_folder_cannot_mix(plan, tmp_path):
-    from tolerance.manifest import Manifest
-    from tolerance.store import RunFolder, _locked
+    from tolerance.data.manifest import Manifest
+    from tolerance.data.run_folder import RunFolder, _locked
 
     out = tmp_path / "run"
     out.mkdir()
@@ -139,7 +139,7 @@ def test_a_dry_run_counts_what_is_left_and_bounds_what_it_costs(plan, undisturbe
 
 def test_a_dry_run_is_a_command_that_loads_nothing(plan, tmp_path):
     (tmp_path / "plan.yaml").write_text(json.dumps({"models": list(plan.models), **FIELDS}))
-    command = [sys.executable, "-m", "tolerance.cli", "collect", "plan.yaml", "--dry-run", "--device", "cpu"]
+    command = [sys.executable, "-m", "tolerance", "collect", "plan.yaml", "--dry-run", "--device", "cpu"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "4 cells, 24 answers left" in done.stdout

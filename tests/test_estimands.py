@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from tests.fake_fit import fake_fit
 from tests.simulated import outcomes
 from tolerance import DesignError, validate
-from tolerance.budgets import budgets, tokens
-from tolerance.cells import halvings, sparsity
-from tolerance.contrasts import ALL_PAIRS, Contrasted, common_levels, difference
-from tolerance.curves import departed, survival
-from tolerance.estimands import Source, beyond, curve, tolerated, type_curves
-from tolerance.intervals import lower_limit, quantiles
-from tolerance.orderings import censored, ordering
+from tolerance.data.cells import halvings, sparsity
+from tolerance.estimands.contrasts import ALL_PAIRS, Contrasted, common_levels, difference
+from tolerance.estimands.curves import Source, beyond, curve, tolerated, type_curves
+from tolerance.estimands.kv_budgets import budgets, tokens
+from tolerance.estimands.rankings import censored, ordering
+from tolerance.model.curve import departed, survival
 from tolerance.question import Question
+from tolerance.stats.intervals import lower_limit, quantiles
 
 ASK = Question()
 OK = ("ok", None)

@@ -8,8 +8,8 @@ import pytest
 
 from tests.tiny_models import save_llama
 from tolerance import RunnerError
-from tolerance.runners import fetch
-from tolerance.runners.models import load
+from tolerance.runners.models import fetch
+from tolerance.runners.models.load import load
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tolerance import SchemaError, StoreError, import_table, read_run
-from tolerance.importers import Mapping, import_run, read_mapping, shipped_mappings
+from tolerance.data.importers import Mapping, import_run, read_mapping, shipped_mappings
 
 THEIRS = pd.DataFrame(
     {

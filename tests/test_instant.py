@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, multinomial
 
 from tests.simulated import outcomes
-from tolerance import DesignError, gee, instant_answer, validate
-from tolerance.pairs import mcnemar, newcombe, wilson_limits
+from tolerance import DesignError, instant_answer, validate
+from tolerance.stats import gee
+from tolerance.stats.paired_proportions import mcnemar, newcombe, wilson_limits
 
 
 def rows(answers, *, task="look-up", task_type="single-qa", sparsifier="top-k", level=0.5, **more):

@@ -10,11 +10,11 @@ from tests.test_runner_attention import ARCHITECTURES
 from tests.test_runner_levels import LENGTHS, prompts
 from tests.tiny_models import load_random, save_llama
 from tolerance import RunnerError, SchemaError
-from tolerance.runners import selfcheck
-from tolerance.runners.collect import collect
-from tolerance.runners.levels import Condition, answer_levels
-from tolerance.runners.models import load
-from tolerance.runners.plan import Plan
+from tolerance.runners.collect.collect import collect
+from tolerance.runners.collect.plan import Plan
+from tolerance.runners.decoding.shared_prefill import Condition, answer_levels
+from tolerance.runners.models.load import load
+from tolerance.runners.selfcheck import selfcheck
 from tolerance.runners.sparsifiers import get
 
 

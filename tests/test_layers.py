@@ -3,68 +3,22 @@
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-# A module may import its own ring or a lower one.
-RING = {
-    "errors": 0,
-    "outcomes": 0,
-    "aggregates": 0,
-    "question": 0,
-    "manifest": 0,
-    "store": 0,
-    "intervals": 0,
-    "elementary": 0,
-    "curves": 1,
-    "priors": 1,
-    "cells": 1,
-    "importers": 1,
-    "summary": 1,
-    "findings": 1,
-    "items": 2,
-    "pairs": 1,
-    "axes": 1,
-    "claims": 2,
-    "evidence": 3,
-    "audit": 4,
-    "sides": 2,
-    "conclusions": 3,
-    "compare": 4,
-    "gee": 1,
-    "parameters": 2,
-    "blocks": 2,
-    "density": 2,
-    "positions": 2,
-    "preconditioning": 2,
-    "sampling": 2,
-    "pointwise": 2,
-    "model": 2,
-    "inference": 2,
-    "estimands": 3,
-    "contrasts": 3,
-    "orderings": 3,
-    "budgets": 3,
-    "predictive": 3,
-    "sensitivity": 3,
-    "leaving": 3,
-    "shapes": 3,
-    "checks": 3,
-    "remedies": 4,
-    "families": 4,
-    "trust": 4,
-    "diagnostics": 4,
-    "design": 3,
-    "instant": 3,
-    "agreement": 3,
-    "analysis": 4,
-    "runners": 5,
-    "reports": 5,
-    "cli": 6,
-    "__init__": 6,
-}
+# A part may import what stands to the left of it. Parts between two bars know nothing of each other.
+ORDER = (
+    "errors question | stats | findings | data | axes | model | instant | inference | estimands | diagnostics | "
+    "analysis | comparison | auditing | runners reports | cli | __init__ __main__"
+)
+RUNNERS = "rope tiny | sparsifiers tasks | attention | models | decoding | pruning | selfcheck | collect"
+REPORTS = "words withhold | svg | sections | export | page | pictures"
+# What the two sides know of the middle.
+RUNNERS_SEE = {"errors", "data.outcomes", "data.manifest", "data.run_folder", "data"}
+REPORTS_SEE = {"errors", "stats", "findings"}
 # Which parts may name a library at all.
 HOMES = {
     "torch": {"runners"},
@@ -75,63 +29,102 @@ HOMES = {
     "PIL": {"diagnostics"},
     "pymc": {"model"},
     "pytensor": {"model"},
-    "nutpie": {"sampling"},
-    "numba": {"density", "elementary"},
-    "arviz": {"checks", "diagnostics", "leaving", "sensitivity"},
-    "statsmodels": {"intervals"},
+    "nutpie": {"inference"},
+    "numba": {"model"},
+    "arviz": {"diagnostics"},
+    "statsmodels": {"stats"},
     "typer": {"cli"},
     "rich": {"cli"},
 }
-RUNNERS_SEE = {"errors", "outcomes", "manifest", "store", "runners"}
-REPORTS_SEE = {"errors", "intervals", "findings", "reports"}
 
 
-def files():
-    tops = list((ROOT / "tolerance").glob("*.py"))
-    return [*tops, *(ROOT / "runners").rglob("*.py"), *(ROOT / "reports").rglob("*.py")]
+def module(path: Path) -> str:
+    """``tolerance.runners.plan`` of ``runners/plan.py``."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    inside = parts if parts[0] == "tolerance" else ("tolerance", *parts)
+    return ".".join(inside[:-1] if inside[-1] == "__init__" and len(inside) > 2 else inside)
 
 
-def part(path: Path) -> str:
-    top = path.relative_to(ROOT).parts[0]
-    return path.stem if top == "tolerance" else top
+FILES = {
+    module(path): path
+    for top in ("tolerance", "runners", "reports")
+    for path in sorted((ROOT / top).rglob("*.py"))
+    if not any(one.is_symlink() for one in path.relative_to(ROOT).parents if (ROOT / one).is_symlink())
+}
 
 
 def imported(path: Path) -> set[str]:
+    """Names that a file imports, and the modules of ours that it names in a string."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in FILES:
+            names.add(node.value)
     return names
 
 
-def ours(path: Path) -> set[str]:
-    """Parts of ours that a file imports."""
-    seen = {name.split(".")[1] for name in imported(path) if name.startswith("tolerance.")}
-    return seen & set(RING)
+IMPORTS = {name: imported(path) for name, path in FILES.items()}
 
 
-@pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(ROOT)))
-def test_a_file_imports_its_own_ring_or_a_lower_one(path):
-    assert part(path) in RING, f"{path.name} has no ring yet: add it to RING"
-    for other in ours(path):
-        assert RING[other] <= RING[part(path)], f"{part(path)} imports {other}"
+def ours(name: str) -> set[str]:
+    """Modules of ours that a module imports, packages' own ``__init__`` not counted."""
+    return {one for one in IMPORTS[name] if one in FILES and FILES[one].name != "__init__.py"} - {name}
 
 
-@pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(ROOT)))
-def test_heavy_libraries_stay_home(path):
-    for name in imported(path):
-        library = name.split(".")[0]
-        assert part(path) in HOMES.get(library, {part(path)}), f"{part(path)} imports {library}"
+def ring(order: str) -> dict[str, int]:
+    return {part: i for i, parts in enumerate(order.split("|")) for part in parts.split()}
 
 
-@pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(ROOT)))
-def test_runners_and_reports_know_only_their_neighbours(path):
-    allowed = {"runners": RUNNERS_SEE, "reports": REPORTS_SEE}.get(part(path))
-    if allowed is not None:
-        assert ours(path) <= allowed
+def upward(name: str, order: str, depth: int) -> list[str]:
+    """Imports that go up, or sideways into another part of the same ring."""
+    rings, mine = ring(order), name.split(".")[depth]
+    assert mine in rings, f"{name} has no place in the order of layers yet"
+    prefix = name.split(".")[:depth]
+    parts = {one.split(".")[depth] for one in ours(name) if one.split(".")[:depth] == prefix} - {mine}
+    return sorted(part for part in parts if rings[part] >= rings[mine])
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_imports_its_own_folder_or_a_lower_layer(name):
+    if name == "tolerance.__init__":
+        return
+    assert not upward(name, ORDER, 1)
+
+
+@pytest.mark.parametrize("side", ["runners", "reports"])
+def test_the_same_holds_inside_the_runner_and_the_reports(side):
+    order = {"runners": RUNNERS, "reports": REPORTS}[side]
+    inside = [name for name in FILES if name.startswith(f"tolerance.{side}.")]
+    assert {name: up for name in inside if (up := upward(name, order, 2))} == {}
+
+
+def test_no_two_files_import_each_other_by_any_way_round():
+    graph = {name: ours(name) for name in FILES if name != "tolerance.__init__"}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_heavy_libraries_stay_home(name):
+    part = name.split(".")[1]
+    for one in IMPORTS[name]:
+        library = one.split(".")[0]
+        assert part in HOMES.get(library, {part}), f"{name} imports {library}"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_runners_and_reports_know_only_their_neighbours(name):
+    side = name.split(".")[1]
+    sees = {"runners": RUNNERS_SEE, "reports": REPORTS_SEE}.get(side)
+    if sees is not None:
+        outside = [one.removeprefix("tolerance.") for one in ours(name) if one.split(".")[1] != side]
+        assert [one for one in outside if one not in sees and one.split(".")[0] not in sees - {"data"}] == []
 
 
 def loaded_after(statement: str) -> set[str]:
@@ -144,7 +137,7 @@ def loaded_after(statement: str) -> set[str]:
     "statement",
     [
         "import tolerance",
-        "from tolerance.cli import app\nimport typer\ntyper.main.get_command(app).get_help",
+        "from tolerance.cli.app import app\nimport typer\ntyper.main.get_command(app).get_help",
     ],
 )
 def test_importing_the_package_and_the_command_loads_nothing_heavy(statement):
@@ -153,9 +146,9 @@ def test_importing_the_package_and_the_command_loads_nothing_heavy(statement):
 
 
 def test_the_runner_needs_no_statistics():
-    statement = "import tolerance.runners.collect, tolerance.runners.worker, tolerance.store"
+    statement = "import tolerance.runners.collect.collect, tolerance.runners.collect.worker, tolerance.data.run_folder"
     assert not {"pymc", "arviz", "statsmodels", "pandera", "pydantic_core", "typer"} & loaded_after(statement)
 
 
 def test_plans_are_checked_without_torch():
-    assert "torch" not in loaded_after("import tolerance.runners.plan, tolerance.runners.collect")
+    assert "torch" not in loaded_after("import tolerance.runners.collect.plan, tolerance.runners.collect.collect")

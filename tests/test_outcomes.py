@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.simulated import outcomes
 from tolerance import SchemaError, validate
-from tolerance.outcomes import COLUMNS, NAMES, level
+from tolerance.data.outcomes import COLUMNS, NAMES, level
 
 
 def test_a_valid_table_gets_every_column_in_order(table):

@@ -7,12 +7,15 @@ import pytest
 from scipy.stats import binom, multivariate_normal
 
 from tests.simulated import outcomes
-from tolerance import Settings, blocks, density, pointwise, validate
-from tolerance.cells import collapse
-from tolerance.inference import fit
-from tolerance.parameters import Parameters
-from tolerance.positions import accuracies, meaning
-from tolerance.priors import PRIORS
+from tolerance import Settings, validate
+from tolerance.data.cells import collapse
+from tolerance.inference.fit import fit
+from tolerance.model import covariance as blocks
+from tolerance.model import density
+from tolerance.model import log_likelihood as pointwise
+from tolerance.model.parameters import Parameters
+from tolerance.model.priors import PRIORS
+from tolerance.model.transform import accuracies, meaning
 
 TASKS = {"a": "retrieval", "b": "retrieval", "c": "multi-hop"}
 

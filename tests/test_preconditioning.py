@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from tests.simulated import outcomes
-from tolerance import blocks, density, validate
-from tolerance.cells import collapse
-from tolerance.parameters import Parameters
-from tolerance.preconditioning import straightened
-from tolerance.priors import PRIORS
+from tolerance import validate
+from tolerance.data.cells import collapse
+from tolerance.inference.preconditioning import straightened
+from tolerance.model import covariance as blocks
+from tolerance.model import density
+from tolerance.model.parameters import Parameters
+from tolerance.model.priors import PRIORS
 
 
 @pytest.fixture(scope="module")

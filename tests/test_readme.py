@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from tolerance.runners.plan import Plan
+from tolerance.runners.collect.plan import Plan
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -34,7 +34,7 @@ def test_the_plan_in_the_readme_is_a_plan():
 
 
 def test_every_command_in_the_readme_exists():
-    from tolerance.cli import app
+    from tolerance.cli.app import app
 
     known = {command.name or command.callback.__name__ for command in app.registered_commands}
     known |= {group.name for group in app.registered_groups}

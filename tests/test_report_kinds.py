@@ -31,13 +31,18 @@ from tests.report_example import (
     ordering,
 )
 from tests.simulated import outcomes
-from tolerance import findings as say
 from tolerance import render, validate
-from tolerance.compare import Fitted, compare
+from tolerance.comparison.arms import Side
+from tolerance.comparison.compare import Fitted, compare
 from tolerance.errors import DesignError
-from tolerance.reports import forest, markdown, page, pictures, spreadsheet, states, verdicts
-from tolerance.reports.scrub import CARRIES, scrubbed
-from tolerance.sides import Side
+from tolerance.findings import report as say
+from tolerance.reports import page
+from tolerance.reports.export import markdown, spreadsheet
+from tolerance.reports.pictures import figures as pictures
+from tolerance.reports.sections import verdict_matrix as verdicts
+from tolerance.reports.svg import forest
+from tolerance.reports.withhold import CARRIES, scrubbed
+from tolerance.reports.words import glyphs as states
 
 SCHEMAS = Path(__file__).parent.parent / "docs" / "schemas"
 

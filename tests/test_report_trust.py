@@ -6,8 +6,10 @@ from typing import get_args
 import pytest
 
 from tests.report_example import failed, families, left_out, normal, shape
-from tolerance.findings import Leaning, ShapeKind
-from tolerance.reports import page, trust, wording
+from tolerance.findings.report import Leaning, ShapeKind
+from tolerance.reports import page
+from tolerance.reports.sections import diagnostics as trust
+from tolerance.reports.words import sentences as wording
 
 
 def text(report):

@@ -6,15 +6,15 @@ import torch
 from tests.test_runner_weights import DENSE, FEW
 from tests.tiny_models import load_random, save_llama
 from tolerance import RunnerError, SchemaError
-from tolerance.runners import selfcheck
-from tolerance.runners.activations import thresholding
-from tolerance.runners.attention import imposing
-from tolerance.runners.calibration import Calibrations, texts
-from tolerance.runners.collect import collect
-from tolerance.runners.generate import answer
-from tolerance.runners.linear import linears, matrix
-from tolerance.runners.models import load
-from tolerance.runners.plan import Plan
+from tolerance.runners.attention.attention import imposing
+from tolerance.runners.collect.collect import collect
+from tolerance.runners.collect.plan import Plan
+from tolerance.runners.decoding.generate import answer
+from tolerance.runners.models.linear import linears, matrix
+from tolerance.runners.models.load import load
+from tolerance.runners.pruning.activations import thresholding
+from tolerance.runners.pruning.calibration import Calibrations, texts
+from tolerance.runners.selfcheck import selfcheck
 from tolerance.runners.sparsifiers import get
 from tolerance.runners.sparsifiers.prompts import Prompts
 

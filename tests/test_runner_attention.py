@@ -21,9 +21,9 @@ from transformers import (
 
 from tests.tiny_models import COMMON, load_random, save, save_llama
 from tolerance import RunnerError
-from tolerance.runners import selfcheck
-from tolerance.runners.attention import attention, imposing
-from tolerance.runners.models import load
+from tolerance.runners.attention.attention import attention, imposing
+from tolerance.runners.models.load import load
+from tolerance.runners.selfcheck import selfcheck
 from tolerance.runners.sparsifiers import PATTERNS, budget, get
 
 GROUPED = {**COMMON, "num_key_value_heads": 2, "head_dim": 8}
@@ -80,7 +80,7 @@ def test_a_self_check_finds_a_method_that_does_not_do_what_it_says(llama):
 def test_a_self_check_finds_a_mask_that_forgets_padding(llama, monkeypatch):
     loaded = load(str(llama), device="cpu")
     original = torch.ones_like
-    monkeypatch.setattr("tolerance.runners.attention._visible", lambda mask, real: _causal(mask))
+    monkeypatch.setattr("tolerance.runners.attention.attention._visible", lambda mask, real: _causal(mask))
     with pytest.raises(RunnerError, match="padded batch is off by"):
         selfcheck.check(loaded, [])
     assert torch.ones_like is original
@@ -165,7 +165,7 @@ def test_chunks_of_queries_do_not_change_the_answer(llama, monkeypatch):
             return loaded.model(input_ids=ids).logits, control.pairs["prefill"].kept
 
     whole, kept = run()
-    monkeypatch.setattr("tolerance.runners.attention.CHUNK_BYTES", {"cpu": 4 * 2 * 4 * 40 * 7, "cuda": 1})
+    monkeypatch.setattr("tolerance.runners.attention.attention.CHUNK_BYTES", {"cpu": 4 * 2 * 4 * 40 * 7, "cuda": 1})
     chunked, kept_too = run()
     torch.testing.assert_close(chunked, whole)
     assert torch.equal(kept, kept_too)
@@ -230,7 +230,7 @@ def test_no_mask_of_every_head_over_all_pairs_is_ever_held(method, monkeypatch):
             asked.append(max(visible.numel(), 0 if scores is None else scores.numel()))
             return super().keep(scores, visible, level)
 
-    monkeypatch.setattr("tolerance.runners.attention.CHUNK_BYTES", {"cpu": 4 * 4 * 64 * 8, "cuda": 1})
+    monkeypatch.setattr("tolerance.runners.attention.attention.CHUNK_BYTES", {"cpu": 4 * 4 * 64 * 8, "cuda": 1})
     query, key, value = torch.randn(3, 1, 4, 64, 8)
     mask = torch.ones(64, 64, dtype=torch.bool).tril()[None, None]
     with imposing(Watched(), 0.5) as control:

@@ -5,12 +5,12 @@ import torch
 
 from tests.tiny_models import save_llama
 from tolerance import RunnerError, SchemaError
-from tolerance.runners import flex
-from tolerance.runners.attention import _pairs_of_blocks, attention, imposing
-from tolerance.runners.cache import PrefillCache
-from tolerance.runners.collect import collect
-from tolerance.runners.models import load
-from tolerance.runners.plan import Plan
+from tolerance.runners.attention import block_sparse as flex
+from tolerance.runners.attention.attention import _pairs_of_blocks, attention, imposing
+from tolerance.runners.attention.cache import PrefillCache
+from tolerance.runners.collect.collect import collect
+from tolerance.runners.collect.plan import Plan
+from tolerance.runners.models.load import load
 from tolerance.runners.sparsifiers import PATTERNS, BlockPattern, get
 
 PATTERNS_OF_BLOCKS = [cls(block=8) for cls in PATTERNS if issubclass(cls, BlockPattern)]
@@ -116,7 +116,7 @@ def test_chunks_and_rows_beside_it_change_nothing(method, monkeypatch):
     alone, kept_alone = run(slice(1, 2))
     torch.testing.assert_close(whole[1:], alone)
     assert kept[1] == kept_alone[0]
-    monkeypatch.setattr("tolerance.runners.attention.CHUNK_BYTES", {"cpu": 4 * 2 * 4 * 70 * 20, "cuda": 1})
+    monkeypatch.setattr("tolerance.runners.attention.attention.CHUNK_BYTES", {"cpu": 4 * 2 * 4 * 70 * 20, "cuda": 1})
     chunked, kept_chunked = run(slice(None))
     torch.testing.assert_close(whole, chunked)
     assert torch.equal(kept, kept_chunked)

@@ -17,12 +17,12 @@ from transformers import Gemma3TextConfig, GPT2Config, LlamaConfig, MistralConfi
 
 from tests.tiny_models import COMMON, load_random, save_llama
 from tolerance import RunnerError, SchemaError, StoreError, read_run
-from tolerance.runners import accounting
-from tolerance.runners.attention import imposing
-from tolerance.runners.collect import collect
-from tolerance.runners.generate import answer
-from tolerance.runners.models import load
-from tolerance.runners.plan import Plan, blocks, demo_plan
+from tolerance.runners.attention.attention import imposing
+from tolerance.runners.collect import costs as accounting
+from tolerance.runners.collect.collect import collect
+from tolerance.runners.collect.plan import Plan, blocks, demo_plan
+from tolerance.runners.decoding.generate import answer
+from tolerance.runners.models.load import load
 from tolerance.runners.sparsifiers import get
 from tolerance.runners.tasks import TASKS
 from tolerance.runners.tasks.dialects import Words, dialect
@@ -114,7 +114,7 @@ def test_a_damaged_shard_is_set_aside_and_answered_anew(plan, undisturbed, tmp_p
 
 
 def test_a_finished_run_loads_no_model(plan, undisturbed, monkeypatch):
-    monkeypatch.setattr("tolerance.runners.worker.load", lambda *a, **k: pytest.fail("loaded"))
+    monkeypatch.setattr("tolerance.runners.collect.worker.load", lambda *a, **k: pytest.fail("loaded"))
     collect(plan, undisturbed.path, device="cpu")
 
 
@@ -139,7 +139,7 @@ def _collect_in_child(plan: Plan, out: Path) -> None:
 def test_killed_at_random_moments_it_ends_with_the_same_rows(plan, undisturbed, tmp_path):
     # A child starts with torch imported, so that the kills fall into answering and writing, not into importing.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tolerance.runners.worker", "transformers.models.llama.modeling_llama"])
+    context.set_forkserver_preload(["tolerance.runners.collect.worker", "transformers.models.llama.modeling_llama"])
     out, rng, kills = tmp_path / "run", random.Random(4), 0
     shards = out / "outcomes"
     while True:

@@ -5,11 +5,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.tiny_models import COMMON, save_llama
-from tolerance.runners import accounting
-from tolerance.runners.attention import imposing
-from tolerance.runners.generate import answer
-from tolerance.runners.levels import Condition, Levels, Prompt, Sizes
-from tolerance.runners.models import load
+from tolerance.runners.attention.attention import imposing
+from tolerance.runners.collect import costs as accounting
+from tolerance.runners.decoding.generate import answer
+from tolerance.runners.decoding.shared_prefill import Condition, Levels, Prompt, Sizes
+from tolerance.runners.models.load import load
 from tolerance.runners.sparsifiers import EVICTIONS, PATTERNS, BlockPattern, get
 from tolerance.runners.tasks import TASKS
 from tolerance.runners.tasks.dialects import Words

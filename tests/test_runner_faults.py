@@ -21,10 +21,11 @@ import torch
 
 from tests.tiny_models import save_llama
 from tolerance import RunnerError, StoreError, read_run
-from tolerance.runners import levels, worker
-from tolerance.runners.collect import collect
-from tolerance.runners.plan import Plan, blocks
-from tolerance.store import _read
+from tolerance.data.run_folder import _read
+from tolerance.runners.collect import worker
+from tolerance.runners.collect.collect import collect
+from tolerance.runners.collect.plan import Plan, blocks
+from tolerance.runners.decoding import shared_prefill as levels
 
 # An attention pattern answers one block at a time, an eviction method all levels of some items together.
 FIELDS = {
@@ -81,7 +82,7 @@ def _collect_until(plan: Plan, out: Path, told: Path, last: int) -> None:
 
 def test_killed_before_any_kind_of_write_what_was_told_is_there_and_stays(plan, undisturbed, tmp_path):
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tolerance.runners.worker", "transformers.models.llama.modeling_llama"])
+    context.set_forkserver_preload(["tolerance.runners.collect.worker", "transformers.models.llama.modeling_llama"])
     out, told, rng, there, ends = tmp_path / "run", tmp_path / "told", random.Random(11), {}, []
     # before the manifest stands, then up to four shards later each
     for last in (rng.randint(1, 4), *(rng.randint(5, 19) for _ in range(2)), sys.maxsize):
@@ -243,7 +244,7 @@ def test_a_disk_too_full_to_set_a_shard_aside_or_to_begin_says_so(plan, undistur
 @pytest.mark.filterwarnings("ignore")
 def test_ray_workers_that_are_killed_again_and_again_lose_and_double_nothing(plan, undisturbed, tmp_path, monkeypatch):
     ray = pytest.importorskip("ray", reason="the extra 'ray' is not installed")
-    from tolerance.runners.engines import RayCore
+    from tolerance.runners.collect.engines import RayCore
 
     monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")

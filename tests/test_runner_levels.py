@@ -15,19 +15,21 @@ from benchmarks.runner import naive
 from tests.test_runner_attention import ARCHITECTURES, GROUPED
 from tests.tiny_models import COMMON, load_random, save_llama
 from tolerance import RunnerError, SchemaError
-from tolerance.runners import accounting, levels, selfcheck
-from tolerance.runners.attention import NAME
-from tolerance.runners.collect import collect
-from tolerance.runners.generate import stop_ids
-from tolerance.runners.levels import Condition, Prompt, Sizes, answer_levels, encode
-from tolerance.runners.models import load
-from tolerance.runners.plan import Plan, blocks, together
-from tolerance.runners.questions import question_at
+from tolerance.runners.attention.attention import NAME
+from tolerance.runners.collect import costs as accounting
+from tolerance.runners.collect.collect import collect
+from tolerance.runners.collect.plan import Plan, blocks, together
+from tolerance.runners.decoding import shared_prefill as levels
+from tolerance.runners.decoding.generate import stop_ids
+from tolerance.runners.decoding.shared_prefill import Condition, Prompt, Sizes, answer_levels, encode
+from tolerance.runners.models.load import load
+from tolerance.runners.selfcheck import selfcheck
 from tolerance.runners.sparsifiers import EVICTIONS, get
 from tolerance.runners.sparsifiers.base import kept_of
 from tolerance.runners.sparsifiers.kv.base import Seen, kept_by_head, rank
 from tolerance.runners.tasks import PUZZLES, TASKS
 from tolerance.runners.tasks.dialects import Words, dialect
+from tolerance.runners.tasks.question_span import question_at
 
 METHODS = [cls() for cls in EVICTIONS]
 ADA = [cls(allocation="per-head") for cls in EVICTIONS if cls.per_head]
@@ -496,7 +498,7 @@ def test_an_item_may_say_itself_where_its_question_begins(loaded):
 
 
 def test_attention_methods_shrink_their_batches_too(run, tmp_path, monkeypatch):
-    from tolerance.runners import worker
+    from tolerance.runners.collect import worker
 
     original = worker.answer
 

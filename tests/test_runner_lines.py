@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from tests.test_runner_blocks import causal, vectors
 from tests.tiny_models import save_llama
 from tolerance import RunnerError, SchemaError
-from tolerance.runners.attention import attention, imposing
-from tolerance.runners.collect import collect
-from tolerance.runners.generate import answer
-from tolerance.runners.models import load
-from tolerance.runners.plan import Plan
+from tolerance.runners.attention.attention import attention, imposing
+from tolerance.runners.collect.collect import collect
+from tolerance.runners.collect.plan import Plan
+from tolerance.runners.decoding.generate import answer
+from tolerance.runners.models.load import load
 from tolerance.runners.sparsifiers import get
 from tolerance.runners.sparsifiers.base import kept_of
 from tolerance.runners.tasks import TASKS
@@ -81,7 +81,7 @@ def test_chunks_and_rows_beside_it_change_nothing_and_pairs_are_those_of_the_mas
     alone, kept_alone = run(slice(1, 2))
     torch.testing.assert_close(whole[1:], alone)
     assert kept[1] == kept_alone[0]
-    monkeypatch.setattr("tolerance.runners.attention.CHUNK_BYTES", {"cpu": 4 * 2 * 4 * 70 * 20, "cuda": 1})
+    monkeypatch.setattr("tolerance.runners.attention.attention.CHUNK_BYTES", {"cpu": 4 * 2 * 4 * 70 * 20, "cuda": 1})
     chunked, kept_chunked = run(slice(None))
     torch.testing.assert_close(whole, chunked)
     assert torch.equal(kept, kept_chunked)

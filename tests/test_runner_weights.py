@@ -13,13 +13,14 @@ from transformers import GPT2Config, MixtralConfig
 from tests.test_runner_attention import ARCHITECTURES, GROUPED
 from tests.tiny_models import load_random, save_llama
 from tolerance import RunnerError, SchemaError, StoreError
-from tolerance.runners import calibration, selfcheck
-from tolerance.runners.calibration import Calibrations
-from tolerance.runners.collect import collect
-from tolerance.runners.linear import linears, matrix
-from tolerance.runners.models import load
-from tolerance.runners.plan import Plan, blocks
-from tolerance.runners.pruning import Weights
+from tolerance.runners.collect.collect import collect
+from tolerance.runners.collect.plan import Plan, blocks
+from tolerance.runners.models.linear import linears, matrix
+from tolerance.runners.models.load import load
+from tolerance.runners.pruning import calibration
+from tolerance.runners.pruning.calibration import Calibrations
+from tolerance.runners.pruning.weights import Weights
+from tolerance.runners.selfcheck import selfcheck
 from tolerance.runners.sparsifiers import PRUNINGS, Checkpoint, get
 from tolerance.runners.sparsifiers.prompts import Calibrated, Prompts
 from tolerance.runners.tasks import PUZZLES

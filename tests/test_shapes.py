@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tolerance.cells import halvings
-from tolerance.curves import survival
-from tolerance.estimands import TypeCurve
-from tolerance.shapes import named, shapes
+from tolerance.data.cells import halvings
+from tolerance.estimands.curve_shapes import named, shapes
+from tolerance.estimands.curves import TypeCurve
+from tolerance.model.curve import survival
 
 LEVELS = (0.5, 0.67, 0.8, 0.9, 0.95)
 

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tolerance import StoreError
+from tolerance.data.manifest import Manifest
+from tolerance.data.run_folder import RunFolder, read_run
 from tolerance.errors import SchemaError
-from tolerance.manifest import Manifest
-from tolerance.store import RunFolder, read_run
 
 
 def manifest(**plan) -> Manifest:

@@ -7,17 +7,18 @@ import pytest
 import xarray as xr
 
 from tests.simulated import outcomes
-from tolerance import Settings, analyse, compare_families, leaving, validate
-from tolerance.checks import DIVERGENCES, check, sampled
-from tolerance.estimands import type_curves
-from tolerance.families import Member
-from tolerance.findings import Check
-from tolerance.inference import fit
-from tolerance.leaving import difference, leave_out, leave_out_in_earnest
-from tolerance.predictive import LIMIT, Predictive
-from tolerance.priors import NARROW, PRIORS
-from tolerance.remedies import TRIES, widened
-from tolerance.sensitivity import leaning, sensitivities
+from tolerance import Settings, analyse, compare_families, validate
+from tolerance.diagnostics import loo as leaving
+from tolerance.diagnostics.checks import DIVERGENCES, check, sampled
+from tolerance.diagnostics.loo import difference, leave_out, leave_out_in_earnest
+from tolerance.diagnostics.model_comparison import Member
+from tolerance.diagnostics.posterior_predictive import LIMIT, Predictive
+from tolerance.diagnostics.power_scaling import leaning, sensitivities
+from tolerance.diagnostics.refit import TRIES, widened
+from tolerance.estimands.curves import type_curves
+from tolerance.findings.report import Check
+from tolerance.inference.fit import fit
+from tolerance.model.priors import NARROW, PRIORS
 
 TASKS = {"one": "retrieval", "two": "retrieval", "three": "retrieval", "chain": "multi-hop"}
 SHORT = Settings(chains=2, tune=200, draws=250, pilot_tune=100, pilot_draws=50, cores=1)

@@ -23,8 +23,9 @@ from tests.report_example import (
     threshold,
     without_dense,
 )
-from tolerance.findings import Axis, Caveat, Reason
-from tolerance.reports import numbers, phrases, wording
+from tolerance.findings.report import Axis, Caveat, Reason
+from tolerance.reports.words import numbers, phrases
+from tolerance.reports.words import sentences as wording
 
 shares = st.floats(0, 1)
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, PretrainedConfig
 
-from tolerance.runners.models import LoadedModel, load
+from tolerance.runners.models.load import LoadedModel, load
 from tolerance.runners.tiny.words import N_WORDS, save_tokenizer
 
 COMMON: dict[str, Any] = {

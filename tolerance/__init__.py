@@ -10,16 +10,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tolerance.analysis import Question, analyse, read_report
+    from tolerance.analysis.analyse import Question, analyse, read_report
+    from tolerance.data.importers import import_table
+    from tolerance.data.outcomes import validate
+    from tolerance.data.run_folder import read_run
+    from tolerance.diagnostics.model_comparison import compare_families
     from tolerance.errors import DesignError, RunnerError, SchemaError, StoreError, ToleranceError
-    from tolerance.families import compare_families
-    from tolerance.findings import Report
-    from tolerance.importers import import_table
-    from tolerance.inference import Fit, Settings, fit
-    from tolerance.instant import instant_answer
-    from tolerance.outcomes import validate
+    from tolerance.findings.report import Report
+    from tolerance.inference.fit import Fit, Settings, fit
+    from tolerance.instant.answer import instant_answer
     from tolerance.reports.page import render
-    from tolerance.store import read_run
 
 __version__ = "0.1.0"
 _HOMES = {

@@ -4,8 +4,8 @@
 
 The exact one has an effect of each item, on the probit scale and common to all conditions: with latent correlation
 rho of its task, P(right | z) = Phi((probit(p) + sqrt(rho) z) / sqrt(1 - rho)), z integrated out by Gauss-Hermite
-quadrature, so that p stays the accuracy of the curve. Curves, hierarchy and priors are those of `tolerance.model`; no
-cell departs on its own. Rows are those of `benchmarks.calibration.study`: estimator "item effects", and ours beside it.
+quadrature, so that p stays the accuracy of the curve. Curves, hierarchy and priors are those of
+`tolerance.model.pymc_model`; no cell departs on its own. Rows are those of `benchmarks.calibration.study`: estimator "item effects", and ours beside it.
 """
 
 import argparse
@@ -23,12 +23,12 @@ import xarray as xr
 from benchmarks.calibration import ours, study
 from benchmarks.calibration.scenarios import SCENARIOS, simulate
 from tolerance import Settings, validate
-from tolerance import model as curves
-from tolerance.cells import Cells, collapse
-from tolerance.estimands import type_curves
-from tolerance.inference import Fit
-from tolerance.parameters import Parameters
-from tolerance.priors import PRIORS
+from tolerance.data.cells import Cells, collapse
+from tolerance.estimands.curves import type_curves
+from tolerance.inference.fit import Fit
+from tolerance.model import pymc_model as curves
+from tolerance.model.parameters import Parameters
+from tolerance.model.priors import PRIORS
 
 NODES, CHAINS, TUNE, DRAWS = 15, 4, 400, 400
 LIKELIHOODS = ("tolerance", "tolerance:over-dispersed", "tolerance:independent")
@@ -45,7 +45,7 @@ def answers_by_item(table: pd.DataFrame, cells: Cells) -> np.ndarray:
 
 
 def build(parameters: Parameters, answers: np.ndarray) -> pm.Model:
-    """The curves of `tolerance.model` under the likelihood of items."""
+    """The curves of `tolerance.model.pymc_model` under the likelihood of items."""
     cells = parameters.cells
     nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
     log_weights = np.log(weights / weights.sum())
@@ -66,7 +66,7 @@ def build(parameters: Parameters, answers: np.ndarray) -> pm.Model:
 
 
 def as_fit(cells: Cells, posterior: xr.Dataset) -> Fit:
-    """The draws as a fit whose cells do not depart, for `tolerance.estimands`."""
+    """The draws as a fit whose cells do not depart, for `tolerance.estimands.curves`."""
     sizes = posterior.sizes["chain"], posterior.sizes["draw"]
     median, spread = PRIORS.sd_departure_type
     scale = median * np.exp(spread * posterior["sd_departure_type_z"])

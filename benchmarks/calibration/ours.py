@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 
 from tolerance import Settings, validate
-from tolerance.cells import sparsity
-from tolerance.estimands import TypeCurve
-from tolerance.remedies import mended
+from tolerance.data.cells import sparsity
+from tolerance.diagnostics.refit import mended
+from tolerance.estimands.curves import TypeCurve
 
 PROB = 0.9
 

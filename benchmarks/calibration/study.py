@@ -35,7 +35,7 @@ def estimate(estimator: str, answers: pd.DataFrame, levels: tuple[float, ...]) -
     if estimator.startswith("tolerance"):
         from benchmarks.calibration.ours import estimates
         from tolerance import Settings
-        from tolerance.remedies import narrowed
+        from tolerance.diagnostics.refit import narrowed
 
         how, usual = estimator.partition(":")[2], Settings(cores=1)
         if how == "narrow":

@@ -15,10 +15,10 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from tolerance.runners.attention import Softmax, _attend_blocks
-from tolerance.runners.collect import collect
-from tolerance.runners.flex import BLOCK
-from tolerance.runners.plan import Plan
+from tolerance.runners.attention.attention import Softmax, _attend_blocks
+from tolerance.runners.attention.block_sparse import BLOCK
+from tolerance.runners.collect.collect import collect
+from tolerance.runners.collect.plan import Plan
 from tolerance.runners.sparsifiers import EVICTIONS, PATTERNS, PRUNINGS, BlockPattern, Teal, get
 
 KEY = ["task", "sparsifier", "sparsity_requested", "kv_budget_tokens", "item_id"]

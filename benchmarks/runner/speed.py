@@ -18,17 +18,17 @@ import torch
 import transformers
 
 from benchmarks.runner import naive
-from tolerance.runners import accounting
-from tolerance.runners.attention import NAME, attach, imposing
-from tolerance.runners.cache import NO_MASK, PrefillCache, windows
-from tolerance.runners.fuse import fuse
-from tolerance.runners.generate import stop_ids
-from tolerance.runners.levels import Condition, Levels, Prompt, Sizes, answer_levels, encode
-from tolerance.runners.models import LoadedModel, load
-from tolerance.runners.questions import question_at
+from benchmarks.runner.fuse import fuse
+from tolerance.runners.attention.attention import NAME, attach, imposing
+from tolerance.runners.attention.cache import NO_MASK, PrefillCache, windows
+from tolerance.runners.collect import costs as accounting
+from tolerance.runners.decoding.generate import stop_ids
+from tolerance.runners.decoding.shared_prefill import Condition, Levels, Prompt, Sizes, answer_levels, encode
+from tolerance.runners.models.load import LoadedModel, load
 from tolerance.runners.sparsifiers import get
 from tolerance.runners.tasks import TASKS
 from tolerance.runners.tasks.dialects import dialect
+from tolerance.runners.tasks.question_span import question_at
 
 LEVELS = (0.5, 0.67, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98)
 METHODS = ("snapkv", "key-norm", "streaming-eviction")

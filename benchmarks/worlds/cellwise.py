@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tolerance.cells import halvings
-from tolerance.outcomes import DENSE
-from tolerance.sides import Arm, keyed
+from tolerance.comparison.arms import Arm, keyed
+from tolerance.data.cells import halvings
+from tolerance.data.outcomes import DENSE
 
 Floats = NDArray[np.float64]
 

@@ -16,15 +16,15 @@ import pandas as pd
 
 from benchmarks.worlds.cellwise import Cellwise
 from benchmarks.worlds.worlds import WORLDS, World, difference, right, simulate
-from tolerance import checks
-from tolerance.axes import by_key
-from tolerance.compare import Fitted, Posterior, Rules, compare
-from tolerance.estimands import type_curves
-from tolerance.findings import Conclusions
-from tolerance.inference import Settings, fit
-from tolerance.outcomes import validate
-from tolerance.remedies import mended
-from tolerance.sides import parse
+from tolerance.axes.table import by_key
+from tolerance.comparison.arms import parse
+from tolerance.comparison.compare import Fitted, Posterior, Rules, compare
+from tolerance.data.outcomes import validate
+from tolerance.diagnostics import checks
+from tolerance.diagnostics.refit import mended
+from tolerance.estimands.curves import type_curves
+from tolerance.findings.report import Conclusions
+from tolerance.inference.fit import Settings, fit
 
 AXES = "compute,params,context,sparsity"
 FIELDS = [

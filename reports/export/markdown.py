@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
-from tolerance.findings import Report
-from tolerance.reports import tables, verdicts, wording
-from tolerance.reports.scrub import scrubbed
+from tolerance.findings.report import Report
+from tolerance.reports.sections import tables
+from tolerance.reports.sections import verdict_matrix as verdicts
+from tolerance.reports.withhold import scrubbed
+from tolerance.reports.words import sentences as wording
 
 # Names of a report are text: what Markdown or the HTML inside it would read otherwise is escaped.
 SPECIAL = str.maketrans(

@@ -4,9 +4,13 @@ from collections.abc import Iterator, Sequence
 
 from markupsafe import escape
 
-from tolerance.findings import Audit, Conclusions, Report
-from tolerance.reports import audits, axes, tables, verdicts, wording
-from tolerance.reports.scrub import scrubbed
+from tolerance.findings.report import Audit, Conclusions, Report
+from tolerance.reports.sections import tables
+from tolerance.reports.sections import verdict_matrix as verdicts
+from tolerance.reports.withhold import scrubbed
+from tolerance.reports.words import audit_sentences as audits
+from tolerance.reports.words import axes
+from tolerance.reports.words import sentences as wording
 
 
 def html(found: Report | Conclusions | Audit) -> str:

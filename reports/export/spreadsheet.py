@@ -7,9 +7,9 @@ import csv
 import io
 from collections.abc import Iterator
 
-from tolerance.findings import Report, Threshold
-from tolerance.intervals import Estimate
-from tolerance.reports.scrub import scrubbed
+from tolerance.findings.report import Report, Threshold
+from tolerance.reports.withhold import scrubbed
+from tolerance.stats.intervals import Estimate
 
 HEAD = (
     *("id", "finding", "task_type", "subject", "against", "held_equal", "level", "value", "lower", "upper"),

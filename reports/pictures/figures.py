@@ -1,6 +1,6 @@
 """Every figure of a report as a file of its own, for papers: SVG with its colours inside, PNG where a browser is.
 
-from tolerance.reports import pictures
+from tolerance.reports.pictures import figures as pictures
 pictures.write(report, Path("figures"))
 """
 
@@ -13,9 +13,11 @@ from pathlib import Path
 from markupsafe import escape
 
 from tolerance.errors import StoreError
-from tolerance.findings import Report
-from tolerance.reports import figures, page, picture
-from tolerance.reports.scrub import scrubbed
+from tolerance.findings.report import Report
+from tolerance.reports import page
+from tolerance.reports.pictures import screenshot as picture
+from tolerance.reports.svg import panels as figures
+from tolerance.reports.withhold import scrubbed
 
 # Pixels of a PNG for each unit of the SVG.
 SCALE = 4

@@ -1,6 +1,6 @@
 """A picture of a page's first screen, taken by a browser without a window: for a README or a message.
 
-python -m tolerance.reports.picture report/report.html report.png --width 1200 --height 900
+python -m tolerance.reports.pictures.screenshot report/report.html report.png --width 1200 --height 900
 """
 
 import argparse

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from tolerance.findings import Audit, AuditPart, AuditVerdict
-from tolerance.reports import audits, numbers, phrases
-from tolerance.reports.states import State, state
-from tolerance.reports.tables import Chip
-from tolerance.reports.wording import Lead
+from tolerance.findings.report import Audit, AuditPart, AuditVerdict
+from tolerance.reports.sections.tables import Chip
+from tolerance.reports.words import audit_sentences as audits
+from tolerance.reports.words import numbers, phrases
+from tolerance.reports.words.glyphs import State, state
+from tolerance.reports.words.sentences import Lead
 
 NAMED = 4
 

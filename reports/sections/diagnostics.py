@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import assert_never
 
-from tolerance.findings import Attempt, Family, LeftOut, Predicted, Report, Sensitivity, Shape
-from tolerance.reports import numbers, wording
-from tolerance.reports.phrases import capitalised, listed, percent
-from tolerance.reports.states import State, state
+from tolerance.findings.report import Attempt, Family, LeftOut, Predicted, Report, Sensitivity, Shape
+from tolerance.reports.words import numbers
+from tolerance.reports.words import sentences as wording
+from tolerance.reports.words.glyphs import State, state
+from tolerance.reports.words.phrases import capitalised, listed, percent
 
 # So many cells are shown, those that are unlike their prediction always.
 CELLS_SHOWN = 10

@@ -3,9 +3,19 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tolerance.findings import Disagreement, Discordance, Instant, Level, Measured, ObservedLevel, Paired, Report, Trend
-from tolerance.intervals import Interval
-from tolerance.reports import numbers, phrases
+from tolerance.findings.report import (
+    Disagreement,
+    Discordance,
+    Instant,
+    Level,
+    Measured,
+    ObservedLevel,
+    Paired,
+    Report,
+    Trend,
+)
+from tolerance.reports.words import numbers, phrases
+from tolerance.stats.intervals import Interval
 
 REASONS = {
     "no dense baseline": "no dense baseline was measured",

@@ -3,10 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tolerance.findings import Budget, Check, Comparison, Contrast, Ordering, Report, Threshold
-from tolerance.intervals import Estimate
-from tolerance.reports import figures, forest, numbers, phrases, verdicts, wording
-from tolerance.reports.states import State, state
+from tolerance.findings.report import Budget, Check, Comparison, Contrast, Ordering, Report, Threshold
+from tolerance.reports.sections import verdict_matrix as verdicts
+from tolerance.reports.svg import forest
+from tolerance.reports.svg import panels as figures
+from tolerance.reports.words import numbers, phrases
+from tolerance.reports.words import sentences as wording
+from tolerance.reports.words.glyphs import State, state
+from tolerance.stats.intervals import Estimate
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ below the matrix, not a column.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tolerance.findings import AtEqual, Conclusion, Conclusions, Report
-from tolerance.reports import axes as by_axis
-from tolerance.reports import forest, numbers, phrases
-from tolerance.reports.axes import DECISIVE, MEANING, label
-from tolerance.reports.states import State, state
+from tolerance.findings.report import AtEqual, Conclusion, Conclusions, Report
+from tolerance.reports.svg import forest
+from tolerance.reports.words import axes as by_axis
+from tolerance.reports.words import numbers, phrases
+from tolerance.reports.words.axes import DECISIVE, MEANING, label
+from tolerance.reports.words.glyphs import State, state
 
 FIRST = 7
 THIN_ITEMS, THIN_LEVELS = 100, 4

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor, log10
 
-from tolerance.intervals import Estimate
-from tolerance.reports import numbers
+from tolerance.reports.words import numbers
+from tolerance.stats.intervals import Estimate
 
 WIDTH, HEIGHT, PAD = 240.0, 22.0, 10.0
 STEPS = (1.0, 2.0, 5.0, 10.0)

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from itertools import batched, pairwise
 from math import log2
 
-from tolerance.findings import BEYOND, Band, Curve, Level, Observed, Report, Threshold
-from tolerance.reports import numbers, phrases, verdicts, wording
+from tolerance.findings.report import BEYOND, Band, Curve, Level, Observed, Report, Threshold
+from tolerance.reports.sections import verdict_matrix as verdicts
+from tolerance.reports.words import numbers, phrases
+from tolerance.reports.words import sentences as wording
 
 # As many methods as dash, marker shape and colour tell apart; more methods go to a further panel.
 STYLES = 6

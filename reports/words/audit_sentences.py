@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from tolerance.findings import Audit, AuditPart
-from tolerance.reports import numbers, phrases
+from tolerance.findings.report import Audit, AuditPart
+from tolerance.reports.words import numbers, phrases
 
 HEADS = ["on", "evidence", "value", "probability", "claim"]
 SENSE = {"at least": "at least ", "at most": "at most ", "equal": ""}

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from tolerance.findings import Assured, Budget, Difference, Level, Observed
-from tolerance.intervals import Interval
-from tolerance.reports import numbers
+from tolerance.findings.report import Assured, Budget, Difference, Level, Observed
+from tolerance.reports.words import numbers
+from tolerance.stats.intervals import Interval
 
 KINDS = {
     "eti": "credible",

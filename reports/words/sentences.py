@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import assert_never
 
-from tolerance.findings import (
+from tolerance.findings.report import (
     Budget,
     Caveat,
     Check,
@@ -29,8 +29,9 @@ from tolerance.findings import (
     Report,
     Threshold,
 )
-from tolerance.reports import numbers, verdicts
-from tolerance.reports.phrases import amount, capitalised, listed, observed, percent, rule
+from tolerance.reports.sections import verdict_matrix as verdicts
+from tolerance.reports.words import numbers
+from tolerance.reports.words.phrases import amount, capitalised, listed, observed, percent, rule
 
 # More methods than this are named in the tables, not in the headlines.
 METHODS_NAMED = 2

@@ -15,14 +15,14 @@ import torch
 import torch.nn.functional as F
 
 from tolerance.errors import RunnerError
-from tolerance.runners import flex
-from tolerance.runners.cache import Softmax
+from tolerance.runners.attention import block_sparse as flex
+from tolerance.runners.attention.cache import Softmax
 from tolerance.runners.sparsifiers import AttentionPattern, BlockPattern, Phase, VerticalSlash
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from tolerance.runners.cache import KeptCache, PrefillCache
+    from tolerance.runners.attention.cache import KeptCache, PrefillCache
 
 NAME = "tolerance"
 # What models pass that changes nothing here: windows are in the mask, positions are in the rotated queries and keys.

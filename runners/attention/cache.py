@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from tolerance.errors import RunnerError
-from tolerance.runners.rotation import Rotation
+from tolerance.runners.rope import Rotation
 from tolerance.runners.sparsifiers.kv import Inside, Seen
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tolerance.data.manifest import Manifest
+from tolerance.data.run_folder import RunFolder
 from tolerance.errors import StoreError, ToleranceError
-from tolerance.manifest import Manifest
-from tolerance.runners.engines import ENGINES, Answered, Engine
-from tolerance.runners.engines import engine as make_engine
-from tolerance.runners.plan import Plan, blocks
-from tolerance.store import RunFolder
+from tolerance.runners.collect.engines import ENGINES, Answered, Engine
+from tolerance.runners.collect.engines import engine as make_engine
+from tolerance.runners.collect.plan import Plan, blocks
 
 FLOPS = ("flops_linear", "flops_attention", "flops_selection")
 
@@ -170,7 +170,3 @@ def _print(progress: Progress) -> None:
         f"{progress.items_done}/{progress.items_total} items, {progress.items_per_second:.1f}/s{left}, "
         f"{progress.cost}  {progress.text}"
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
-from tolerance.runners.generate import Answer
-from tolerance.runners.linear import linears, matrix
-from tolerance.runners.models import LoadedModel
+from tolerance.runners.decoding.generate import Answer
+from tolerance.runners.models.linear import linears, matrix
+from tolerance.runners.models.load import LoadedModel
 from tolerance.runners.sparsifiers import AttentionPattern, BlockPattern, Eviction, Sparsifier, VerticalSlash
 
 if TYPE_CHECKING:

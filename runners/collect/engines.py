@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tolerance.errors import RunnerError, ToleranceError
-from tolerance.runners.plan import Block, Plan, together
+from tolerance.runners.collect.plan import Block, Plan, together
 
 if TYPE_CHECKING:
-    from tolerance.runners.worker import Worker
+    from tolerance.runners.collect.worker import Worker
 
 Row = dict[str, Any]
 ENGINES = ("local", "ray")
@@ -82,7 +82,7 @@ class Local:
         self._worker = None
 
     def _holding(self, model: str) -> "Worker":
-        from tolerance.runners.worker import Worker
+        from tolerance.runners.collect.worker import Worker
 
         if self._worker is None or self._worker.model != model:
             self._worker = None  # its memory goes before the next one comes
@@ -111,7 +111,7 @@ class Holder:
         return os.getpid()
 
     def _loaded(self) -> "Worker":
-        from tolerance.runners.worker import Worker
+        from tolerance.runners.collect.worker import Worker
 
         if self._worker is None:
             self._worker = Worker(self.plan, self.model, self.device)

@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tolerance.data.manifest import Manifest
+from tolerance.data.run_folder import RunFolder
 from tolerance.errors import RunnerError
-from tolerance.manifest import Manifest
 from tolerance.runners import tasks as task_registry
-from tolerance.runners.models import dialect_of, locate, quiet, require_folder, resolve
-from tolerance.runners.plan import PHASES, Block, Plan, blocks
+from tolerance.runners.collect.plan import PHASES, Block, Plan, blocks
+from tolerance.runners.models.load import dialect_of, locate, quiet, require_folder, resolve
 from tolerance.runners.sparsifiers import Teal, WeightMethod
 from tolerance.runners.tasks.dialects import dialect
-from tolerance.store import RunFolder
 
 _MATMUL = {"cpu": 1024, "cuda": 8192}
 
@@ -98,7 +98,7 @@ def _size(model: str) -> _Size | None:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from tolerance.runners.linear import linears, matrix
+    from tolerance.runners.models.linear import linears, matrix
 
     where = locate(model)
     require_folder(model, where)

@@ -19,9 +19,9 @@ from typing import Any
 
 import yaml
 
+from tolerance.data.manifest import digest
+from tolerance.data.outcomes import DENSE
 from tolerance.errors import SchemaError
-from tolerance.manifest import digest
-from tolerance.outcomes import DENSE
 from tolerance.runners import sparsifiers as methods
 from tolerance.runners import tasks as task_registry
 from tolerance.runners.sparsifiers import Checkpoint, Eviction, Option, Sparsifier

@@ -8,33 +8,26 @@ from typing import Any
 
 import torch
 
+from tolerance.data.outcomes import DENSE
 from tolerance.errors import RunnerError
-from tolerance.outcomes import DENSE
-from tolerance.runners import accounting, selfcheck
 from tolerance.runners import tasks as task_registry
-from tolerance.runners.activations import thresholding
-from tolerance.runners.attention import imposing
-from tolerance.runners.backoff import shrinking
-from tolerance.runners.calibration import Calibrations
-from tolerance.runners.generate import Answer, answer
-from tolerance.runners.levels import Condition, answer_levels, encode
-from tolerance.runners.linear import covered, linears
-from tolerance.runners.models import load
-from tolerance.runners.plan import PHASES, Block, Plan
-from tolerance.runners.pruning import Weights
-from tolerance.runners.questions import question_at
-from tolerance.runners.sparsifiers import (
-    AttentionPattern,
-    Checkpoint,
-    Eviction,
-    Phase,
-    Sparsifier,
-    Teal,
-    WeightMethod,
-)
+from tolerance.runners.attention.attention import imposing
+from tolerance.runners.collect import costs as accounting
+from tolerance.runners.collect.plan import PHASES, Block, Plan
+from tolerance.runners.decoding.backoff import shrinking
+from tolerance.runners.decoding.generate import Answer, answer
+from tolerance.runners.decoding.shared_prefill import Condition, answer_levels, encode
+from tolerance.runners.models.linear import covered, linears
+from tolerance.runners.models.load import load
+from tolerance.runners.pruning.activations import thresholding
+from tolerance.runners.pruning.calibration import Calibrations
+from tolerance.runners.pruning.weights import Weights
+from tolerance.runners.selfcheck import selfcheck
+from tolerance.runners.sparsifiers import AttentionPattern, Checkpoint, Eviction, Phase, Sparsifier, Teal, WeightMethod
 from tolerance.runners.tasks.base import Item, Task
 from tolerance.runners.tasks.dialects import dialect
 from tolerance.runners.tasks.graders import Grade, ends, grade
+from tolerance.runners.tasks.question_span import question_at
 
 Row = dict[str, Any]
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import torch
 
-from tolerance.runners.attention import imposing
-from tolerance.runners.cache import NO_MASK, KeptCache, PrefillCache
-from tolerance.runners.generate import Ends
-from tolerance.runners.models import LoadedModel
+from tolerance.runners.attention.attention import imposing
+from tolerance.runners.attention.cache import NO_MASK, KeptCache, PrefillCache
+from tolerance.runners.decoding.generate import Ends
+from tolerance.runners.models.load import LoadedModel
 
 # A look at whether all rows have stopped makes the host wait, so not after every step.
 LOOK_EVERY = 4

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from tolerance.runners.attention import Control, Pairs
-from tolerance.runners.models import LoadedModel
+from tolerance.runners.attention.attention import Control, Pairs
+from tolerance.runners.models.load import LoadedModel
 
 if TYPE_CHECKING:
     from transformers import BatchEncoding, PreTrainedTokenizerBase

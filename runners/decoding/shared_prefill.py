@@ -20,13 +20,22 @@ import numpy as np
 import torch
 
 from tolerance.errors import RunnerError
-from tolerance.runners.attention import imposing
-from tolerance.runners.backoff import shrinking
-from tolerance.runners.cache import EMPTY, NO_MASK, KeptCache, PrefillCache, windows
-from tolerance.runners.decode import Steps, slot_bytes
-from tolerance.runners.generate import Answer, Ends, Entries, PhasePairs, Rule, read, stop_ids, takes_logits_to_keep
-from tolerance.runners.models import LoadedModel
-from tolerance.runners.rotation import Rotation
+from tolerance.runners.attention.attention import imposing
+from tolerance.runners.attention.cache import EMPTY, NO_MASK, KeptCache, PrefillCache, windows
+from tolerance.runners.decoding.backoff import shrinking
+from tolerance.runners.decoding.decode import Steps, slot_bytes
+from tolerance.runners.decoding.generate import (
+    Answer,
+    Ends,
+    Entries,
+    PhasePairs,
+    Rule,
+    read,
+    stop_ids,
+    takes_logits_to_keep,
+)
+from tolerance.runners.models.load import LoadedModel
+from tolerance.runners.rope import Rotation
 from tolerance.runners.sparsifiers.base import kept_of
 from tolerance.runners.sparsifiers.kv import Eviction, Inside
 from tolerance.runners.sparsifiers.kv.base import kept_by_head, rank

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from tolerance.errors import RunnerError
-from tolerance.runners.models import LoadedModel
+from tolerance.runners.models.load import LoadedModel
 
 
 def linears(model: PreTrainedModel) -> dict[str, torch.nn.Module]:

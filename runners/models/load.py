@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tolerance.errors import RunnerError
-from tolerance.runners import fetch
+from tolerance.runners.models import fetch
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 TINY = "tiny"
-TINY_FOLDER = Path(__file__).parent / "tiny" / "model"
+TINY_FOLDER = Path(__file__).parent.parent / "tiny" / "model"
 # Beside the weights: how prompts for this model are written, {"dialect": "words"}.
 SIDE_FILE = "tolerance.json"
 
@@ -63,7 +63,7 @@ def load(name: str, *, dtype: str = "float32", device: str = "auto") -> LoadedMo
     Raises:
         RunnerError: it cannot be read, has no tokenizer, or its architecture cannot be made sparse exactly.
     """
-    from tolerance.runners.attention import attach
+    from tolerance.runners.attention.attention import attach
 
     where = locate(name)
     require_folder(name, where)

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 
 from tolerance.errors import RunnerError
-from tolerance.runners.attention import Control
-from tolerance.runners.calibration import Calibrations
-from tolerance.runners.linear import matrix, plain_linears
-from tolerance.runners.models import LoadedModel
+from tolerance.runners.attention.attention import Control
+from tolerance.runners.models.linear import matrix, plain_linears
+from tolerance.runners.models.load import LoadedModel
+from tolerance.runners.pruning.calibration import Calibrations
 from tolerance.runners.sparsifiers.teal import Teal
 
 

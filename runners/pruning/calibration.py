@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
+from tolerance.data.manifest import digest
 from tolerance.errors import RunnerError
-from tolerance.manifest import digest
-from tolerance.runners.attention import imposing
-from tolerance.runners.generate import last_only
-from tolerance.runners.linear import linears
-from tolerance.runners.models import LoadedModel
+from tolerance.runners.attention.attention import imposing
+from tolerance.runners.decoding.generate import last_only
+from tolerance.runners.models.linear import linears
+from tolerance.runners.models.load import LoadedModel
 from tolerance.runners.sparsifiers.prompts import Prompts
 from tolerance.runners.tasks import PUZZLES
 from tolerance.runners.tasks.dialects import dialect

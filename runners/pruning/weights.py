@@ -10,9 +10,9 @@ from functools import cached_property
 import torch
 
 from tolerance.errors import RunnerError
-from tolerance.runners.calibration import Calibrations
-from tolerance.runners.linear import covered, linears, matrix, plain_linears
-from tolerance.runners.models import LoadedModel, read_model, require_folder, revision_of
+from tolerance.runners.models.linear import covered, linears, matrix, plain_linears
+from tolerance.runners.models.load import LoadedModel, read_model, require_folder, revision_of
+from tolerance.runners.pruning.calibration import Calibrations
 from tolerance.runners.sparsifiers.prompts import Calibrated
 from tolerance.runners.sparsifiers.weights import Checkpoint, WeightMethod, WeightPruning
 

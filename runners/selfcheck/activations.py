@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 import torch
 
 from tolerance.errors import RunnerError
-from tolerance.runners.activations import thresholding
-from tolerance.runners.attention import imposing
-from tolerance.runners.calibration import Calibrations, encoded, texts
-from tolerance.runners.linear import matrix, plain_linears
-from tolerance.runners.models import LoadedModel
+from tolerance.runners.attention.attention import imposing
+from tolerance.runners.models.linear import matrix, plain_linears
+from tolerance.runners.models.load import LoadedModel
+from tolerance.runners.pruning.activations import thresholding
+from tolerance.runners.pruning.calibration import Calibrations, encoded, texts
 from tolerance.runners.sparsifiers.teal import Teal
 
 Compare = Callable[[str, torch.Tensor, torch.Tensor, str], None]

@@ -12,11 +12,11 @@ import torch
 from transformers.cache_utils import DynamicCache
 
 from tolerance.errors import RunnerError
-from tolerance.runners.attention import imposing
-from tolerance.runners.cache import NO_MASK, KeptCache, PrefillCache, windows
-from tolerance.runners.levels import Condition, Job, Levels, Prefill, Prompt, Sizes
-from tolerance.runners.models import LoadedModel
-from tolerance.runners.rotation import Rotation
+from tolerance.runners.attention.attention import imposing
+from tolerance.runners.attention.cache import NO_MASK, KeptCache, PrefillCache, windows
+from tolerance.runners.decoding.shared_prefill import Condition, Job, Levels, Prefill, Prompt, Sizes
+from tolerance.runners.models.load import LoadedModel
+from tolerance.runners.rope import Rotation
 from tolerance.runners.sparsifiers.base import AttentionPattern
 from tolerance.runners.sparsifiers.kv import Eviction
 

@@ -11,11 +11,13 @@ from typing import Any
 import torch
 
 from tolerance.errors import RunnerError
-from tolerance.runners import selfcheck_activations, selfcheck_kv, selfcheck_weights
-from tolerance.runners.attention import NAME, imposing
-from tolerance.runners.calibration import Calibrations
-from tolerance.runners.models import LoadedModel
-from tolerance.runners.pruning import Weights
+from tolerance.runners.attention.attention import NAME, imposing
+from tolerance.runners.models.load import LoadedModel
+from tolerance.runners.pruning.calibration import Calibrations
+from tolerance.runners.pruning.weights import Weights
+from tolerance.runners.selfcheck import activations as selfcheck_activations
+from tolerance.runners.selfcheck import kv as selfcheck_kv
+from tolerance.runners.selfcheck import weights as selfcheck_weights
 from tolerance.runners.sparsifiers import AttentionPattern, Eviction, Sparsifier, Teal, WeightMethod
 
 LENGTH, SHORT, ROWS = 48, 29, 2

@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 import torch
 
 from tolerance.errors import RunnerError
-from tolerance.runners.calibration import Calibrations
-from tolerance.runners.linear import matrix, plain_linears
-from tolerance.runners.models import LoadedModel
-from tolerance.runners.pruning import Weights
+from tolerance.runners.models.linear import matrix, plain_linears
+from tolerance.runners.models.load import LoadedModel
+from tolerance.runners.pruning.calibration import Calibrations
+from tolerance.runners.pruning.weights import Weights
 from tolerance.runners.sparsifiers.prompts import Calibrated
 from tolerance.runners.sparsifiers.weights import Checkpoint, WeightMethod, WeightPruning
 

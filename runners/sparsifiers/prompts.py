@@ -17,7 +17,7 @@ class Prompts:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """Looks at ``samples`` seeded prompts of about ``length`` tokens (`tolerance.runners.calibration`)."""
+    """Looks at ``samples`` seeded prompts of about ``length`` tokens (`tolerance.runners.pruning.calibration`)."""
 
     samples: int = 32
     length: int = 256

@@ -15,8 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from tolerance.data.outcomes import TASK_TYPES
 from tolerance.errors import SchemaError
-from tolerance.outcomes import TASK_TYPES
 from tolerance.runners.tasks.base import Dialect, Grader, Item, Task
 from tolerance.runners.tasks.graders import FOR_FILES
 

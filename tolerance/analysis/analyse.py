@@ -10,27 +10,28 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tolerance import checks as checking
-from tolerance import design, trust
-from tolerance import findings as say
-from tolerance.aggregates import is_aggregate
-from tolerance.agreement import disagreements
-from tolerance.budgets import budgets
-from tolerance.cells import halvings, sparsity
-from tolerance.contrasts import Contrasted, State
-from tolerance.curves import LEAST_ABOVE_FLOOR
+from tolerance.analysis import design
+from tolerance.data.cells import halvings, sparsity
+from tolerance.data.manifest import digest
+from tolerance.data.outcomes import is_dense, level
+from tolerance.data.published import is_aggregate
+from tolerance.data.run_folder import write_atomically
+from tolerance.diagnostics import checks as checking
+from tolerance.diagnostics import findings as trust
+from tolerance.diagnostics.model_comparison import compare_families
+from tolerance.diagnostics.refit import Mended, mended
 from tolerance.errors import DesignError, StoreError
-from tolerance.estimands import Source, TypeCurve, beyond, order, tolerated
-from tolerance.families import compare_families
-from tolerance.inference import Fit, Settings, Stage
-from tolerance.instant import instant_answer
-from tolerance.intervals import Estimate, lower_limit, quantiles, summarise, wilson
-from tolerance.manifest import digest
-from tolerance.orderings import ordering
-from tolerance.outcomes import is_dense, level
+from tolerance.estimands.contrasts import Contrasted, State
+from tolerance.estimands.curves import Source, TypeCurve, beyond, order, tolerated
+from tolerance.estimands.kv_budgets import budgets
+from tolerance.estimands.rankings import ordering
+from tolerance.findings import report as say
+from tolerance.inference.fit import Fit, Settings, Stage
+from tolerance.instant.agreement import disagreements
+from tolerance.instant.answer import instant_answer
+from tolerance.model.curve import LEAST_ABOVE_FLOOR
 from tolerance.question import Question as Question
-from tolerance.remedies import Mended, mended
-from tolerance.store import write_atomically
+from tolerance.stats.intervals import Estimate, lower_limit, quantiles, summarise, wilson
 
 REPORT, FAMILIES = "report.json", "families"
 BEYOND_POINTS = 7

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from tolerance import findings as say
-from tolerance.aggregates import assumed, is_aggregate
-from tolerance.outcomes import is_dense, level
+from tolerance.data.outcomes import is_dense, level
+from tolerance.data.published import assumed, is_aggregate
+from tolerance.findings import report as say
 
 
 def held_constant(outcomes: pd.DataFrame) -> Iterator[say.HeldConstant]:

@@ -16,12 +16,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tolerance import findings as say
-from tolerance.claims import Claim
+from tolerance.auditing.claims import Claim
+from tolerance.auditing.evidence import Evidence
 from tolerance.errors import DesignError
-from tolerance.evidence import Evidence
-from tolerance.intervals import summarise
+from tolerance.findings import report as say
 from tolerance.question import Question
+from tolerance.stats.intervals import summarise
 
 Floats = NDArray[np.float64]
 ASSUMED = (50, 200, 1000)

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tolerance.comparison.arms import ARM, keyed
+from tolerance.data.manifest import digest
+from tolerance.data.outcomes import DENSE
 from tolerance.errors import SchemaError
-from tolerance.manifest import digest
-from tolerance.outcomes import DENSE
-from tolerance.sides import ARM, keyed
 
 Floats = NDArray[np.float64]
 DRAWS = 2000

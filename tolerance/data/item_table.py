@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tolerance.cells import refuse_useless
-from tolerance.outcomes import DENSE, level
+from tolerance.data.cells import refuse_useless
+from tolerance.data.outcomes import DENSE, level
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -7,8 +7,7 @@ cell counts as items of its own and intervals are wider. Without a number of ite
 import numpy as np
 import pandas as pd
 
-from tolerance.errors import DesignError, SchemaError
-from tolerance.outcomes import (
+from tolerance.data.outcomes import (
     BY_NAME,
     Column,
     column_faults,
@@ -18,6 +17,7 @@ from tolerance.outcomes import (
     require_columns,
     typed,
 )
+from tolerance.errors import DesignError, SchemaError
 
 _SHARED = (
     *("task", "task_type", "model", "revision", "params", "params_active", "context_length"),

@@ -18,10 +18,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tolerance.aggregates import validate_aggregates
+from tolerance.data.manifest import Manifest
+from tolerance.data.outcomes import COLUMNS, NAMES, Kind, validate
+from tolerance.data.published import validate_aggregates
 from tolerance.errors import SchemaError, StoreError
-from tolerance.manifest import Manifest
-from tolerance.outcomes import COLUMNS, NAMES, Kind, validate
 
 MANIFEST = "manifest.json"
 SHARDS = "outcomes"

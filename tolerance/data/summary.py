@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from tolerance.aggregates import is_aggregate
-from tolerance.cells import CELL
-from tolerance.intervals import wilson
-from tolerance.outcomes import level
-from tolerance.store import RunFolder
+from tolerance.data.cells import CELL
+from tolerance.data.outcomes import level
+from tolerance.data.published import is_aggregate
+from tolerance.data.run_folder import RunFolder
+from tolerance.stats.intervals import wilson
 
 PROB = 0.90
 

@@ -7,11 +7,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from tolerance.cells import halvings
-from tolerance.estimands import TypeCurve
-from tolerance.findings import Check
-from tolerance.inference import Fit
-from tolerance.predictive import LIMIT, Predictive
+from tolerance.data.cells import halvings
+from tolerance.diagnostics.posterior_predictive import LIMIT, Predictive
+from tolerance.estimands.curves import TypeCurve
+from tolerance.findings.report import Check
+from tolerance.inference.fit import Fit
 
 RHAT, RHAT_ANY, ESS, DIVERGENT, BFMI = 1.01, 1.05, 400.0, 0.001, 0.3
 UNLIKE_NAMED = 4

@@ -7,14 +7,14 @@ were predicted to be stays, where the draws are one posterior: it is how one see
 from collections.abc import Iterator
 from math import isnan
 
-from tolerance import findings as say
-from tolerance import sensitivity
-from tolerance.estimands import TypeCurve
-from tolerance.inference import Fit
-from tolerance.leaving import leave_out
-from tolerance.manifest import digest
-from tolerance.predictive import PROB, Predictive
-from tolerance.shapes import named
+from tolerance.data.manifest import digest
+from tolerance.diagnostics import power_scaling as sensitivity
+from tolerance.diagnostics.loo import leave_out
+from tolerance.diagnostics.posterior_predictive import PROB, Predictive
+from tolerance.estimands.curve_shapes import named
+from tolerance.estimands.curves import TypeCurve
+from tolerance.findings import report as say
+from tolerance.inference.fit import Fit
 
 
 def predicted(fit: Fit, sampled: bool) -> list[say.Predicted]:

@@ -18,9 +18,9 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from tolerance.checks import RHAT_ANY
-from tolerance.inference import Fit, without_cell
-from tolerance.pointwise import by_cell
+from tolerance.diagnostics.checks import RHAT_ANY
+from tolerance.inference.fit import Fit, without_cell
+from tolerance.model.log_likelihood import by_cell
 
 Floats = NDArray[np.float64]
 Unit = Literal["cell", "block"]

@@ -1,7 +1,7 @@
 """Which curve family predicts left-out answers best? Each is a choice of priors and likelihood; all see the same data.
 
 The tail of the Burr curve is held near a Weibull's or a log-logistic's, or estimated; departures from the family are
-held near 0, or estimated. Compared is the expected log density of left-out cells (`tolerance.leaving`).
+held near 0, or estimated. Compared is the expected log density of left-out cells (`tolerance.diagnostics.loo`).
 """
 
 from collections.abc import Mapping
@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from tolerance import checks as checking
-from tolerance import findings as say
-from tolerance.estimands import type_curves
-from tolerance.inference import Settings, Stage, fit
-from tolerance.leaving import REFITS, LeftOut, difference, leave_out_in_earnest
-from tolerance.priors import LogNormal, Normal
+from tolerance.diagnostics import checks as checking
+from tolerance.diagnostics.loo import REFITS, LeftOut, difference, leave_out_in_earnest
+from tolerance.estimands.curves import type_curves
+from tolerance.findings import report as say
+from tolerance.inference.fit import Settings, Stage, fit
+from tolerance.model.priors import LogNormal, Normal
 
 # Tight priors hold a parameter where a family has it: nu of 0.05 is a Weibull to within a hundredth.
 NEARLY_WEIBULL: Normal = (-3.0, 0.1)

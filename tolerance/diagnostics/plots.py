@@ -13,11 +13,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from tolerance.diagnostics.posterior_predictive import Predictive
 from tolerance.errors import DesignError
-from tolerance.findings import Plot
-from tolerance.inference import Fit
-from tolerance.pointwise import by_cell
-from tolerance.predictive import Predictive
+from tolerance.findings.report import Plot
+from tolerance.inference.fit import Fit
+from tolerance.model.log_likelihood import by_cell
 
 Floats = NDArray[np.float64]
 # So many parameters are drawn: those that mixed worst.

@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from tolerance.inference import Fit
-from tolerance.pointwise import residuals
+from tolerance.inference.fit import Fit
+from tolerance.model.log_likelihood import residuals
 
 Floats = NDArray[np.float64]
 REPLICATES = 1000

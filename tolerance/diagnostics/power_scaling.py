@@ -13,10 +13,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from tolerance.cells import halvings
-from tolerance.estimands import MOST_DRAWS, TypeCurve
-from tolerance.findings import Leaning
-from tolerance.inference import Fit
+from tolerance.data.cells import halvings
+from tolerance.estimands.curves import MOST_DRAWS, TypeCurve
+from tolerance.findings.report import Leaning
+from tolerance.inference.fit import Fit
 
 Floats = NDArray[np.float64]
 LIMIT = 0.05

@@ -14,13 +14,13 @@ from typing import Any
 
 import pandas as pd
 
-from tolerance import checks as checking
+from tolerance.data.run_folder import write_atomically
+from tolerance.diagnostics import checks as checking
 from tolerance.errors import StoreError
-from tolerance.estimands import Source, TypeCurve, type_curves
-from tolerance.findings import Attempt, Check
-from tolerance.inference import Fit, Settings, Stage, fit, saved_among
-from tolerance.priors import NARROW, PRIORS, Priors
-from tolerance.store import write_atomically
+from tolerance.estimands.curves import Source, TypeCurve, type_curves
+from tolerance.findings.report import Attempt, Check
+from tolerance.inference.fit import Fit, Settings, Stage, fit, saved_among
+from tolerance.model.priors import NARROW, PRIORS, Priors
 
 ATTEMPTS = "attempts.json"
 LONGER = (2, 4)

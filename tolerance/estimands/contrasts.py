@@ -13,12 +13,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tolerance import findings as say
-from tolerance.cells import SAME_LEVEL, sparsity
-from tolerance.estimands import Place, Source, TypeCurve
-from tolerance.intervals import probability_positive, summarise_each
-from tolerance.manifest import digest
+from tolerance.data.cells import SAME_LEVEL, sparsity
+from tolerance.data.manifest import digest
+from tolerance.estimands.curves import Place, Source, TypeCurve
+from tolerance.findings import report as say
 from tolerance.question import Question
+from tolerance.stats.intervals import probability_positive, summarise_each
 
 Floats = NDArray[np.float64]
 # Up to so many are compared each with each; of more, every one with that of the largest area under its curve.

@@ -21,9 +21,9 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from tolerance.cells import halvings, sparsity
-from tolerance.estimands import TypeCurve
-from tolerance.findings import ShapeKind
+from tolerance.data.cells import halvings, sparsity
+from tolerance.estimands.curves import TypeCurve
+from tolerance.findings.report import ShapeKind
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from tolerance.cells import halvings, sparsity
-from tolerance.curves import crossing, log_anchor_hazard, steepness
+from tolerance.data.cells import halvings, sparsity
 from tolerance.errors import DesignError
-from tolerance.inference import Fit
-from tolerance.parameters import Knots, knots_of
+from tolerance.inference.fit import Fit
+from tolerance.model.curve import crossing, log_anchor_hazard, steepness
+from tolerance.model.parameters import Knots, knots_of
 from tolerance.question import Question
 
 Floats = NDArray[np.float64]

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tolerance import findings as say
-from tolerance.cells import halvings
-from tolerance.estimands import Source, TypeCurve, tolerated
-from tolerance.intervals import lower_limit, quantiles
-from tolerance.manifest import digest
-from tolerance.outcomes import is_dense, level
+from tolerance.data.cells import halvings
+from tolerance.data.manifest import digest
+from tolerance.data.outcomes import is_dense, level
+from tolerance.estimands.curves import Source, TypeCurve, tolerated
+from tolerance.findings import report as say
 from tolerance.question import Question
+from tolerance.stats.intervals import lower_limit, quantiles
 
 Floats = NDArray[np.float64]
 

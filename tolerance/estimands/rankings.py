@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tolerance import findings as say
-from tolerance.cells import halvings
-from tolerance.estimands import TypeCurve, tolerated
-from tolerance.manifest import digest
+from tolerance.data.cells import halvings
+from tolerance.data.manifest import digest
+from tolerance.estimands.curves import TypeCurve, tolerated
+from tolerance.findings import report as say
 from tolerance.question import Question
 
 Floats = NDArray[np.float64]

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from tolerance.intervals import Estimate, Interval, Number
+from tolerance.stats.intervals import Estimate, Interval, Number
 
 Status = Literal["ok", "withheld", "unanswerable"]
 Compared = Literal["task types", "methods"]
@@ -40,7 +40,7 @@ class _Shown(Finding):
     """A finding that a notebook shows in words. The reader's side is looked up by name when it is asked, not before."""
 
     def _repr_html_(self) -> str:
-        return str(import_module("tolerance.reports.notebook").html(self))
+        return str(import_module("tolerance.reports.export.notebook").html(self))
 
 
 class Observed(Finding):
@@ -127,7 +127,8 @@ ShapeKind = Literal["plateau", "dip", "better than dense", "cliff before the fir
 class Shape(Finding):
     """What is unusual about a curve: a kind that it has with at least the probability at which orders are decided.
 
-    ``low`` and ``high`` are the sparsities between which it shows. `tolerance.shapes` has the rule of each kind.
+    ``low`` and ``high`` are the sparsities between which it shows. `tolerance.estimands.curve_shapes` has the rule of
+    each kind.
     """
 
     id: str

@@ -20,25 +20,28 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from tolerance import blocks as blocking
-from tolerance import curves, density, pointwise
-from tolerance.blocks import Blocks
-from tolerance.cells import Cells, collapse
+from tolerance.data.cells import Cells, collapse
+from tolerance.data.manifest import digest, versions
+from tolerance.data.run_folder import write_atomically
 from tolerance.errors import StoreError
-from tolerance.manifest import digest, versions
-from tolerance.parameters import Parameters
-from tolerance.positions import Meaning, accuracies, departures, location_slopes, meaning
-from tolerance.preconditioning import straightened
-from tolerance.priors import PRIORS, Priors
-from tolerance.sampling import sample
-from tolerance.store import write_atomically
+from tolerance.inference.nuts import sample
+from tolerance.inference.preconditioning import straightened
+from tolerance.model import covariance as blocking
+from tolerance.model import curve as curves
+from tolerance.model import density
+from tolerance.model import log_likelihood as pointwise
+from tolerance.model.covariance import Blocks
+from tolerance.model.parameters import Parameters
+from tolerance.model.priors import PRIORS, Priors
+from tolerance.model.transform import Meaning, accuracies, departures, location_slopes, meaning
 
 DRAWS, FACTS = "draws.zarr", "fit.json"
 PACKAGES = ("sparsity-tolerance", "pymc", "nutpie", "pytensor", "numba", "arviz", "numpy", "scipy", "pandas", "xarray")
 # The files that say what is sampled.
 MODEL = (
-    *("model.py", "parameters.py", "density.py", "elementary.py", "positions.py", "blocks.py", "curves.py"),
-    *("pointwise.py", "preconditioning.py", "sampling.py"),
+    *("model/pymc_model.py", "model/parameters.py", "model/density.py", "model/numba_math.py", "model/transform.py"),
+    *("model/covariance.py", "model/curve.py", "model/log_likelihood.py"),
+    *("inference/preconditioning.py", "inference/nuts.py"),
 )
 # Designs of more parameters are sampled twice as long at once: on 1,083 shorter chains were mostly refused.
 WIDE = 600
@@ -448,5 +451,5 @@ def _saved_facts(folder: Path) -> dict[str, Any] | None:
 
 def _model_hash() -> str:
     """Changes whenever the text of the model, of the curve, or of what is kept beside the draws does."""
-    here = Path(__file__).parent
+    here = Path(__file__).parent.parent
     return hashlib.sha256(b"".join((here / name).read_bytes() for name in MODEL)).hexdigest()

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from tolerance.density import LogDensity, compiled, copying
+from tolerance.model.density import LogDensity, compiled, copying
 
 Floats = NDArray[np.float64]
 

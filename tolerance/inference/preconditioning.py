@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
-from tolerance.density import Design, LogDensity, log_density
+from tolerance.model.density import Design, LogDensity, log_density
 
 Floats = NDArray[np.float64]
 # How many directions are stretched at most, half of them narrow and half wide; from which factor of the curvature on,

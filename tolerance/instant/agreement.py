@@ -15,10 +15,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tolerance import findings as say
-from tolerance.intervals import Interval
-from tolerance.manifest import digest
-from tolerance.outcomes import DENSE
+from tolerance.data.manifest import digest
+from tolerance.data.outcomes import DENSE
+from tolerance.findings import report as say
+from tolerance.stats.intervals import Interval
 
 # In accuracy, in share of dense accuracy, in sparsity.
 MARGIN = 0.01

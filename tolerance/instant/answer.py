@@ -16,15 +16,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit, logit, ndtr, ndtri, stdtrit
 
-from tolerance import findings as say
-from tolerance import gee
-from tolerance.cells import halvings, sparsity
-from tolerance.curves import LEAST_ABOVE_FLOOR, crossing
-from tolerance.intervals import Interval
-from tolerance.items import NOWHERE, Answers, Task, by_item, paired_means, resample
-from tolerance.manifest import digest
-from tolerance.outcomes import DENSE
-from tolerance.pairs import mcnemar, newcombe, wilson_limits
+from tolerance.data.cells import halvings, sparsity
+from tolerance.data.item_table import NOWHERE, Answers, Task, by_item, paired_means, resample
+from tolerance.data.manifest import digest
+from tolerance.data.outcomes import DENSE
+from tolerance.findings import report as say
+from tolerance.model.curve import LEAST_ABOVE_FLOOR, crossing
+from tolerance.stats import gee
+from tolerance.stats.intervals import Interval
+from tolerance.stats.paired_proportions import mcnemar, newcombe, wilson_limits
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -18,8 +18,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from tolerance.cells import Cells
-from tolerance.curves import signed_root_mean
+from tolerance.data.cells import Cells
+from tolerance.model.curve import signed_root_mean
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

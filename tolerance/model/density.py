@@ -1,7 +1,8 @@
 """The tolerance model's log density and its gradient, compiled once for all designs.
 
-The same model as `tolerance.model` states in PyMC, written out by hand: PyTensor compiles each design anew (40-60 s of
-CPU when cold), this compiles once a machine and is read from disk afterwards. Tests hold both to the same values.
+The same model as `tolerance.model.pymc_model` states in PyMC, written out by hand: PyTensor compiles each design anew
+(40-60 s of CPU when cold), this compiles once a machine and is read from disk afterwards. Tests hold both to the same
+values.
 
 Everything but the position is packed into one array (`LogDensity`), which a sampler hands back at each call. Loops over
 cells hold nothing but arithmetic, so that the compiler vectorises them.
@@ -18,11 +19,11 @@ from numba import carray  # type: ignore[attr-defined]
 from numpy.typing import NDArray
 from scipy.special import xlogy
 
-from tolerance.blocks import Blocks
-from tolerance.curves import ANCHOR, STEEPEST
-from tolerance.elementary import exp, log
-from tolerance.parameters import DEPARTURE, SCALED, Parameters
-from tolerance.priors import Priors
+from tolerance.model.covariance import Blocks
+from tolerance.model.curve import ANCHOR, STEEPEST
+from tolerance.model.numba_math import exp, log
+from tolerance.model.parameters import DEPARTURE, SCALED, Parameters
+from tolerance.model.priors import Priors
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -13,10 +13,10 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import gammaln, xlogy
 
-from tolerance.blocks import Blocks
-from tolerance.cells import Cells
-from tolerance.curves import signed_root
-from tolerance.parameters import Parameters
+from tolerance.data.cells import Cells
+from tolerance.model.covariance import Blocks
+from tolerance.model.curve import signed_root
+from tolerance.model.parameters import Parameters
 
 Floats = NDArray[np.float64]
 type Groups = dict[str, xr.Dataset]

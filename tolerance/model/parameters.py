@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import block_diag, helmert
 
-from tolerance.cells import Cells
-from tolerance.priors import LogNormal, Priors
+from tolerance.data.cells import Cells
+from tolerance.model.priors import LogNormal, Priors
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -6,9 +6,11 @@ sparsifier, sparsifier x type, task and curve, with an effect of each configurat
 and curve. Type, sparsifier, task-in-type and configuration effects live on orthonormal zero-sum contrasts.
 
 The likelihood of a block (the cells that asked the same items) is that of its signed-root deviance residuals:
-independent they are exactly the binomial; `tolerance.blocks` says how they are correlated and how they depart.
+independent they are exactly the binomial; `tolerance.model.covariance` says how they are correlated and how they
+depart.
 
-This is the model as one reads it. `tolerance.density` is the same by hand, and what is sampled unless asked otherwise.
+This is the model as one reads it. `tolerance.model.density` is the same by hand, and what is sampled unless asked
+otherwise.
 """
 
 from dataclasses import dataclass
@@ -19,11 +21,11 @@ import pymc as pm
 import pytensor.tensor as pt
 from numpy.typing import NDArray
 
-from tolerance.blocks import Blocks
-from tolerance.cells import Cells
-from tolerance.curves import ANCHOR, STEEPEST
-from tolerance.density import LEAST, LEAST_ABOVE, TAIL_ENDS
-from tolerance.parameters import DEPARTURE, Parameters
+from tolerance.data.cells import Cells
+from tolerance.model.covariance import Blocks
+from tolerance.model.curve import ANCHOR, STEEPEST
+from tolerance.model.density import LEAST, LEAST_ABOVE, TAIL_ENDS
+from tolerance.model.parameters import DEPARTURE, Parameters
 
 Floats = NDArray[np.float64]
 Tensor = Any  # PyTensor has no types to speak of

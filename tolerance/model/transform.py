@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from tolerance.blocks import Blocks
-from tolerance.curves import log_anchor_hazard, signed_root, steepness, survival
-from tolerance.density import LEAST, LEAST_ABOVE, TAIL_ENDS, Design
-from tolerance.parameters import DEPARTURE, Parameters
+from tolerance.model.covariance import Blocks
+from tolerance.model.curve import log_anchor_hazard, signed_root, steepness, survival
+from tolerance.model.density import LEAST, LEAST_ABOVE, TAIL_ENDS, Design
+from tolerance.model.parameters import DEPARTURE, Parameters
 
 Floats = NDArray[np.float64]
 

@@ -15,7 +15,7 @@ from tolerance.runners.sparsifiers.base import Sparsifier
 if TYPE_CHECKING:
     import torch
 
-    from tolerance.runners.rotation import Rotation
+    from tolerance.runners.rope import Rotation
 
 QUESTIONS = ("hidden", "visible")
 ALLOCATIONS = ("uniform", "per-head")

@@ -1,0 +1,1 @@
+"""The report as files and in a notebook."""

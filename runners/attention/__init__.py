@@ -1,0 +1,1 @@
+"""Attention that keeps what a sparsifier keeps, and its cache."""

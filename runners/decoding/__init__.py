@@ -1,0 +1,1 @@
+"""From prompts to answers, one prefill for all levels."""

@@ -1,0 +1,1 @@
+"""Language models: found, fetched, loaded."""

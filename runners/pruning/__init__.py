@@ -1,0 +1,1 @@
+"""Sparsity of weights and of activations, and the texts that calibrate it."""

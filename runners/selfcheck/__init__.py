@@ -1,0 +1,1 @@
+"""Every model is held against its own dense answers before a sweep."""

@@ -1,0 +1,1 @@
+"""Outcomes -> fit -> checks -> findings: the orchestrator, and what it saves."""

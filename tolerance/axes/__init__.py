@@ -1,0 +1,1 @@
+"""What a comparison may hold constant: one table of axes."""

@@ -1,0 +1,1 @@
+"""Two arms, compared at equal anything: better, worse, equivalent, undecided, or no overlap."""

@@ -1,0 +1,1 @@
+"""The outcome table, the run folder, and what statistics start from: cells and items."""

@@ -1,0 +1,1 @@
+"""From draws to the quantities that are reported: curves, thresholds, contrasts, rankings, budgets."""

@@ -1,0 +1,1 @@
+"""Everything a report says, as typed values; a report is their sum."""

@@ -1,0 +1,1 @@
+"""The answer without a model: what the answers show at once."""
