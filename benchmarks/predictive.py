@@ -15,7 +15,7 @@ from math import log2
 from pathlib import Path
 
 from tolerance import read_report
-from tolerance.findings.report import Predicted, Report
+from tolerance.findings import Predicted, Report
 
 COLUMNS, WIDE, HIGH, PAD, TOP = 4, 230, 150, 34, 44
 COLOURS = ("#1f5fa8", "#b3541e", "#2d7d46", "#7b4a9e", "#a3323f", "#5c6670")

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from tests.report_example import at_equal, by_axis, conclusions, normal
 from tolerance.analysis.analyse import read_report
-from tolerance.findings.report import Report
+from tolerance.findings import Report
 from tolerance.reports import page
-from tolerance.reports.pictures import screenshot as picture
+from tolerance.reports.pictures import screenshot
 
 AXES = ("compute", "KV bytes", "sparsity fraction")
 REPEATS = 5
@@ -60,7 +60,7 @@ def many(types: int, methods: int, *, axes: tuple[str, ...] = AXES) -> Report:
 
 def first_paint(path: Path) -> float | None:
     """Milliseconds to the first contentful paint, the median of several loads; None without a browser."""
-    browser = next(filter(None, map(shutil.which, picture.BROWSERS)), None)
+    browser = next(filter(None, map(shutil.which, screenshot.BROWSERS)), None)
     if browser is None:
         return None
     from playwright.sync_api import sync_playwright

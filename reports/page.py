@@ -23,13 +23,12 @@ from jinja2.exceptions import TemplateError
 from markupsafe import Markup
 
 from tolerance.errors import DesignError, StoreError
-from tolerance.findings.report import Audit, Plot, Report
+from tolerance.findings import Audit, Plot, Report
 from tolerance.reports.export import markdown, spreadsheet
 from tolerance.reports.sections import audit as audit_page
 from tolerance.reports.sections import diagnostics as trust
 from tolerance.reports.sections import instant as instantly
-from tolerance.reports.sections import tables
-from tolerance.reports.sections import verdict_matrix as verdicts
+from tolerance.reports.sections import tables, verdict_matrix
 from tolerance.reports.svg import forest
 from tolerance.reports.svg import panels as figures
 from tolerance.reports.withhold import scrubbed
@@ -87,8 +86,8 @@ def _of_report(report: Report, kind: Kind, plots: Sequence[Plot]) -> dict[str, A
     drawn = {(curve.task_type, curve.sparsifier): by_curve[curve.id] for curve in report.curves}
     rows: dict[str, Any] = {
         "report": report,
-        "matrix": verdicts.matrix(report.conclusions, report),
-        "groups": verdicts.groups(report.conclusions),
+        "matrix": verdict_matrix.matrix(report.conclusions, report),
+        "groups": verdict_matrix.groups(report.conclusions),
         "quantity": phrases.listed(_quantities(report)) if report.conclusions else "",
         "panels": panels,
         "thresholds": tables.thresholds(
@@ -206,14 +205,23 @@ def _of_audits(found: list[Audit]) -> dict[str, Any]:
 def _rendered(name: str, values: dict[str, Any], *, script: bool, template_dir: Path | None) -> str:
     style, code = _file("report.css"), _file("report.js") if script else ""
     embedded = values.pop("json")
-    modules = (states, tables, trust, wording, numbers, phrases, figures, forest)
+    words = {
+        "states": states,
+        "tables": tables,
+        "trust": trust,
+        "wording": wording,
+        "numbers": numbers,
+        "phrases": phrases,
+        "figures": figures,
+        "forest": forest,
+    }
     try:
         return (
             _environment(template_dir)
             .get_template(name)
             .render(
                 **values,
-                **{module.__name__.rpartition(".")[2]: module for module in modules},
+                **words,
                 style=Markup(style),
                 script=Markup(code),
                 policy=_policy(style, code),

@@ -7,24 +7,24 @@ same, by a fault or by hand, loses them here.
 from collections.abc import Sequence
 from typing import Any
 
-from tolerance.findings import report as say
+from tolerance import findings
 
 # What each finding with a status may only say when it is answered; a reason other than the fit may keep ``dense``.
-CARRIES: dict[type[say.Finding], dict[str, Any]] = {
-    say.Curve: {"band": None, "beyond": None, "required": None},
-    say.Threshold: {"level": None, "dense": None, "kept": [], "exceedance": None, "area": None, "leaning": None},
-    say.Comparison: dict.fromkeys(("prob_first", "prob_second", "prob_neither", "verdict")),
-    say.Contrast: {"upto": None, "whole": None, "levels": []},
-    say.Ordering: {
+CARRIES: dict[type[findings.Finding], dict[str, Any]] = {
+    findings.Curve: {"band": None, "beyond": None, "required": None},
+    findings.Threshold: {"level": None, "dense": None, "kept": [], "exceedance": None, "area": None, "leaning": None},
+    findings.Comparison: dict.fromkeys(("prob_first", "prob_second", "prob_neither", "verdict")),
+    findings.Contrast: {"upto": None, "whole": None, "levels": []},
+    findings.Ordering: {
         **dict.fromkeys(("first", "last", "prob_others", "tied_most", "tied_least")),
         "orders": [],
         "extremes": [],
         "n_others": 0,
     },
-    say.Budget: dict.fromkeys(("median", "lower", "upper", "prob_more", "prob_fewer", "assured")),
-    say.Sensitivity: {"quantities": [], "leaning": None},
-    say.LeftOut: dict.fromkeys(("elpd", "se")),
-    say.Family: dict.fromkeys(("elpd", "difference", "se")),
+    findings.Budget: dict.fromkeys(("median", "lower", "upper", "prob_more", "prob_fewer", "assured")),
+    findings.Sensitivity: {"quantities": [], "leaning": None},
+    findings.LeftOut: dict.fromkeys(("elpd", "se")),
+    findings.Family: dict.fromkeys(("elpd", "difference", "se")),
 }
 AT_EQUAL: dict[str, Any] = dict.fromkeys(
     ("low", "high", "difference", "prob_positive", "prob_equivalent", "along", "crossover", "check")
@@ -35,7 +35,7 @@ NUMBERLESS = ("withheld", "unavailable", "unanswerable", "no overlap")
 OF_THE_FIT: dict[str, Any] = {"shapes": [], "disagreements": []}
 
 
-def scrubbed(report: say.Report) -> say.Report:
+def scrubbed(report: findings.Report) -> findings.Report:
     """The report without what its states say is not to be read."""
     kept: dict[str, Any] = {
         "curves": _each(report, report.curves),
@@ -52,11 +52,11 @@ def scrubbed(report: say.Report) -> say.Report:
     return report.model_copy(update=kept if report.fit_passed else {**kept, **OF_THE_FIT})
 
 
-def _each[F: say.Finding](report: say.Report, found: Sequence[F]) -> list[F]:
+def _each[F: findings.Finding](report: findings.Report, found: Sequence[F]) -> list[F]:
     return [_one(one, one.status if report.fit_passed else "withheld") for one in found]  # type: ignore[attr-defined]
 
 
-def _one[F: say.Finding](found: F, status: str) -> F:
+def _one[F: findings.Finding](found: F, status: str) -> F:
     if status == "ok":
         return found
     lost = dict(CARRIES[type(found)])
@@ -68,14 +68,14 @@ def _one[F: say.Finding](found: F, status: str) -> F:
     return found.model_copy(update=lost)
 
 
-def _conclusions(found: say.Conclusions, *, passed: bool) -> say.Conclusions:
+def _conclusions(found: findings.Conclusions, *, passed: bool) -> findings.Conclusions:
     passed = passed and found.fit_passed
     made = [_conclusion(one, passed=passed) for one in found.conclusions]
     lost: dict[str, Any] = {} if passed else {"n_flagged": 0, "prob_all_flips": None, "fit_passed": False}
     return found.model_copy(update={"conclusions": made, **lost})
 
 
-def _conclusion(found: say.Conclusion, *, passed: bool) -> say.Conclusion:
+def _conclusion(found: findings.Conclusion, *, passed: bool) -> findings.Conclusion:
     """Unless the fit passed, every axis is withheld."""
     if passed and found.label != "withheld":
         axes = [one.model_copy(update=AT_EQUAL) if one.verdict in NUMBERLESS else one for one in found.axes]

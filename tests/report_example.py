@@ -3,7 +3,7 @@
 from math import log2
 from typing import Any
 
-from tolerance.findings import report as say
+from tolerance import findings
 from tolerance.stats.intervals import Estimate, Interval
 
 LEVELS = (0.0, 0.5, 0.67, 0.8, 0.9, 0.95)
@@ -19,12 +19,12 @@ DEPTH = {
     "top-k": {"retrieval": 3.9, "multi-hop": 2.1, "aggregation": 3.0},
     "streaming": {"retrieval": 1.9, "multi-hop": 1.5, "aggregation": 3.1},
 }
-FAILED: say.Reason = "fit failed its checks"
-NO_DENSE: say.Reason = "no dense baseline"
-AT_FLOOR: say.Reason = "dense accuracy is at the guessing floor"
+FAILED: findings.Reason = "fit failed its checks"
+NO_DENSE: findings.Reason = "no dense baseline"
+AT_FLOOR: findings.Reason = "dense accuracy is at the guessing floor"
 
 
-def normal() -> say.Report:
+def normal() -> findings.Report:
     """Three task types under two methods, everything answered, one method comparison undecided."""
     thresholds = [
         threshold("retrieval", "top-k", level(0.912, 0.901, 0.923)),
@@ -38,7 +38,7 @@ def normal() -> say.Report:
     return whole.model_copy(update={"contrasts": contrasts(), "orderings": [ordering()], "budgets": budgets()})
 
 
-def censored() -> say.Report:
+def censored() -> findings.Report:
     """One threshold beyond the measured range, one below it, and an order that lies outside it."""
     thresholds = [
         threshold("retrieval", "top-k", level(None, 0.933, None, beyond=0.83)),
@@ -55,7 +55,7 @@ def censored() -> say.Report:
     return report(thresholds=thresholds, comparisons=found)
 
 
-def failed() -> say.Report:
+def failed() -> findings.Report:
     """The fit failed two checks: nothing is concluded."""
     thresholds = [threshold(t, m, None, status="withheld", reason=FAILED) for m in DEPTH for t in TASKS]
     found = [c.model_copy(update=_no_answer("withheld", FAILED)) for c in comparisons()]
@@ -64,14 +64,14 @@ def failed() -> say.Report:
     )
 
 
-def without_dense() -> say.Report:
+def without_dense() -> findings.Report:
     """No dense baseline: accuracy by level alone."""
     thresholds = [threshold(t, m, None, status="unanswerable", reason=NO_DENSE) for m in DEPTH for t in TASKS]
     found = [c.model_copy(update=_no_answer("unanswerable", NO_DENSE)) for c in comparisons()]
     return report(thresholds=thresholds, comparisons=found, has_dense=False)
 
 
-def at_floor() -> say.Report:
+def at_floor() -> findings.Report:
     """One task type answered, one whose dense accuracy is at the guessing floor."""
     thresholds = [
         threshold("retrieval", "top-k", level(0.912, 0.901, 0.923)),
@@ -81,17 +81,17 @@ def at_floor() -> say.Report:
     return report(thresholds=thresholds, comparisons=[one.model_copy(update=_no_answer("unanswerable", AT_FLOOR))])
 
 
-def hostile() -> say.Report:
+def hostile() -> findings.Report:
     """Names that are markup, in every place where a name can stand."""
     text = normal().model_dump_json()
     for name in ("retrieval", "top-k", "kv-lookup", "tiny-model", "causal-pairs"):
         text = text.replace(
             f'"{name}"', f'"</script><script>alert(`{name}`)</script>&amp;\'"'.replace("'\"", "'") + '"'
         )
-    return say.Report.model_validate_json(text)
+    return findings.Report.model_validate_json(text)
 
 
-def many_methods() -> say.Report:
+def many_methods() -> findings.Report:
     """Eight methods on one task type, of two units: more than a panel holds."""
     names = [f"method-{i}" for i in range(1, 9)]
     levels = [level(0.5 + 0.05 * i, 0.48 + 0.05 * i, 0.52 + 0.05 * i) for i in range(1, 9)]
@@ -101,12 +101,12 @@ def many_methods() -> say.Report:
     return report(thresholds=thresholds, comparisons=found)
 
 
-def by_axis() -> say.Report:
+def by_axis() -> findings.Report:
     """Two methods held equal on every axis: one conclusion turns with the axis, and more than a matrix shows first."""
     return normal().model_copy(update={"conclusions": [conclusions()]})
 
 
-def by_axis_failed() -> say.Report:
+def by_axis_failed() -> findings.Report:
     """The same of a fit that failed, as the comparison states it."""
     made = [conclusion(f"type-{i}", dict.fromkeys(AXES_EXAMPLE, "withheld"), "withheld") for i in range(3)]
     withheld = conclusions().model_copy(update={"conclusions": made, "fit_passed": False, "n_flagged": 0})
@@ -120,7 +120,7 @@ AXES_EXAMPLE = (
 )
 
 
-def conclusions() -> say.Conclusions:
+def conclusions() -> findings.Conclusions:
     flip = {"compute": "better", "KV bytes": "worse", "KV tokens": "undecided", "context length": "no overlap"}
     made = [
         conclusion("retrieval", {}, "robust"),
@@ -129,7 +129,7 @@ def conclusions() -> say.Conclusions:
         *(conclusion(f"type-{i}", {"KV bytes": "undecided"}, "fragile") for i in range(6)),
         conclusion("summary", dict.fromkeys(AXES_EXAMPLE[1:], "no overlap"), "untestable"),
     ]
-    return say.Conclusions(
+    return findings.Conclusions(
         treatment="top-k",
         reference="streaming",
         equivalence=0.02,
@@ -142,8 +142,8 @@ def conclusions() -> say.Conclusions:
     )
 
 
-def conclusion(task_type: str, verdicts: dict[str, Any], label: Any) -> say.Conclusion:
-    return say.Conclusion(
+def conclusion(task_type: str, verdicts: dict[str, Any], label: Any) -> findings.Conclusion:
+    return findings.Conclusion(
         id=f"conclusion-{task_type}",
         treatment="top-k",
         reference="streaming",
@@ -159,7 +159,7 @@ def conclusion(task_type: str, verdicts: dict[str, Any], label: Any) -> say.Conc
     )
 
 
-def at_equal(axis: Any, verdict: Any) -> say.AtEqual:
+def at_equal(axis: Any, verdict: Any) -> findings.AtEqual:
     middle = {"better": 0.061, "worse": -0.048, "equivalent": 0.004, "undecided": 0.015}.get(verdict)
     low, high, unit = {
         "compute": (1.48e9, 1.73e9, "FLOPs per item"),
@@ -172,7 +172,7 @@ def at_equal(axis: Any, verdict: Any) -> say.AtEqual:
         "withheld": FAILED,
     }.get(verdict)
     answered = middle is not None
-    return say.AtEqual(
+    return findings.AtEqual(
         axis=axis,
         unit=unit,
         accounting="measured",
@@ -195,15 +195,15 @@ def at_equal(axis: Any, verdict: Any) -> say.AtEqual:
 
 def report(
     *,
-    thresholds: list[say.Threshold],
-    comparisons: list[say.Comparison],
-    checks: list[say.Check] | None = None,
+    thresholds: list[findings.Threshold],
+    comparisons: list[findings.Comparison],
+    checks: list[findings.Check] | None = None,
     fit_passed: bool = True,
     has_dense: bool = True,
-) -> say.Report:
+) -> findings.Report:
     types = list(dict.fromkeys(t.task_type for t in thresholds))
     methods = list(dict.fromkeys(t.sparsifier for t in thresholds))
-    return say.Report(
+    return findings.Report(
         id="7f3a91c2",
         fit_passed=fit_passed,
         retention=0.95,
@@ -230,10 +230,10 @@ def report(
     )
 
 
-def instant(types: list[str], methods: list[str], *, has_dense: bool) -> say.Instant:
+def instant(types: list[str], methods: list[str], *, has_dense: bool) -> findings.Instant:
     """The instant answer of the same invented data: every level keeps a bit less than the one before."""
     pairs = [(t, m, i, s) for t in types for m in methods for i, s in enumerate(LEVELS[1:])] if has_dense else []
-    return say.Instant(
+    return findings.Instant(
         retention=0.95,
         interval_prob=0.9,
         resamples=2000,
@@ -245,7 +245,7 @@ def instant(types: list[str], methods: list[str], *, has_dense: bool) -> say.Ins
         + [paired(t, methods[0], methods[-1], LEVELS[1], 0.05) for t in types[: len(methods) - 1]],
         trends=[trend(t, m) for t in types for m in methods],
         tolerated=[
-            say.ObservedLevel(
+            findings.ObservedLevel(
                 id=f"observed-{t}-{m}",
                 task_type=t,
                 sparsifier=m,
@@ -258,10 +258,10 @@ def instant(types: list[str], methods: list[str], *, has_dense: bool) -> say.Ins
     )
 
 
-def paired(task_type: str, first: str, second: str, at: float, difference: float) -> say.Paired:
+def paired(task_type: str, first: str, second: str, at: float, difference: float) -> findings.Paired:
     bounds = Interval(kind="bootstrap", prob=0.9, lower=difference - 0.03, upper=difference + 0.03)
     kept = Interval(kind="bootstrap", prob=0.9, lower=0.94 + difference, upper=1.02 + difference)
-    return say.Paired(
+    return findings.Paired(
         id=f"paired-{task_type}-{first}-{second}-{at}",
         task_type=task_type,
         first=first,
@@ -274,18 +274,18 @@ def paired(task_type: str, first: str, second: str, at: float, difference: float
         n_blocks=1,
         accuracy_first=0.9 + difference,
         accuracy_second=0.9,
-        difference=say.Measured(value=difference, interval=bounds),
-        retention=say.Measured(value=0.98 + difference, interval=kept) if second == "dense" else None,
+        difference=findings.Measured(value=difference, interval=bounds),
+        retention=findings.Measured(value=0.98 + difference, interval=kept) if second == "dense" else None,
         reason=None,
-        mcnemar=say.Discordance(
+        mcnemar=findings.Discordance(
             n_pairs=ITEMS, only_first=4, only_second=9, p=0.267, difference=-5 / ITEMS, interval=bounds, repeated=False
         ),
     )
 
 
-def trend(task_type: str, sparsifier: str) -> say.Trend:
-    slope = say.Measured(value=-1.42, interval=Interval(kind="robust", prob=0.9, lower=-1.66, upper=-1.18))
-    return say.Trend(
+def trend(task_type: str, sparsifier: str) -> findings.Trend:
+    slope = findings.Measured(value=-1.42, interval=Interval(kind="robust", prob=0.9, lower=-1.66, upper=-1.18))
+    return findings.Trend(
         task_type=task_type,
         sparsifier=sparsifier,
         slope=slope,
@@ -298,8 +298,8 @@ def trend(task_type: str, sparsifier: str) -> say.Trend:
     )
 
 
-def disagreement(task_type: str, sparsifier: str) -> say.Disagreement:
-    return say.Disagreement(
+def disagreement(task_type: str, sparsifier: str) -> findings.Disagreement:
+    return findings.Disagreement(
         id=f"disagreement-{task_type}-{sparsifier}",
         about="accuracy",
         within=sparsifier,
@@ -316,14 +316,14 @@ def disagreement(task_type: str, sparsifier: str) -> say.Disagreement:
 def threshold(
     task_type: str,
     sparsifier: str,
-    found: say.Level | None,
+    found: findings.Level | None,
     *,
-    status: say.Status = "ok",
-    reason: say.Reason | None = None,
-) -> say.Threshold:
+    status: findings.Status = "ok",
+    reason: findings.Reason | None = None,
+) -> findings.Threshold:
     _, dense, _ = TASKS[task_type]
     shown = status == "ok" or reason == AT_FLOOR
-    return say.Threshold(
+    return findings.Threshold(
         id=f"threshold-{task_type}-{sparsifier}",
         task_type=task_type,
         sparsifier=sparsifier,
@@ -335,19 +335,19 @@ def threshold(
         n_levels=len(LEVELS) - 1,
         dense=Estimate(value=dense, interval=eti(dense - 0.02, dense + 0.015)) if shown else None,
         level=found,
-        kept=[say.Kept(sparsity=s, probability=_kept(found, s)) for s in LEVELS[1:]] if found else [],
-        exceedance=say.Exceedance(sparsity=list(LEVELS[1:]), probability=[_kept(found, s) for s in LEVELS[1:]])
+        kept=[findings.Kept(sparsity=s, probability=_kept(found, s)) for s in LEVELS[1:]] if found else [],
+        exceedance=findings.Exceedance(sparsity=list(LEVELS[1:]), probability=[_kept(found, s) for s in LEVELS[1:]])
         if found
         else None,
-        area=say.Area(upto=0.95, over_halvings=_estimate(0.71), over_sparsity=_estimate(0.86)) if found else None,
+        area=findings.Area(upto=0.95, over_halvings=_estimate(0.71), over_sparsity=_estimate(0.86)) if found else None,
     )
 
 
 def level(
     median: float | None, lower: float | None, upper: float | None, *, below: float = 0.0, beyond: float = 0.0
-) -> say.Level:
+) -> findings.Level:
     side = "none" if lower is not None else "left" if below > 0 else "right"
-    return say.Level(
+    return findings.Level(
         median=median,
         lower=lower,
         upper=upper,
@@ -356,11 +356,11 @@ def level(
         last=0.95,
         prob_below=below,
         prob_beyond=beyond,
-        assured=say.Assured(value=lower, prob=0.95, censored=side),
+        assured=findings.Assured(value=lower, prob=0.95, censored=side),
     )
 
 
-def contrasts() -> list[say.Contrast]:
+def contrasts() -> list[findings.Contrast]:
     return [
         contrast("methods", "retrieval", "top-k", "streaming", 0.21, "better"),
         contrast("methods", "multi-hop", "top-k", "streaming", 0.03, "undecided"),
@@ -372,7 +372,7 @@ def contrasts() -> list[say.Contrast]:
 
 def contrast(
     of: Any, within: str, first: str, second: str, value: float | None, verdict: Any, **more: Any
-) -> say.Contrast:
+) -> findings.Contrast:
     fields: dict[str, Any] = {
         "id": f"contrast-{of}-{within}-{first}-{second}".replace(" ", "-"),
         "of": of,
@@ -388,22 +388,22 @@ def contrast(
     }
     if value is not None:
         one = difference(value / 2, verdict)
-        fields["levels"] = [say.LevelContrast(sparsity=s, accuracy=one, retention=one) for s in (0.5, 0.9)]
-    return say.Contrast(**{**fields, **more})
+        fields["levels"] = [findings.LevelContrast(sparsity=s, accuracy=one, retention=one) for s in (0.5, 0.9)]
+    return findings.Contrast(**{**fields, **more})
 
 
-def difference(value: float, verdict: Any) -> say.Difference:
+def difference(value: float, verdict: Any) -> findings.Difference:
     sure = {"better": 0.98, "worse": 0.02}.get(verdict, 0.61)
     estimate = Estimate(value=value, interval=eti(value - 0.013, value + 0.017))
     equivalent = 0.96 if verdict == "equivalent" else 0.2
-    return say.Difference(estimate=estimate, prob_positive=sure, prob_equivalent=equivalent, verdict=verdict)
+    return findings.Difference(estimate=estimate, prob_positive=sure, prob_equivalent=equivalent, verdict=verdict)
 
 
-def ordering() -> say.Ordering:
-    def rank(place: Any, *names: str) -> say.Rank:
-        return say.Rank(place=place, task_types=list(names))
+def ordering() -> findings.Ordering:
+    def rank(place: Any, *names: str) -> findings.Rank:
+        return findings.Rank(place=place, task_types=list(names))
 
-    return say.Ordering(
+    return findings.Ordering(
         id="ordering-top-k",
         sparsifier="top-k",
         task_types=list(TASKS),
@@ -412,22 +412,26 @@ def ordering() -> say.Ordering:
         first=0.5,
         last=0.95,
         orders=[
-            say.Order(ranks=[rank("inside", n) for n in ("retrieval", "aggregation", "multi-hop")], probability=0.9),
-            say.Order(ranks=[rank("beyond", "retrieval", "aggregation"), rank("below", "multi-hop")], probability=0.07),
+            findings.Order(
+                ranks=[rank("inside", n) for n in ("retrieval", "aggregation", "multi-hop")], probability=0.9
+            ),
+            findings.Order(
+                ranks=[rank("beyond", "retrieval", "aggregation"), rank("below", "multi-hop")], probability=0.07
+            ),
         ],
         n_others=2,
         prob_others=0.03,
         extremes=[
-            say.Extreme(task_type="retrieval", most=0.9, least=0.0),
-            say.Extreme(task_type="multi-hop", most=0.0, least=0.97),
-            say.Extreme(task_type="aggregation", most=0.03, least=0.03),
+            findings.Extreme(task_type="retrieval", most=0.9, least=0.0),
+            findings.Extreme(task_type="multi-hop", most=0.0, least=0.97),
+            findings.Extreme(task_type="aggregation", most=0.03, least=0.03),
         ],
         tied_most=0.07,
         tied_least=0.0,
     )
 
 
-def budgets() -> list[say.Budget]:
+def budgets() -> list[findings.Budget]:
     return [
         budget("retrieval", 61.0, 55.0, 70.0),
         budget("aggregation", None, None, 40.0, prob_more=0.0, prob_fewer=0.8),
@@ -443,9 +447,9 @@ def budget(
     *,
     prob_more: float = 0.0,
     prob_fewer: float = 0.0,
-) -> say.Budget:
+) -> findings.Budget:
     side: Any = "none" if upper is not None else "right"
-    return say.Budget(
+    return findings.Budget(
         id=f"budget-{task_type}",
         task_type=task_type,
         sparsifier="top-k",
@@ -461,7 +465,7 @@ def budget(
         prob=0.9,
         prob_more=prob_more,
         prob_fewer=prob_fewer,
-        assured=say.Assured(value=upper, prob=0.95, censored=side),
+        assured=findings.Assured(value=upper, prob=0.95, censored=side),
     )
 
 
@@ -469,7 +473,7 @@ def _estimate(value: float) -> Estimate:
     return Estimate(value=value, interval=eti(value - 0.03, value + 0.03))
 
 
-def comparisons() -> list[say.Comparison]:
+def comparisons() -> list[findings.Comparison]:
     return [
         compared("task types", "top-k", "retrieval", "multi-hop", 1.0, 0.0, "first"),
         compared("task types", "top-k", "retrieval", "aggregation", 0.999, 0.001, "first"),
@@ -484,9 +488,9 @@ def comparisons() -> list[say.Comparison]:
 
 
 def compared(
-    of: say.Compared, within: str, first: str, second: str, p_first: float, p_second: float, verdict: Any
-) -> say.Comparison:
-    return say.Comparison(
+    of: findings.Compared, within: str, first: str, second: str, p_first: float, p_second: float, verdict: Any
+) -> findings.Comparison:
+    return findings.Comparison(
         id=f"comparison-{within}-{first}-{second}",
         of=of,
         within=within,
@@ -501,12 +505,12 @@ def compared(
     )
 
 
-def curve(found: say.Threshold, *, fit_passed: bool, has_dense: bool) -> say.Curve:
+def curve(found: findings.Threshold, *, fit_passed: bool, has_dense: bool) -> findings.Curve:
     task, dense, chance = TASKS[found.task_type]
     depth = DEPTH.get(found.sparsifier, DEPTH["top-k"])[found.task_type]
     levels = LEVELS if has_dense else LEVELS[1:]
     points = [(s, _accuracy(s, dense, chance, depth)) for s in levels]
-    return say.Curve(
+    return findings.Curve(
         id=f"curve-{found.task_type}-{found.sparsifier}",
         task_type=found.task_type,
         tasks=[task],
@@ -515,30 +519,32 @@ def curve(found: say.Threshold, *, fit_passed: bool, has_dense: bool) -> say.Cur
         status="ok" if fit_passed else "withheld",
         reason=None if fit_passed else FAILED,
         observed=[
-            say.Observed(sparsity=s, accuracy=_wobble(a, i), interval=_wilson(_wobble(a, i)), n_items=ITEMS)
+            findings.Observed(sparsity=s, accuracy=_wobble(a, i), interval=_wilson(_wobble(a, i)), n_items=ITEMS)
             for i, (s, a) in enumerate(points)
         ],
         band=band(levels[0], LEVELS[-1], dense, chance, depth) if fit_passed else None,
-        beyond=band(LEVELS[-1], 1 - (1 - LEVELS[-1]) * 2**-say.BEYOND, dense, chance, depth) if fit_passed else None,
+        beyond=band(LEVELS[-1], 1 - (1 - LEVELS[-1]) * 2**-findings.BEYOND, dense, chance, depth)
+        if fit_passed
+        else None,
         required=chance + 0.95 * (dense - chance) if found.status == "ok" else None,
     )
 
 
-def band(start: float, end: float, dense: float, chance: float, depth: float) -> say.Band:
+def band(start: float, end: float, dense: float, chance: float, depth: float) -> findings.Band:
     low, high = -log2(1 - start), -log2(1 - end)
     at = [1 - 2 ** -(low + (high - low) * i / (GRID - 1)) for i in range(GRID)]
     middle = [_accuracy(s, dense, chance, depth) for s in at]
     wide = {n: [min(1.0, max(0.0, m + w)) for m in middle] for n, w in _WIDTHS.items()}
-    return say.Band(sparsity=at, median=middle, **wide)
+    return findings.Band(sparsity=at, median=middle, **wide)
 
 
 _WIDTHS = {"lower_50": -0.015, "upper_50": 0.015, "lower_90": -0.035, "upper_90": 0.035}
 
 
-def data(types: list[str], methods: list[str], *, has_dense: bool) -> say.Data:
+def data(types: list[str], methods: list[str], *, has_dense: bool) -> findings.Data:
     tasks = [(TASKS[t][0], t, TASKS[t][2]) for t in types]
     conditions = [("dense", 0.0)] * has_dense + [(m, s) for m in methods for s in LEVELS[1:]]
-    return say.Data(
+    return findings.Data(
         n_rows=ITEMS * len(tasks) * len(conditions),
         n_items=ITEMS * len(tasks),
         n_paired=ITEMS * len(tasks),
@@ -548,7 +554,7 @@ def data(types: list[str], methods: list[str], *, has_dense: bool) -> say.Data:
         context_lengths=[256],
         has_dense=has_dense,
         tasks=[
-            say.TaskData(
+            findings.TaskData(
                 task=task,
                 task_type=task_type,
                 n_items=ITEMS,
@@ -560,14 +566,14 @@ def data(types: list[str], methods: list[str], *, has_dense: bool) -> say.Data:
             for task, task_type, chance in tasks
         ],
         cells=[
-            say.CellData(task=task, sparsifier=m, sparsity=s, realised=s, n_items=ITEMS)
+            findings.CellData(task=task, sparsifier=m, sparsity=s, realised=s, n_items=ITEMS)
             for task, _, _ in tasks
             for m, s in conditions
         ],
     )
 
 
-def held_constant() -> list[say.HeldConstant]:
+def held_constant() -> list[findings.HeldConstant]:
     return [
         axis("sparsity fraction", "varies", "fraction removed", 0.0, 0.95),
         axis("compute", "varies", "FLOPs per item", 1.48e9, 1.73e9),
@@ -579,11 +585,11 @@ def held_constant() -> list[say.HeldConstant]:
     ]
 
 
-def axis(name: say.Axis, state: Any, unit: str, low: float | None, high: float | None) -> say.HeldConstant:
-    return say.HeldConstant(axis=name, state=state, unit=unit, low=low, high=high)
+def axis(name: findings.Axis, state: Any, unit: str, low: float | None, high: float | None) -> findings.HeldConstant:
+    return findings.HeldConstant(axis=name, state=state, unit=unit, low=low, high=high)
 
 
-def checks(*, rhat: float = 1.0031, divergent: float = 0.0) -> list[say.Check]:
+def checks(*, rhat: float = 1.0031, divergent: float = 0.0) -> list[findings.Check]:
     at_most, at_least = "at most", "at least"
     return [
         check("R-hat, largest", rhat, 1.01, at_most, "the chains disagree: the draws are not from one posterior"),
@@ -594,16 +600,16 @@ def checks(*, rhat: float = 1.0031, divergent: float = 0.0) -> list[say.Check]:
     ]
 
 
-def check(name: str, worst: float, limit: float, sense: Any, meaning: str) -> say.Check:
+def check(name: str, worst: float, limit: float, sense: Any, meaning: str) -> findings.Check:
     passed = worst <= limit if sense == "at most" else worst >= limit
-    return say.Check(name=name, worst=worst, limit=limit, sense=sense, passed=passed, meaning=meaning)
+    return findings.Check(name=name, worst=worst, limit=limit, sense=sense, passed=passed, meaning=meaning)
 
 
-def predicted(thresholds: list[say.Threshold]) -> list[say.Predicted]:
+def predicted(thresholds: list[findings.Threshold]) -> list[findings.Predicted]:
     """One cell that is unlike its prediction, and two of each other curve."""
     cells = [(TASKS[t.task_type][0], t.sparsifier, s) for t in thresholds for s in (0.5, 0.9)]
     return [
-        say.Predicted(
+        findings.Predicted(
             task=task,
             sparsifier=method,
             sparsity=s,
@@ -619,12 +625,12 @@ def predicted(thresholds: list[say.Threshold]) -> list[say.Predicted]:
     ]
 
 
-def sensitivity(found: say.Threshold, *, fit_passed: bool) -> say.Sensitivity:
+def sensitivity(found: findings.Threshold, *, fit_passed: bool) -> findings.Sensitivity:
     scaled = [
-        say.Scaled(quantity="tolerated level", sparsity=None, prior=0.073, likelihood=0.21),
-        say.Scaled(quantity="retention", sparsity=0.5, prior=None, likelihood=None),
+        findings.Scaled(quantity="tolerated level", sparsity=None, prior=0.073, likelihood=0.21),
+        findings.Scaled(quantity="retention", sparsity=0.5, prior=None, likelihood=None),
     ]
-    return say.Sensitivity(
+    return findings.Sensitivity(
         id=f"sensitivity-{found.task_type}-{found.sparsifier}",
         task_type=found.task_type,
         sparsifier=found.sparsifier,
@@ -634,8 +640,8 @@ def sensitivity(found: say.Threshold, *, fit_passed: bool) -> say.Sensitivity:
     )
 
 
-def shape(found: say.Threshold, kind: say.ShapeKind, low: float, high: float) -> say.Shape:
-    return say.Shape(
+def shape(found: findings.Threshold, kind: findings.ShapeKind, low: float, high: float) -> findings.Shape:
+    return findings.Shape(
         id=f"shape-{kind}-{found.task_type}-{found.sparsifier}",
         task_type=found.task_type,
         sparsifier=found.sparsifier,
@@ -646,8 +652,8 @@ def shape(found: say.Threshold, kind: say.ShapeKind, low: float, high: float) ->
     )
 
 
-def left_out(*, fit_passed: bool) -> list[say.LeftOut]:
-    cell = say.LeftOut(
+def left_out(*, fit_passed: bool) -> list[findings.LeftOut]:
+    cell = findings.LeftOut(
         unit="cell",
         status="ok" if fit_passed else "withheld",
         n_units=33,
@@ -656,30 +662,32 @@ def left_out(*, fit_passed: bool) -> list[say.LeftOut]:
         elpd=-102.86 if fit_passed else None,
         se=7.55 if fit_passed else None,
     )
-    block = say.LeftOut(unit="block", status="withheld", n_units=3, high_k=3, limit_k=0.69, elpd=None, se=None)
+    block = findings.LeftOut(unit="block", status="withheld", n_units=3, high_k=3, limit_k=0.69, elpd=None, se=None)
     return [cell, block]
 
 
-def attempts(*, fit_passed: bool) -> list[say.Attempt]:
-    first = say.Attempt(change="as asked", failed=["R-hat, largest"])
-    return [first, say.Attempt(change="2 times as long", failed=[] if fit_passed else ["R-hat, largest"])]
+def attempts(*, fit_passed: bool) -> list[findings.Attempt]:
+    first = findings.Attempt(change="as asked", failed=["R-hat, largest"])
+    return [first, findings.Attempt(change="2 times as long", failed=[] if fit_passed else ["R-hat, largest"])]
 
 
-def families() -> list[say.Family]:
+def families() -> list[findings.Family]:
     common = {"failed": [], "n_units": 33}
     return [
-        say.Family(name="Burr", change="usual", status="ok", high_k=0, elpd=-102.9, difference=0.0, se=0.0, **common),
-        say.Family(
+        findings.Family(
+            name="Burr", change="usual", status="ok", high_k=0, elpd=-102.9, difference=0.0, se=0.0, **common
+        ),
+        findings.Family(
             name="Weibull", change="tail 0", status="ok", high_k=0, elpd=-107.3, difference=-4.4, se=1.9, **common
         ),
-        say.Family(
+        findings.Family(
             name="stiff", change="none", status="withheld", high_k=7, elpd=None, difference=None, se=None, **common
         ),
     ]
 
 
-def provenance() -> say.Provenance:
-    return say.Provenance(
+def provenance() -> findings.Provenance:
+    return findings.Provenance(
         command="tolerance fit run --out analysis",
         created="2026-11-23T21:46:00+00:00",
         data_hash="0f4c2a9be17d",
@@ -710,21 +718,21 @@ def _wobble(share: float, i: int) -> float:
     return min(1.0, max(0.0, share + (0.012, -0.017, 0.009, -0.006, 0.02, -0.013)[i % 6]))
 
 
-def _kept(found: say.Level, sparsity: float) -> float:
+def _kept(found: findings.Level, sparsity: float) -> float:
     if found.median is None:
         return found.prob_beyond if found.censored == "right" else 0.04
     return 1.0 if sparsity < (found.lower or 0) else 0.0 if sparsity > (found.upper or 1) else 0.42
 
 
-def _no_answer(status: say.Status, reason: say.Reason) -> dict[str, Any]:
+def _no_answer(status: findings.Status, reason: findings.Reason) -> dict[str, Any]:
     empty = dict.fromkeys(("prob_first", "prob_second", "prob_neither", "verdict"))
     return {"status": status, "reason": reason, **empty}
 
 
-def audits() -> list[say.Audit]:
+def audits() -> list[findings.Audit]:
     """A claim that holds for one task type only and one of an order, with every kind of part."""
     parts = [audit_part("retrieval", 0.97, "holds"), audit_part("multi-hop", 0.71, "fails")]
-    first = say.Audit(
+    first = findings.Audit(
         id="loss-free",
         statement="Ninety percent can be removed without loss.",
         citation="An <invented> source 2026",
@@ -750,20 +758,20 @@ def audits() -> list[say.Audit]:
         by_setting=[],
         lowest={},
         axes=[
-            say.AuditAxis(axis="context length", state="depends", parts=parts),
-            say.AuditAxis(axis="compute", state="not recorded", parts=[]),
+            findings.AuditAxis(axis="context length", state="depends", parts=parts),
+            findings.AuditAxis(axis="compute", state="not recorded", parts=[]),
         ],
         hidden=[
-            say.Hidden(
+            findings.Hidden(
                 kind="gains and losses cancel",
                 names=["retrieval", "multi-hop"],
                 differences=[0.02, -0.24],
                 probability=0.98,
             )
         ],
-        weakest=[say.Weakest(of="task type", name="multi-hop", value=0.71, probability=0.99)],
+        weakest=[findings.Weakest(of="task type", name="multi-hop", value=0.71, probability=0.99)],
         reversals=[],
-        assumed=[say.AssumedItems(n_items=100, prob_holds=0.2, verdict="not identifiable")],
+        assumed=[findings.AssumedItems(n_items=100, prob_holds=0.2, verdict="not identifiable")],
         verdict="supported only for",
         only_for=["retrieval"],
         against=["multi-hop"],
@@ -779,8 +787,8 @@ def audits() -> list[say.Audit]:
     return [first, first.model_copy(update=lost)]
 
 
-def audit_part(name: str, value: float, verdict: Any) -> say.AuditPart:
-    return say.AuditPart(
+def audit_part(name: str, value: float, verdict: Any) -> findings.AuditPart:
+    return findings.AuditPart(
         name=name,
         n_cells=4,
         n_items=400,

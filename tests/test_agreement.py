@@ -3,7 +3,7 @@
 import pytest
 
 from tests.report_example import LEVELS, failed, level, normal, paired, threshold
-from tolerance.findings import report as say
+from tolerance import findings
 from tolerance.instant.agreement import MARGIN, disagreements
 from tolerance.reports.sections import instant as instantly
 from tolerance.stats.intervals import Interval
@@ -18,7 +18,7 @@ def band_at(report, sparsity):
 
 
 def cell(at, lower, upper, n_blocks=1):
-    return say.ObservedCell(
+    return findings.ObservedCell(
         task_type=TYPE,
         task=None,
         sparsifier=METHOD,
@@ -84,7 +84,7 @@ def test_answers_at_a_lower_level_do_not_say_that_all_is_kept_at_a_fitted_one_be
 def test_an_order_that_is_decided_one_way_and_observed_the_other_is_told():
     report = normal()
     observed = [
-        say.ObservedLevel(id=f"o-{t}", task_type=t, sparsifier=METHOD, reason=None, level=at)
+        findings.ObservedLevel(id=f"o-{t}", task_type=t, sparsifier=METHOD, reason=None, level=at)
         for t, at in (("retrieval", level(0.55, 0.52, 0.58)), ("multi-hop", level(0.9, 0.88, 0.92)))
     ]
     (found,) = disagreements(report, instant(report, tolerated=observed))

@@ -9,7 +9,7 @@ from scipy.stats import binom, multivariate_normal, norm
 from tests.simulated import outcomes
 from tolerance import validate
 from tolerance.data.cells import collapse
-from tolerance.model import covariance as blocks
+from tolerance.model import covariance
 from tolerance.model.covariance import _covariance
 from tolerance.model.curve import signed_root, signed_root_mean
 
@@ -35,7 +35,7 @@ def test_the_covariance_of_answers_is_that_of_thresholded_normals(rho, p, q):
 def test_correlation_between_conditions_is_found(rho):
     table = correlated(rho)
     cells = collapse(table)
-    found = blocks.paired(cells, cells.right / cells.n)[0][0, 1]
+    found = covariance.paired(cells, cells.right / cells.n)[0][0, 1]
     wide = table.pivot_table(index="item_id", columns="sparsifier", values="score")
     assert found == pytest.approx(wide.corr().iloc[0, 1], abs=0.05)
 
@@ -45,7 +45,7 @@ def test_cells_without_a_common_item_are_uncorrelated():
     apart = table.copy()
     apart.loc[apart["sparsifier"] == "p", "item_id"] += "-other"
     cells = collapse(apart)
-    assert blocks.paired(cells, cells.right / cells.n)[0][0, 1] == 0
+    assert covariance.paired(cells, cells.right / cells.n)[0][0, 1] == 0
 
 
 def test_order_and_names_of_items_do_not_matter():
@@ -60,8 +60,8 @@ def test_order_and_names_of_items_do_not_matter():
 def test_whitening_makes_noise_and_departures_independent():
     cells = collapse(validate(outcomes(n_items=50)))
     accuracy = np.clip(cells.right / cells.n, 0.05, 0.95)
-    noise, departures = blocks.paired(cells, accuracy), blocks.departures(cells, accuracy)
-    built = blocks.blocks(cells, accuracy, noise, departures)
+    noise, departures = covariance.paired(cells, accuracy), covariance.departures(cells, accuracy)
+    built = covariance.blocks(cells, accuracy, noise, departures)
     for (_, matrix, spread), one, other in zip(built.matrices, noise, departures, strict=True):
         np.testing.assert_allclose(matrix @ one @ matrix.T, np.eye(len(one)), atol=1e-8)
         np.testing.assert_allclose(matrix @ other @ matrix.T, np.diag(spread), atol=1e-6)
@@ -72,9 +72,9 @@ def test_whitening_makes_noise_and_departures_independent():
 def test_a_likelihood_without_a_cell_is_that_of_the_other_cells():
     cells = collapse(validate(outcomes(n_items=50)))
     accuracy = np.clip(cells.right / cells.n, 0.05, 0.95)
-    noise, departures = blocks.paired(cells, accuracy), blocks.departures(cells, accuracy)
+    noise, departures = covariance.paired(cells, accuracy), covariance.departures(cells, accuracy)
     gone = int(cells.blocks[0][2])
-    built = blocks.without(blocks.blocks(cells, accuracy, noise, departures), gone)
+    built = covariance.without(covariance.blocks(cells, accuracy, noise, departures), gone)
     rest = np.arange(len(cells.blocks[0])) != 2
     _, whitening, spread = built.matrices[0]
     assert not whitening[2].any()

@@ -16,9 +16,9 @@ from pypdf import PdfReader
 
 from tests.report_example import audits, by_axis, by_axis_failed, hostile, normal
 from tolerance.reports import page
-from tolerance.reports.pictures import screenshot as picture
+from tolerance.reports.pictures import screenshot
 
-CHROMIUM = next(filter(None, map(shutil.which, picture.BROWSERS)), None)
+CHROMIUM = next(filter(None, map(shutil.which, screenshot.BROWSERS)), None)
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: uv sync installs it")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe-core: uv sync installs it")
 pytestmark = [

@@ -7,9 +7,7 @@ import pytest
 from tests.simulated import outcomes
 from tolerance import validate
 from tolerance.data.cells import collapse
-from tolerance.model import covariance as blocks
-from tolerance.model import density
-from tolerance.model import transform as positions
+from tolerance.model import covariance, density, transform
 from tolerance.model.parameters import Parameters
 from tolerance.model.priors import PRIORS
 
@@ -27,13 +25,13 @@ def crossed():
 
 
 def test_exp_and_log_are_numpys():
-    from tolerance.model import numba_math as elementary
+    from tolerance.model import numba_math
 
     numbers = np.random.default_rng(0).uniform(-600, 600, 2000)
-    np.testing.assert_allclose([elementary.exp(x) for x in numbers], np.exp(numbers), rtol=1e-15)
+    np.testing.assert_allclose([numba_math.exp(x) for x in numbers], np.exp(numbers), rtol=1e-15)
     near_one = 1 - np.exp(np.linspace(-30, -1e-3, 500))
     positive = np.concatenate([np.exp(numbers), near_one, 1 / near_one, [1.0, 0.5, 2.0]])
-    np.testing.assert_allclose([elementary.log(x) for x in positive], np.log(positive), rtol=1e-15, atol=1e-16)
+    np.testing.assert_allclose([numba_math.log(x) for x in positive], np.log(positive), rtol=1e-15, atol=1e-16)
 
 
 TABLES = {
@@ -48,8 +46,8 @@ def parts(table):
     cells = collapse(validate(table))
     parameters = Parameters(cells, PRIORS)
     accuracy = np.clip(cells.right / cells.n, 0.02, 0.98)
-    noise = blocks.paired(cells, accuracy)
-    built = blocks.blocks(cells, accuracy, noise, blocks.departures(cells, accuracy))
+    noise = covariance.paired(cells, accuracy)
+    built = covariance.blocks(cells, accuracy, noise, covariance.departures(cells, accuracy))
     return parameters, built, density.design(parameters, built)
 
 
@@ -91,7 +89,9 @@ def test_without_correlation_and_departures_the_likelihood_is_binomial():
     cells = collapse(validate(outcomes(n_items=40)))
     parameters = Parameters(cells, PRIORS)
     nothing = [np.zeros((len(group), len(group))) for group in cells.blocks]
-    design = density.design(parameters, blocks.blocks(cells, cells.right / cells.n, blocks.independent(cells), nothing))
+    design = density.design(
+        parameters, covariance.blocks(cells, cells.right / cells.n, covariance.independent(cells), nothing)
+    )
     rng = np.random.default_rng(2)
     centre = np.zeros(parameters.size)
     # moving the dense mean alone changes the prior by its own square only
@@ -100,11 +100,11 @@ def test_without_correlation_and_departures_the_likelihood_is_binomial():
     centre[place], moved[place] = 1.0, 1.0 + rng.uniform(0.1, 0.5)
 
     def binomial(x):
-        p = positions.accuracies(positions.meaning(x[None], parameters, design), parameters)[0]
+        p = transform.accuracies(transform.meaning(x[None], parameters, design), parameters)[0]
         return float(np.sum(cells.right * np.log(p) + (cells.n - cells.right) * np.log1p(-p)))
 
     def prior(x):
-        task = positions.meaning(x[None], parameters, design)
+        task = transform.meaning(x[None], parameters, design)
         away = x[parameters.where["dense_task_z"]] - 0.5 * task.means["dense_task"][0]
         scale = np.exp(0.5 * task.log_scales["dense_task"][0])
         return -0.5 * ((x[place][0] - PRIORS.dense[0]) / PRIORS.dense[1]) ** 2 - 0.5 * np.sum((away / scale) ** 2)

@@ -42,7 +42,7 @@ def curves(fitted):
 
 @pytest.fixture(scope="module")
 def contrasts(fitted, curves):
-    return list(Contrasted(Source(fitted), curves, [OK] * len(curves), ASK).findings())
+    return list(Contrasted(Source(fitted), curves, [OK] * len(curves), ASK).contrasts())
 
 
 def test_a_curve_in_single_precision_is_the_curve_that_is_fitted(fitted):
@@ -153,7 +153,7 @@ def test_curves_without_a_place_in_common_are_not_compared():
     apart = frame[~((frame["sparsifier"] == "top-k") ^ (frame["model"] == "other")) | (frame["sparsifier"] == "dense")]
     fitted = fake_fit(apart, draws=10)
     curves = type_curves(fitted)
-    found = [c for c in Contrasted(Source(fitted), curves, [OK] * len(curves), ASK).findings() if c.of == "methods"]
+    found = [c for c in Contrasted(Source(fitted), curves, [OK] * len(curves), ASK).contrasts() if c.of == "methods"]
     assert {c.reason for c in found} == {"no task and configuration in common"}
     assert all(c.whole is None and c.levels == [] for c in found)
 
@@ -161,7 +161,7 @@ def test_curves_without_a_place_in_common_are_not_compared():
 def test_a_withheld_contrast_ordering_or_budget_carries_no_number(fitted, curves):
     failed = ("withheld", "fit failed its checks")
     contrasted = Contrasted(Source(fitted), curves, [failed] * len(curves), ASK)
-    assert all(c.whole is None and c.levels == [] and c.upto is None for c in contrasted.findings())
+    assert all(c.whole is None and c.levels == [] and c.upto is None for c in contrasted.contrasts())
     found = ordering(curves[:2], *failed, ASK)
     assert found.orders == found.extremes == []
     assert found.prob_others is found.tied_most is None
@@ -174,7 +174,7 @@ def test_large_groups_are_compared_with_their_best():
     fitted = fake_fit(validate(outcomes(n_items=2, sparsifiers=names, levels=(0.5,), tasks={"a": "single-qa"})))
     curves = type_curves(fitted)
     contrasted = Contrasted(Source(fitted), curves, [OK] * len(curves), ASK)
-    found = list(contrasted.findings())
+    found = list(contrasted.contrasts())
     best = curves[int(np.argmax(contrasted.areas))].sparsifier
     assert len(found) == len(names) - 1
     assert all(best in (c.first, c.second) for c in found)
@@ -256,7 +256,7 @@ def test_one_method_one_task_and_few_levels_are_enough(levels):
     fitted = fake_fit(frame, draws=20)
     (one,) = type_curves(fitted)
     assert (one.first, one.last) == (levels[0], levels[-1])
-    assert list(Contrasted(Source(fitted), [one], [OK], ASK).findings()) == []
+    assert list(Contrasted(Source(fitted), [one], [OK], ASK).contrasts()) == []
 
 
 def test_a_question_in_percent_is_refused():

@@ -11,8 +11,7 @@ from tolerance import Settings, validate
 from tolerance.data.cells import collapse
 from tolerance.inference.fit import fit
 from tolerance.model import covariance as blocks
-from tolerance.model import density
-from tolerance.model import log_likelihood as pointwise
+from tolerance.model import density, log_likelihood
 from tolerance.model.parameters import Parameters
 from tolerance.model.priors import PRIORS
 from tolerance.model.transform import accuracies, meaning
@@ -43,15 +42,15 @@ def test_without_correlation_and_departures_it_is_the_binomial(cells):
     p = np.random.default_rng(0).uniform(0.1, 0.9, (5, len(cells.frame)))
     each = binom.logpmf(cells.right, cells.n, p)
     scale = np.full(5, 0.3)
-    np.testing.assert_allclose(pointwise.by_cell(cells, plain, p, scale)[0], each, atol=1e-9)
+    np.testing.assert_allclose(log_likelihood.by_cell(cells, plain, p, scale)[0], each, atol=1e-9)
     whole = np.stack([each[:, group].sum(1) for group in cells.blocks], axis=1)
-    np.testing.assert_allclose(pointwise.by_block(cells, plain, p, scale), whole, atol=1e-9)
+    np.testing.assert_allclose(log_likelihood.by_block(cells, plain, p, scale), whole, atol=1e-9)
 
 
 def test_a_cell_given_the_others_is_the_block_without_them(cells, paired):
     p, scale = np.full((1, len(cells.frame)), 0.7), 0.4
-    found = pointwise.by_cell(cells, paired, p, np.array([scale]))[0][0]
-    residual, mass = pointwise.residuals(cells, p)[0] - paired.centre, pointwise.saturated(cells)
+    found = log_likelihood.by_cell(cells, paired, p, np.array([scale]))[0][0]
+    residual, mass = log_likelihood.residuals(cells, p)[0] - paired.centre, log_likelihood.saturated(cells)
     for group, whitening, spread in paired.matrices:
         unwhitening = np.linalg.inv(whitening)
         covariance = unwhitening @ np.diag(1 + scale**2 * spread) @ unwhitening.T
@@ -75,8 +74,8 @@ def test_likelihood_and_prior_add_up_to_the_sampled_density(cells, paired, name)
     def told(x):
         m = meaning(x[None], parameters, design)
         scale = np.exp(m.log_scales["departure"])
-        likelihood = pointwise.by_block(cells, paired, accuracies(m, parameters), scale).sum()
-        return likelihood + sum(float(v) for v in pointwise.top_level(parameters, x).values())
+        likelihood = log_likelihood.by_block(cells, paired, accuracies(m, parameters), scale).sum()
+        return likelihood + sum(float(v) for v in log_likelihood.top_level(parameters, x).values())
 
     expected = density.log_density(design)(other)[0] - density.log_density(design)(one)[0]
     assert told(other) - told(one) == pytest.approx(expected, abs=1e-6)
@@ -84,7 +83,7 @@ def test_likelihood_and_prior_add_up_to_the_sampled_density(cells, paired, name)
 
 def test_effects_of_estimated_scale_are_not_of_the_top_level(cells):
     parameters = Parameters(cells, PRIORS)
-    names = set(pointwise.top_level(parameters, positions(parameters)))
+    names = set(log_likelihood.top_level(parameters, positions(parameters)))
     assert {"dense_mean", "log_tail", "floor", "loc_type", "sd_shape_curve", "sd_departure"} <= names
     assert not names & set(parameters.scaled)
 

@@ -7,8 +7,7 @@ from tests.simulated import outcomes
 from tolerance import validate
 from tolerance.data.cells import collapse
 from tolerance.inference.preconditioning import straightened
-from tolerance.model import covariance as blocks
-from tolerance.model import density
+from tolerance.model import covariance, density
 from tolerance.model.parameters import Parameters
 from tolerance.model.priors import PRIORS
 
@@ -19,7 +18,7 @@ def posterior():
     cells = collapse(validate(outcomes(n_items=300)))
     parameters = Parameters(cells, PRIORS)
     observed = (cells.right + 0.5) / (cells.n + 1)
-    built = blocks.blocks(cells, observed, blocks.independent(cells), blocks.departures(cells, observed))
+    built = covariance.blocks(cells, observed, covariance.independent(cells), covariance.departures(cells, observed))
     design = density.design(parameters, built)
     at, log_density = parameters.centre(), density.log_density(design)
     for _ in range(300):

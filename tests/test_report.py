@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from tests import golden
 from tests.report_example import EXAMPLES, FAILED, censored, failed, hostile, level, many_methods, normal, without_dense
 from tolerance.errors import StoreError
-from tolerance.findings.report import Band, Report
+from tolerance.findings import Band, Report
 from tolerance.reports import page
-from tolerance.reports.pictures import screenshot as picture
-from tolerance.reports.svg import panels as figures
+from tolerance.reports.pictures import screenshot
+from tolerance.reports.svg import panels
 from tolerance.stats.intervals import Estimate, Interval
 
 CSS = Path(page.__file__).parent.parent / "templates" / "report.css"
 needs_browser = pytest.mark.skipif(
-    not any(map(shutil.which, picture.BROWSERS)), reason="no chromium: apt-get install chromium"
+    not any(map(shutil.which, screenshot.BROWSERS)), reason="no chromium: apt-get install chromium"
 )
 
 
@@ -178,7 +178,7 @@ def test_without_dense_no_threshold_is_drawn_and_the_start_is_hatched():
     html = page.render(report)
     assert 'class="band90"' in html
     assert 'class="strip"' not in html
-    assert len(figures.panels(report)[0].hatched) == 2
+    assert len(panels.panels(report)[0].hatched) == 2
 
 
 def test_every_section_stands_in_order(report):
@@ -232,7 +232,7 @@ def test_warnings_lead_to_their_place():
 
 
 def test_censored_strips_have_an_arrow_and_no_marker():
-    retrieval, multi_hop = figures.panels(censored())
+    retrieval, multi_hop = panels.panels(censored())
     beyond, below = retrieval.series[1].strip, multi_hop.series[1].strip
     assert (beyond.open_low, beyond.open_high, beyond.median) == (False, True, None)
     assert (below.open_low, below.open_high, below.median) == (True, False, None)
@@ -240,21 +240,21 @@ def test_censored_strips_have_an_arrow_and_no_marker():
 
 
 def test_strips_contain_their_median_and_stay_in_the_panel(report):
-    for panel in figures.panels(report):
+    for panel in panels.panels(report):
         for strip in filter(None, (one.strip for one in panel.series)):
-            assert figures.LEFT <= strip.low <= strip.high <= figures.RIGHT
+            assert panels.LEFT <= strip.low <= strip.high <= panels.RIGHT
             assert strip.median is None or strip.low <= strip.median <= strip.high
 
 
 def test_panels_are_described_in_words():
-    first = figures.panels(normal())[0]
+    first = panels.panels(normal())[0]
     assert first.description.startswith(
         "Accuracy against sparsity. top-k: threshold 91.2%; observed accuracy 0.98 at 0%"
     )
 
 
 def test_methods_in_one_panel_never_share_a_style():
-    shown = [[one.style for one in panel.series] for panel in figures.panels(many_methods())]
+    shown = [[one.style for one in panel.series] for panel in panels.panels(many_methods())]
     assert shown == [[1, 2, 3, 4, 5, 6], [1, 2]]
 
 
@@ -281,13 +281,13 @@ def test_importing_the_reports_loads_no_template_engine():
 def test_a_picture_needs_a_browser(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(StoreError, match="apt-get install chromium"):
-        picture.take(page.write(normal(), tmp_path), tmp_path / "a.png")
+        screenshot.take(page.write(normal(), tmp_path), tmp_path / "a.png")
 
 
 @pytest.mark.browser
 @needs_browser
 def test_a_picture_has_the_size_that_was_asked_for(tmp_path):
-    png = picture.take(page.write(hostile(), tmp_path), tmp_path / "a.png", width=640, height=480).read_bytes()
+    png = screenshot.take(page.write(hostile(), tmp_path), tmp_path / "a.png", width=640, height=480).read_bytes()
     assert png[:8] == b"\x89PNG\r\n\x1a\n"
     assert (int.from_bytes(png[16:20]), int.from_bytes(png[20:24])) == (640, 480)
 
@@ -296,7 +296,7 @@ def test_a_picture_has_the_size_that_was_asked_for(tmp_path):
 @needs_browser
 def test_a_browser_reports_no_violation(tmp_path):
     written = page.write(hostile(), tmp_path)
-    command = [picture.browser(), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+    command = [screenshot.browser(), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
     command += [f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--v=0", "--dump-dom"]
     done = subprocess.run([*command, written.as_uri()], capture_output=True, text=True, timeout=90, check=True)
     assert "<h1>" in done.stdout

@@ -31,18 +31,18 @@ from tests.report_example import (
     ordering,
 )
 from tests.simulated import outcomes
-from tolerance import render, validate
+from tolerance import findings, render, validate
 from tolerance.comparison.arms import Side
 from tolerance.comparison.compare import Fitted, compare
 from tolerance.errors import DesignError
-from tolerance.findings import report as say
 from tolerance.reports import page
 from tolerance.reports.export import markdown, spreadsheet
-from tolerance.reports.pictures import figures as pictures
-from tolerance.reports.sections import verdict_matrix as verdicts
+from tolerance.reports.pictures import figures
+from tolerance.reports.sections import verdict_matrix
 from tolerance.reports.svg import forest
 from tolerance.reports.withhold import CARRIES, scrubbed
-from tolerance.reports.words import glyphs as states
+from tolerance.reports.words import conclusions as words
+from tolerance.reports.words import glyphs
 
 SCHEMAS = Path(__file__).parent.parent / "docs" / "schemas"
 
@@ -51,7 +51,7 @@ def everything(report, folder):
     """All that is written of a report, as one text."""
     page.write(report, folder)
     written = [path.read_text(encoding="utf-8") for path in sorted(folder.iterdir())]
-    drawn = [text for _, text in pictures.svgs(report)]
+    drawn = [text for _, text in figures.svgs(report)]
     return "\n".join([*written, *drawn, report._repr_html_()])
 
 
@@ -69,7 +69,7 @@ def marked(value: Any, number: float) -> Any:
     )
 
 
-def leaking(number: float) -> say.Report:
+def leaking(number: float) -> findings.Report:
     """A report of a fit that failed, its findings given one number by force wherever they can carry one."""
     sure = by_axis()
     forced = {
@@ -104,7 +104,7 @@ def test_a_withheld_number_is_nowhere(tmp_path_factory, digits):
 
 
 def test_every_finding_with_a_state_is_known_to_lose_its_numbers():
-    kinds = [one for one in vars(say).values() if isinstance(one, type) and issubclass(one, say.Finding)]
+    kinds = [one for one in vars(findings).values() if isinstance(one, type) and issubclass(one, findings.Finding)]
     assert {one for one in kinds if "status" in one.model_fields} == set(CARRIES)
     for kind, lost in CARRIES.items():
         assert set(lost) <= set(kind.model_fields)
@@ -126,8 +126,8 @@ def test_a_scrubbed_report_is_a_report():
     )
     clean = scrubbed(leaky)
     text = clean.model_dump_json()
-    assert say.Report.model_validate_json(text).model_dump_json() == text
-    assert {at.verdict for one in clean.conclusions[0].conclusions for at in one.axes} <= set(states.GLYPHS)
+    assert findings.Report.model_validate_json(text).model_dump_json() == text
+    assert {at.verdict for one in clean.conclusions[0].conclusions for at in one.axes} <= set(glyphs.GLYPHS)
 
 
 # The matrix
@@ -138,15 +138,15 @@ def test_flips_are_never_cut_from_the_first_rows(flips):
     turn = {"compute": "better", "KV bytes": "worse"}
     made = [conclusion(f"calm-{i}", {}, "robust") for i in range(8)]
     made += [conclusion(f"turn-{i}", turn, "axis-dependent") for i in range(flips)]
-    found = verdicts.matrix([conclusions().model_copy(update={"conclusions": made})])
-    assert len(found.first) == max(verdicts.FIRST, flips)
+    found = verdict_matrix.matrix([conclusions().model_copy(update={"conclusions": made})])
+    assert len(found.first) == max(verdict_matrix.FIRST, flips)
     assert [row.label.word for row in found.first[:flips]] == ["axis-dependent"] * flips
     assert len(found.first) + len(found.rest) == len(made)
 
 
 def test_a_flip_names_both_directions_with_their_own_numbers():
     turn = conclusion("multi-hop", {"KV bytes": "worse"}, "axis-dependent")
-    assert verdicts.sentence(turn) == (
+    assert words.sentence(turn) == (
         "On multi-hop, top-k is more accurate than streaming at equal compute, parameters and 5 further axes (+0.06 at "
         "equal compute, 90% credible interval +0.03 to +0.09), but is less accurate at equal KV bytes (-0.05, 90% "
         "credible interval -0.08 to -0.02)."
@@ -154,7 +154,7 @@ def test_a_flip_names_both_directions_with_their_own_numbers():
 
 
 def test_an_undecided_conclusion_says_so_with_its_number():
-    said = verdicts.sentence(conclusion("retrieval", dict.fromkeys(AXES_EXAMPLE, "undecided"), "fragile"))
+    said = words.sentence(conclusion("retrieval", dict.fromkeys(AXES_EXAMPLE, "undecided"), "fragile"))
     assert said.startswith("On retrieval, it is undecided whether top-k or streaming is more accurate at equal compute")
     assert "90% credible interval" in said
 
@@ -162,28 +162,31 @@ def test_an_undecided_conclusion_says_so_with_its_number():
 def test_what_no_axis_decides_is_not_called_decided_on_some():
     open_ = conclusion("retrieval", dict.fromkeys(AXES_EXAMPLE, "undecided"), "fragile")
     whole = conclusions().model_copy(update={"conclusions": [open_, open_]})
-    assert verdicts.matrix([whole]).first[0].label.word == "undecided"
-    assert verdicts.leads([whole])[-1] == "Of 2 conclusions, 2 are undecided on every axis."
+    assert verdict_matrix.matrix([whole]).first[0].label.word == "undecided"
+    assert words.leads([whole])[-1] == "Of 2 conclusions, 2 are undecided on every axis."
 
 
 def test_every_verdict_and_label_has_a_glyph_of_its_own_and_a_word():
-    for literal in (say.AxisVerdict, say.AxisLabel):
-        assert set(get_args(literal)) <= set(states.GLYPHS)
+    for literal in (findings.AxisVerdict, findings.AxisLabel):
+        assert set(get_args(literal)) <= set(glyphs.GLYPHS)
         assert get_origin(literal) is not None
     assert (
-        {*get_args(say.AxisLabel), "undecided"} == set(verdicts.MEANING) == set(verdicts.COUNTED) == set(verdicts.ORDER)
+        {*get_args(findings.AxisLabel), "undecided"}
+        == set(verdict_matrix.MEANING)
+        == set(words.COUNTED)
+        == set(words.ORDER)
     )
 
 
 def test_the_grade_loses_a_dot_for_each_reason_and_prints_it():
     robust = conclusion("retrieval", {"compute": "no overlap"}, "robust")
-    assert verdicts.grade(robust).words == "high"
-    found = verdicts.grade(robust, normal())
+    assert verdict_matrix.grade(robust).words == "high"
+    found = verdict_matrix.grade(robust, normal())
     assert (found.dots, found.reasons) == ("●●●○", ["one model"])
     thin = [t.model_copy(update={"n_items": 24}) for t in normal().thresholds]
-    found = verdicts.grade(robust, normal().model_copy(update={"thresholds": thin}))
+    found = verdict_matrix.grade(robust, normal().model_copy(update={"thresholds": thin}))
     assert (found.words, found.reasons) == ("low", ["fewer than 100 items or 4 levels", "one model"])
-    assert verdicts.grade(conclusion("retrieval", {}, "withheld")).dots == ""
+    assert verdict_matrix.grade(conclusion("retrieval", {}, "withheld")).dots == ""
 
 
 def test_a_grade_looks_at_the_methods_that_are_compared_and_at_no_other():
@@ -191,7 +194,7 @@ def test_a_grade_looks_at_the_methods_that_are_compared_and_at_no_other():
     few = "fewer than 100 items or 4 levels"
     for side, its_own in (("streaming", True), ("streaming@0.9,params>=8e9", True), ("streaming-2@0.9", False)):
         found = conclusion("retrieval", {}, "robust").model_copy(update={"treatment": side, "reference": "dense"})
-        graded = verdicts.grade(found, normal().model_copy(update={"thresholds": thin}))
+        graded = verdict_matrix.grade(found, normal().model_copy(update={"thresholds": thin}))
         assert (few in graded.reasons) == its_own
 
 
@@ -209,7 +212,7 @@ def test_thin_data_are_badged_on_figure_row_and_header():
 )
 def test_strips_hold_their_median_and_stay_on_their_row(found, equivalence):
     estimates = [
-        say.Estimate(value=v, interval=say.Interval(kind="eti", prob=0.9, lower=v - a, upper=v + b))
+        findings.Estimate(value=v, interval=findings.Interval(kind="eti", prob=0.9, lower=v - a, upper=v + b))
         for v, a, b in found
     ]
     scale = forest.scale(estimates, equivalence)
@@ -283,7 +286,7 @@ def test_the_csv_has_a_row_a_number_and_empties_what_is_censored_or_withheld():
 
 
 def test_a_spreadsheet_runs_no_name():
-    report = say.Report.model_validate_json(normal().model_dump_json().replace('"top-k"', '"=cmd|calc"'))
+    report = findings.Report.model_validate_json(normal().model_dump_json().replace('"top-k"', '"=cmd|calc"'))
     assert "'=cmd|calc" in spreadsheet.table(report)
     assert not re.search(r"(^|,)=cmd", spreadsheet.table(report))
 
@@ -308,14 +311,14 @@ def test_figures_stand_alone(tmp_path, monkeypatch):
     from xml.etree import ElementTree
 
     monkeypatch.setenv("PATH", str(tmp_path))
-    drawn = pictures.write(normal(), tmp_path)
+    drawn = figures.write(normal(), tmp_path)
     assert [path.name for path in drawn] == ["F1-retrieval.svg", "F2-multi-hop.svg", "F3-aggregation.svg"]
     for path in drawn:
         text = path.read_text(encoding="utf-8")
         ElementTree.fromstring(text)
         colours = set(re.findall(r"var\((--[\w-]+)", text))
         assert all(f"{name}:" in text for name in colours)
-    for _, text in pictures.svgs(hostile()):
+    for _, text in figures.svgs(hostile()):
         ElementTree.fromstring(text)
 
 

@@ -18,7 +18,7 @@ from transformers import Gemma3TextConfig, GPT2Config, LlamaConfig, MistralConfi
 from tests.tiny_models import COMMON, load_random, save_llama
 from tolerance import RunnerError, SchemaError, StoreError, read_run
 from tolerance.runners.attention.attention import imposing
-from tolerance.runners.collect import costs as accounting
+from tolerance.runners.collect import costs
 from tolerance.runners.collect.collect import collect
 from tolerance.runners.collect.plan import Plan, blocks, demo_plan
 from tolerance.runners.decoding.generate import answer
@@ -296,7 +296,7 @@ def test_a_window_bounds_what_a_layer_caches(tmp_path):
     prompt = TASKS["kv-lookup"].item(Words(), 64, 0, 0).prompt
     with imposing() as control:
         (got,) = answer(windowed, [prompt], control, max_new_tokens=1, special_tokens=True)
-    cost = accounting.cost(accounting.shape(windowed), got, None, frozenset())
+    cost = costs.cost(costs.shape(windowed), got, None, frozenset())
     assert cost.kv_bytes_allocated == 2 * (2 * 32 * 4) * 15
 
 
@@ -320,7 +320,7 @@ def test_closed_forms_equal_what_torch_counts_and_what_the_cache_holds(name, tmp
     prompt = TASKS["kv-lookup"].item(Words(), 64, 0, 0).prompt
     with imposing() as control:
         (got,) = answer(loaded, [prompt], control, max_new_tokens=1, special_tokens=True)
-    cost = accounting.cost(accounting.shape(loaded), got, None, frozenset())
+    cost = costs.cost(costs.shape(loaded), got, None, frozenset())
     ids = loaded.tokenizer(prompt, return_tensors="pt")
     loaded.model.set_attn_implementation("eager")
     with FlopCounterMode(display=False) as counter, torch.inference_mode():

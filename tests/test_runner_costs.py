@@ -6,7 +6,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tests.tiny_models import COMMON, save_llama
 from tolerance.runners.attention.attention import imposing
-from tolerance.runners.collect import costs as accounting
+from tolerance.runners.collect import costs
 from tolerance.runners.decoding.generate import answer
 from tolerance.runners.decoding.shared_prefill import Condition, Levels, Prompt, Sizes
 from tolerance.runners.models.load import load
@@ -60,7 +60,7 @@ def test_choosing_blocks_costs_the_products_that_torch_counts_and_the_means(meth
         # sums, which torch does not count: of all queries and keys, then of one key a step
         means += ("prefill" in phases) * (HEADS + KV_HEADS) * got.prompt_tokens
         means += ("decode" in phases) * KV_HEADS * steps
-    cost = accounting.cost(accounting.shape(loaded), got, method, frozenset(phases))
+    cost = costs.cost(costs.shape(loaded), got, method, frozenset(phases))
     assert cost.flops_selection == sum(counts) + 2 * LAYERS * DIM * means
 
 

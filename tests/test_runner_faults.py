@@ -25,7 +25,7 @@ from tolerance.data.run_folder import _read
 from tolerance.runners.collect import worker
 from tolerance.runners.collect.collect import collect
 from tolerance.runners.collect.plan import Plan, blocks
-from tolerance.runners.decoding import shared_prefill as levels
+from tolerance.runners.decoding import shared_prefill
 
 # An attention pattern answers one block at a time, an eviction method all levels of some items together.
 FIELDS = {
@@ -162,8 +162,8 @@ def test_memory_that_runs_out_now_and_then_changes_no_row(plan, undisturbed, tmp
 
         return work
 
-    monkeypatch.setattr(levels.Levels, "answer", failing(levels.Levels.answer, 1))
-    monkeypatch.setattr(levels.Levels, "_decode", failing(levels.Levels._decode, 2))
+    monkeypatch.setattr(shared_prefill.Levels, "answer", failing(shared_prefill.Levels.answer, 1))
+    monkeypatch.setattr(shared_prefill.Levels, "_decode", failing(shared_prefill.Levels._decode, 2))
     monkeypatch.setattr(worker, "answer", failing(worker.answer, 1))
     folder = collect(plan, tmp_path / "run", device="cpu")
     assert set(refused) == {"Levels.answer", "Levels._decode", "answer"}

@@ -16,10 +16,10 @@ from tests.test_runner_attention import ARCHITECTURES, GROUPED
 from tests.tiny_models import COMMON, load_random, save_llama
 from tolerance import RunnerError, SchemaError
 from tolerance.runners.attention.attention import NAME
-from tolerance.runners.collect import costs as accounting
+from tolerance.runners.collect import costs
 from tolerance.runners.collect.collect import collect
 from tolerance.runners.collect.plan import Plan, blocks, together
-from tolerance.runners.decoding import shared_prefill as levels
+from tolerance.runners.decoding import shared_prefill
 from tolerance.runners.decoding.generate import stop_ids
 from tolerance.runners.decoding.shared_prefill import Condition, Prompt, Sizes, answer_levels, encode
 from tolerance.runners.models.load import load
@@ -108,9 +108,9 @@ def test_running_out_of_memory_makes_batches_smaller_and_changes_no_answer(loade
 
         return work
 
-    decode, prefill = levels.Levels._decode, levels.Levels.prefill
-    monkeypatch.setattr(levels.Levels, "_decode", limited(decode))
-    monkeypatch.setattr(levels.Levels, "prefill", limited(prefill))
+    decode, prefill = shared_prefill.Levels._decode, shared_prefill.Levels.prefill
+    monkeypatch.setattr(shared_prefill.Levels, "_decode", limited(decode))
+    monkeypatch.setattr(shared_prefill.Levels, "prefill", limited(prefill))
     assert answer_levels(loaded, asked, tried, max_new_tokens=4) == whole
     assert max(widths) == at_most
 
@@ -119,7 +119,7 @@ def test_an_item_that_does_not_fit_alone_is_one_clear_line(loaded, monkeypatch):
     def never(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3 GiB.\nlong story")
 
-    monkeypatch.setattr(levels.Levels, "prefill", never)
+    monkeypatch.setattr(shared_prefill.Levels, "prefill", never)
     with pytest.raises(RunnerError, match="one item alone does not fit") as error:
         answer_levels(loaded, prompts(), [Condition()], max_new_tokens=1)
     assert "\n" not in str(error.value)
@@ -167,19 +167,19 @@ def test_models_that_a_method_cannot_be_imposed_on_exactly_are_refused_by_name(c
 
 
 def test_a_self_check_finds_positions_that_restart(loaded, monkeypatch):
-    original = levels.KeptCache.expect
-    monkeypatch.setattr(levels.KeptCache, "expect", lambda self, at: original(self, at - at.min()))
+    original = shared_prefill.KeptCache.expect
+    monkeypatch.setattr(shared_prefill.KeptCache, "expect", lambda self, at: original(self, at - at.min()))
     with pytest.raises(RunnerError, match="cache with nothing evicted is off by"):
         selfcheck.check(loaded, [get("key-norm")])
 
 
 def test_a_self_check_finds_a_cache_that_keeps_other_entries_than_it_says(loaded, monkeypatch):
-    original = levels.KeptCache.keep
+    original = shared_prefill.KeptCache.keep
 
     def shifted(self, layer, first, of, rows, order, counts):
         original(self, layer, first, of, rows, order.roll(1, 2) if int(counts.max()) < 40 else order, counts - 1)
 
-    monkeypatch.setattr(levels.KeptCache, "keep", shifted)
+    monkeypatch.setattr(shared_prefill.KeptCache, "keep", shifted)
     with pytest.raises(RunnerError, match=r"is off by"):
         selfcheck.check(loaded, [get("key-norm")])
 
@@ -278,7 +278,7 @@ def test_random_eviction_differs_by_prompt_layer_head_and_seed_and_is_even():
 
 def test_expected_attention_is_the_mean_over_drawn_future_queries(loaded):
     """Against Monte Carlo: queries drawn with the prompt's mean and covariance, turned by each position to come."""
-    run = levels.Levels(loaded, [Condition(get("expected-attention"), 0.5)], 1, Sizes.of(loaded))
+    run = shared_prefill.Levels(loaded, [Condition(get("expected-attention"), 0.5)], 1, Sizes.of(loaded))
     shown = run.prefill(prompts((90,))).cache.seen(0, 1)
     method = get("expected-attention", ahead=1, sinks=0)
     draw = torch.distributions.MultivariateNormal(
@@ -307,7 +307,7 @@ def test_expected_attention_without_covariance_is_another_method(loaded):
 def test_what_scoring_costs_equals_what_torch_counts(name, loaded):
     """Products alone: torch counts no norms, weighted sums of values' norms or averages."""
     method = get(name)
-    run = levels.Levels(loaded, [Condition(method, 0.5)], 1, Sizes.of(loaded))
+    run = shared_prefill.Levels(loaded, [Condition(method, 0.5)], 1, Sizes.of(loaded))
     heads, kv_heads, dim, n = 4, 2, 8, 90
     with FlopCounterMode(display=False) as reading:
         made = run.prefill([Prompt(prompts((n,))[0].ids, n)])
@@ -330,12 +330,12 @@ def test_costs_and_bytes_are_those_of_what_is_kept(loaded):
     asked = prompts((60,))
     tried = [Condition(), Condition(get("snapkv"), 0.8), Condition(get("snapkv", question="visible"), 0.8)]
     dense, hidden, visible = (row[0] for row in answer_levels(loaded, asked, tried, max_new_tokens=6))
-    form = accounting.shape(loaded)
+    form = costs.shape(loaded)
     per_entry = 2 * 8 * 4  # key and value of one head, float32
     for got, method, end in ((dense, None, 60), (hidden, tried[1].method, 53), (visible, tried[2].method, 60)):
         steps = got.generated_tokens - 1 if not got.stopped else got.generated_tokens
         left = end if method is None else -(-end // 5)
-        cost = accounting.cost(form, got, method, frozenset())
+        cost = costs.cost(form, got, method, frozenset())
         assert cost.kv_bytes_allocated == per_entry * 2 * 2 * (left + 60 - end + steps)
         queries = range(60 - end, 60 - end + steps)
         assert got.decode.kept == 2 * 4 * sum(left + i + 1 for i in queries)

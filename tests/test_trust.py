@@ -16,7 +16,7 @@ from tolerance.diagnostics.posterior_predictive import LIMIT, Predictive
 from tolerance.diagnostics.power_scaling import leaning, sensitivities
 from tolerance.diagnostics.refit import TRIES, widened
 from tolerance.estimands.curves import type_curves
-from tolerance.findings.report import Check
+from tolerance.findings import Check
 from tolerance.inference.fit import fit
 from tolerance.model.priors import NARROW, PRIORS
 

@@ -23,15 +23,14 @@ from tests.report_example import (
     threshold,
     without_dense,
 )
-from tolerance.findings.report import Axis, Caveat, Reason
-from tolerance.reports.words import numbers, phrases
-from tolerance.reports.words import sentences as wording
+from tolerance.findings import Axis, Caveat, Reason
+from tolerance.reports.words import numbers, phrases, sentences
 
 shares = st.floats(0, 1)
 
 
 def test_headlines_lead_with_the_most_and_least_tolerant_task_type():
-    assert wording.headlines(normal()) == [
+    assert sentences.headlines(normal()) == [
         "Under top-k, retrieval tolerates the most sparsity with at least 95% of dense accuracy kept: 91.2% (90% "
         "credible interval 90.1% to 92.3%). The least: multi-hop, 66% (90% credible interval 60% to 71%). Posterior "
         "probability of this order: > 0.99.",
@@ -46,13 +45,13 @@ def test_headlines_lead_with_the_most_and_least_tolerant_task_type():
 
 
 def test_headlines_of_censored_thresholds_give_a_bound_and_its_probability():
-    first, _, between, _ = wording.headlines(censored())
+    first, _, between, _ = sentences.headlines(censored())
     assert "more than 95% (posterior probability 0.83). The least: multi-hop, less than 50% (posterior" in first
     assert "outside the measured range on multi-hop (0.96)" in between
 
 
 def test_headlines_of_a_failed_fit_say_why_conclusions_are_withheld():
-    assert wording.headlines(failed()) == [
+    assert sentences.headlines(failed()) == [
         "Conclusions are withheld: the fit failed 2 of its 5 checks.",
         "R-hat, largest: 1.087 (limit: at most 1.01), failed: the chains disagree: the draws are not from one "
         "posterior.",
@@ -62,7 +61,7 @@ def test_headlines_of_a_failed_fit_say_why_conclusions_are_withheld():
 
 
 def test_headlines_without_a_dense_baseline_say_what_can_and_cannot_be_said():
-    cannot, can, *_ = wording.headlines(without_dense())
+    cannot, can, *_ = sentences.headlines(without_dense())
     assert cannot == (
         "No dense baseline was measured, so the share of dense accuracy that is kept is unknown: no threshold is given "
         "and nothing is ordered by one."
@@ -71,14 +70,14 @@ def test_headlines_without_a_dense_baseline_say_what_can_and_cannot_be_said():
 
 
 def test_headlines_name_task_types_without_a_threshold():
-    first, _ = wording.headlines(at_floor())
+    first, _ = sentences.headlines(at_floor())
     assert first.endswith("No threshold for multi-hop: its dense accuracy is at the guessing floor.")
 
 
 def test_an_undecided_order_of_task_types_is_said_with_its_odds():
     report = normal()
     undecided = compared("task types", "top-k", "retrieval", "multi-hop", 0.7, 0.25, "undecided")
-    first = wording.headlines(report.model_copy(update={"comparisons": [undecided]}))[0]
+    first = sentences.headlines(report.model_copy(update={"comparisons": [undecided]}))[0]
     assert first.endswith(
         "Which of the two tolerates more is undecided: posterior probability 0.70 for retrieval, 0.25 for multi-hop, "
         "0.05 that both lie outside the measured range on the same side."
@@ -89,24 +88,24 @@ def test_a_task_type_like_the_extreme_one_is_named_beside_it():
     report = normal()
     near = compared("task types", "top-k", "retrieval", "aggregation", 0.8, 0.2, "undecided")
     others = [c for c in report.comparisons if (c.within, c.second) != ("top-k", "aggregation")]
-    first = wording.headlines(report.model_copy(update={"comparisons": [*others, near, report.comparisons[2]]}))[0]
+    first = sentences.headlines(report.model_copy(update={"comparisons": [*others, near, report.comparisons[2]]}))[0]
     assert "91.2% (90% credible interval 90.1% to 92.3%), not told apart from aggregation. The least: " in first
 
 
 def test_methods_that_remove_different_things_are_said_to():
-    assert any("The fractions are of different things" in line for line in wording.headlines(many_methods()))
+    assert any("The fractions are of different things" in line for line in sentences.headlines(many_methods()))
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_headlines_are_few_and_never_speak_of_significance(example):
-    lines = wording.headlines(example())
+    lines = sentences.headlines(example())
     assert 2 <= len(lines) <= 5
     assert "significan" not in " ".join(lines)
 
 
 def test_title_asks_the_question():
-    assert wording.title(normal()) == "How much sparsity does tiny-model tolerate, by task type?"
-    assert wording.title(many_methods()) == "How much sparsity does tiny-model tolerate on retrieval?"
+    assert sentences.title(normal()) == "How much sparsity does tiny-model tolerate, by task type?"
+    assert sentences.title(many_methods()) == "How much sparsity does tiny-model tolerate on retrieval?"
 
 
 @pytest.mark.parametrize(
@@ -148,12 +147,12 @@ def test_a_bound_is_not_rounded_away_from_what_was_measured():
 
 def test_threshold_sentences():
     found = threshold("retrieval", "top-k", level(0.82, 0.76, 0.86))
-    assert wording.threshold(found) == (
+    assert sentences.threshold(found) == (
         "With at least 95% of dense accuracy kept under top-k, retrieval tolerates 82% (90% credible interval 76% to "
         "86%) sparsity."
     )
     floor = threshold("multi-hop", "top-k", None, status="unanswerable", reason=AT_FLOOR)
-    assert wording.threshold(floor) == (
+    assert sentences.threshold(floor) == (
         "Under top-k, the threshold of multi-hop is unanswerable: its dense accuracy is at the guessing floor."
     )
 
@@ -187,7 +186,7 @@ def test_threshold_sentences():
     ],
 )
 def test_comparison_sentences(found, sentence):
-    assert wording.comparison(found) == sentence
+    assert sentences.comparison(found) == sentence
 
 
 @pytest.mark.parametrize(
@@ -218,16 +217,16 @@ def test_comparison_sentences(found, sentence):
     ],
 )
 def test_contrast_sentences(found, sentence):
-    assert wording.contrast(found) == sentence
+    assert sentences.contrast(found) == sentence
 
 
 def test_orders_put_what_is_outside_on_one_side_together():
     found = ordering()
-    assert wording.order(found.orders[0]) == "retrieval > aggregation > multi-hop"
-    assert wording.order(found.orders[1]) == (
+    assert sentences.order(found.orders[0]) == "retrieval > aggregation > multi-hop"
+    assert sentences.order(found.orders[1]) == (
         "retrieval = aggregation (beyond the last level) > multi-hop (below the first level)"
     )
-    assert wording.ties(found) == "Told apart between 50% and 95%. Tied for the most tolerant, outside: 0.07."
+    assert sentences.ties(found) == "Told apart between 50% and 95%. Tied for the most tolerant, outside: 0.07."
 
 
 def test_budgets_outside_what_was_measured_are_bounds():
@@ -240,9 +239,9 @@ def test_budgets_outside_what_was_measured_are_bounds():
 
 def test_a_margin_is_said_in_points():
     found = threshold("retrieval", "top-k", level(0.82, 0.76, 0.86)).model_copy(update={"margin": 0.02})
-    assert wording.threshold(found).startswith("With accuracy at most 2 points below dense under top-k, retrieval")
+    assert sentences.threshold(found).startswith("With accuracy at most 2 points below dense under top-k, retrieval")
     report = normal().model_copy(update={"margin": 0.02})
-    assert "with accuracy at most 2 points below dense: 91.2%" in wording.headlines(report)[0]
+    assert "with accuracy at most 2 points below dense: 91.2%" in sentences.headlines(report)[0]
 
 
 def test_differences_are_signed_and_never_minus_nothing():
@@ -252,29 +251,29 @@ def test_differences_are_signed_and_never_minus_nothing():
 
 def test_axes_say_what_follows():
     compute = axis("compute", "varies", "FLOPs per item", 1.48e9, 1.73e9)
-    assert wording.axis(compute) == "Not compared at equal compute."
-    assert wording.axis_range(compute) == "1.48 billion to 1.73 billion"
-    assert wording.axis(axis("context length", "held", "tokens", 4096, 4096)) == "Compared at equal context length."
-    assert wording.axis(axis("KV memory", "not recorded", "bytes", None, None)) == "Not known for KV memory."
+    assert sentences.axis(compute) == "Not compared at equal compute."
+    assert sentences.axis_range(compute) == "1.48 billion to 1.73 billion"
+    assert sentences.axis(axis("context length", "held", "tokens", 4096, 4096)) == "Compared at equal context length."
+    assert sentences.axis(axis("KV memory", "not recorded", "bytes", None, None)) == "Not known for KV memory."
 
 
 @pytest.mark.parametrize("name", get_args(Axis))
 def test_every_axis_has_a_sentence(name):
-    assert wording.axis(axis(name, "varies", "unit", 0, 1)).endswith(".")
+    assert sentences.axis(axis(name, "varies", "unit", 0, 1)).endswith(".")
 
 
 def test_checks_are_stated_either_way():
-    assert wording.check_sentence(check("bulk ESS, smallest", 1873.2, 400, "at least", "too few")) == (
+    assert sentences.check_sentence(check("bulk ESS, smallest", 1873.2, 400, "at least", "too few")) == (
         "Bulk ESS, smallest: 1,873 (limit: at least 400), passed."
     )
-    assert wording.check_sentence(check("bulk ESS, smallest", 12.4, 400, "at least", "too few")) == (
+    assert sentences.check_sentence(check("bulk ESS, smallest", 12.4, 400, "at least", "too few")) == (
         "Bulk ESS, smallest: 12.4 (limit: at least 400), failed: too few."
     )
 
 
 def test_every_caveat_and_reason_has_its_words():
-    assert set(wording.CAVEATS) == set(get_args(Caveat))
-    assert set(wording.REASONS) == set(get_args(Reason))
+    assert set(sentences.CAVEATS) == set(get_args(Caveat))
+    assert set(sentences.REASONS) == set(get_args(Reason))
 
 
 @given(st.lists(shares, min_size=1, max_size=3))

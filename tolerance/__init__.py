@@ -9,6 +9,8 @@ Names are loaded when first used: importing this package loads neither pandas, P
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from tolerance.plugins import VIEWS
+
 if TYPE_CHECKING:
     from tolerance.analysis.analyse import Question, analyse, read_report
     from tolerance.data.importers import import_table
@@ -16,24 +18,25 @@ if TYPE_CHECKING:
     from tolerance.data.run_folder import read_run
     from tolerance.diagnostics.model_comparison import compare_families
     from tolerance.errors import DesignError, RunnerError, SchemaError, StoreError, ToleranceError
-    from tolerance.findings.report import Report
+    from tolerance.findings import Report
     from tolerance.inference.fit import Fit, Settings, fit
     from tolerance.instant.answer import instant_answer
     from tolerance.reports.page import render
 
 __version__ = "0.1.0"
 _HOMES = {
-    "analysis": ("Question", "analyse", "read_report"),
+    "analysis.analyse": ("Question", "analyse", "read_report"),
     "errors": ("DesignError", "RunnerError", "SchemaError", "StoreError", "ToleranceError"),
-    "families": ("compare_families",),
+    "diagnostics.model_comparison": ("compare_families",),
     "findings": ("Report",),
-    "inference": ("Fit", "Settings", "fit"),
-    "instant": ("instant_answer",),
-    "importers": ("import_table",),
-    "outcomes": ("validate",),
+    "inference.fit": ("Fit", "Settings", "fit"),
+    "instant.answer": ("instant_answer",),
+    "data.importers": ("import_table",),
+    "data.outcomes": ("validate",),
     "reports.page": ("render",),
-    "store": ("read_run",),
+    "data.run_folder": ("read_run",),
 }
+VIEWS.lazily("html", "tolerance.reports.export.notebook:html")
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "DesignError",

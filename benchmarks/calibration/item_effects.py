@@ -5,7 +5,8 @@
 The exact one has an effect of each item, on the probit scale and common to all conditions: with latent correlation
 rho of its task, P(right | z) = Phi((probit(p) + sqrt(rho) z) / sqrt(1 - rho)), z integrated out by Gauss-Hermite
 quadrature, so that p stays the accuracy of the curve. Curves, hierarchy and priors are those of
-`tolerance.model.pymc_model`; no cell departs on its own. Rows are those of `benchmarks.calibration.study`: estimator "item effects", and ours beside it.
+`tolerance.model.pymc_model`; no cell departs on its own. Rows are those of `benchmarks.calibration.study`: estimator
+"item effects", and ours beside it.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from tolerance import Settings, validate
 from tolerance.data.cells import Cells, collapse
 from tolerance.estimands.curves import type_curves
 from tolerance.inference.fit import Fit
-from tolerance.model import pymc_model as curves
+from tolerance.model import pymc_model
 from tolerance.model.parameters import Parameters
 from tolerance.model.priors import PRIORS
 
@@ -51,7 +52,7 @@ def build(parameters: Parameters, answers: np.ndarray) -> pm.Model:
     log_weights = np.log(weights / weights.sum())
     with pm.Model() as model:
         right = pm.Data("answers", answers)
-        accuracy = curves.accuracy_of_cells(curves._Build(parameters, {}))
+        accuracy = pymc_model.accuracy_of_cells(pymc_model._Build(parameters, {}))
         probit = -np.sqrt(2) * pt.erfcinv(2 * pt.clip(accuracy, 1e-6, 1 - 1e-6))
         latent = pm.Normal("rho_mean", 0.5, 1.0) + pm.Normal("rho_task", 0.0, 0.5, shape=len(cells.blocks))
         rho = pm.Deterministic("rho", pt.sigmoid(latent))

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from triton.testing import do_bench
 
 from benchmarks.runner.speed import llama_1b, random_prompts
-from tolerance.runners.attention import block_sparse as flex
+from tolerance.runners.attention import block_sparse
 from tolerance.runners.attention.attention import _pairs_of_blocks, imposing
 from tolerance.runners.attention.cache import NO_MASK, PrefillCache, windows
 from tolerance.runners.sparsifiers import get
@@ -34,7 +34,7 @@ VARIANTS = {
 
 def random_blocks(n: int, heads: int, density: float) -> torch.Tensor:
     """Random blocks before each one's own, which is always kept ``(1, head, query block, key block)``."""
-    count = n // flex.BLOCK
+    count = n // block_sparse.BLOCK
     at = torch.arange(count, device="cuda")
     drawn = torch.rand(1, heads, count, count, device="cuda").masked_fill(at >= at[:, None], -1.0)
     extra = ((at + 1) * density).ceil().long().clamp(min=1) - 1
@@ -44,7 +44,7 @@ def random_blocks(n: int, heads: int, density: float) -> torch.Tensor:
 
 
 def density_of(blocks: torch.Tensor, n: int) -> float:
-    return float(_pairs_of_blocks(blocks, n, flex.BLOCK).sum()) / (blocks.shape[1] * n * (n + 1) / 2)
+    return float(_pairs_of_blocks(blocks, n, block_sparse.BLOCK).sum()) / (blocks.shape[1] * n * (n + 1) / 2)
 
 
 def inputs(n: int, heads: int = 32, kv_heads: int = 8, dim: int = 128):
@@ -59,9 +59,9 @@ def median_ms(work) -> float:
 def check(options: dict, n: int) -> float:
     """Relative difference of the kernel from the masked path."""
     query, key, value = inputs(n)
-    blocks = random_blocks(n + -n % flex.BLOCK, 32, 0.3)
-    ours = flex.attend(query, key, value, blocks, 0.1, options)
-    pattern = get("block-top-k", block=flex.BLOCK)
+    blocks = random_blocks(n + -n % block_sparse.BLOCK, 32, 0.3)
+    ours = block_sparse.attend(query, key, value, blocks, 0.1, options)
+    pattern = get("block-top-k", block=block_sparse.BLOCK)
     mask = pattern.mask(blocks, torch.ones(n, n, dtype=torch.bool, device="cuda").tril()[None, None])
     wide = [t.float().repeat_interleave(32 // t.shape[1], 1) for t in (query, key, value)]
     wanted = F.scaled_dot_product_attention(*wide, attn_mask=mask, scale=0.1)
@@ -86,7 +86,7 @@ def kernel(n: int, variants: dict[str, dict]) -> list[dict]:
     fifth, times = random_blocks(n, 32, 0.2), {}
     for name, options in variants.items():
         try:
-            times[name] = median_ms(lambda o=options: flex.attend(query, key, value, fifth, 128**-0.5, o))
+            times[name] = median_ms(lambda o=options: block_sparse.attend(query, key, value, fifth, 128**-0.5, o))
             print(f"  {name}: {times[name]:.2f} ms at density .2", flush=True)
         except Exception as error:
             print(f"  {name}: {type(error).__name__} {str(error)[:200]}", flush=True)
@@ -94,9 +94,9 @@ def kernel(n: int, variants: dict[str, dict]) -> list[dict]:
     rows = []
     for wanted in DENSITIES:
         blocks = random_blocks(n, 32, wanted)
-        table = flex.table(blocks, n)
+        table = block_sparse.table(blocks, n)
         options = {"ROWS_GUARANTEED_SAFE": True, **variants[best]}
-        work = lambda t=table, options=options: flex._compiled()(  # noqa: E731
+        work = lambda t=table, options=options: block_sparse._compiled()(  # noqa: E731
             query, key, value, block_mask=t, scale=128**-0.5, enable_gqa=True, kernel_options=options
         )
         ms, got = median_ms(work), density_of(blocks, n)
@@ -109,7 +109,7 @@ def kernel(n: int, variants: dict[str, dict]) -> list[dict]:
                 "dense_ms": dense,
                 "speedup": dense / ms,
                 "over_proportional": ms / (dense * got),
-                "table_ms": median_ms(lambda b=blocks: flex.table(b, n)),
+                "table_ms": median_ms(lambda b=blocks: block_sparse.table(b, n)),
             }
         )
         print(rows[-1], flush=True)
@@ -134,7 +134,7 @@ def whole(n: int) -> list[dict]:
             )
 
     def sparse(level):
-        with imposing(get("block-top-k", block=flex.BLOCK), level) as control:
+        with imposing(get("block-top-k", block=block_sparse.BLOCK), level) as control:
             control.cache = PrefillCache(windows(loaded.model), [])
             loaded.model(
                 input_ids=ids,

@@ -21,7 +21,7 @@ from benchmarks.runner import naive
 from benchmarks.runner.fuse import fuse
 from tolerance.runners.attention.attention import NAME, attach, imposing
 from tolerance.runners.attention.cache import NO_MASK, PrefillCache, windows
-from tolerance.runners.collect import costs as accounting
+from tolerance.runners.collect import costs
 from tolerance.runners.decoding.generate import stop_ids
 from tolerance.runners.decoding.shared_prefill import Condition, Levels, Prompt, Sizes, answer_levels, encode
 from tolerance.runners.models.load import LoadedModel, load
@@ -120,7 +120,7 @@ def prefill_flops(loaded: LoadedModel, prompts: list[Prompt]) -> dict[str, float
     """Achieved FLOP/s of a dense prefill of some prompts at once, median of 5."""
     config, ids = loaded.model.config, torch.tensor([p.ids for p in prompts], device="cuda")
     rows, n = ids.shape
-    form = accounting.shape(loaded)
+    form = costs.shape(loaded)
     pairs = config.num_hidden_layers * config.num_attention_heads * n * (n + 1) // 2
     linear = 2 * n * form.linear_weights + 2 * form.output_weights
     flops = rows * (linear + 2 * (form.query_key_dim + form.value_dim) * pairs)

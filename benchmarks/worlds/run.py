@@ -23,7 +23,7 @@ from tolerance.data.outcomes import validate
 from tolerance.diagnostics import checks
 from tolerance.diagnostics.refit import mended
 from tolerance.estimands.curves import type_curves
-from tolerance.findings.report import Conclusions
+from tolerance.findings import Conclusions
 from tolerance.inference.fit import Settings, fit
 
 AXES = "compute,params,context,sparsity"

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from tolerance.findings.report import Report
-from tolerance.reports.sections import tables
-from tolerance.reports.sections import verdict_matrix as verdicts
+from tolerance.findings import Report
+from tolerance.reports.sections import tables, verdict_matrix
 from tolerance.reports.withhold import scrubbed
-from tolerance.reports.words import sentences as wording
+from tolerance.reports.words import sentences
 
 # Names of a report are text: what Markdown or the HTML inside it would read otherwise is escaped.
 SPECIAL = str.maketrans(
@@ -20,15 +19,15 @@ def summary(report: Report) -> str:
 
 
 def _lines(report: Report) -> Iterator[str]:
-    yield f"## {escaped(wording.title(report))}"
+    yield f"## {escaped(sentences.title(report))}"
     yield ""
-    for lead in wording.leads(report):
+    for lead in sentences.leads(report):
         yield f"- {escaped(lead.text)}"
     warned = tables.warnings(report)
     if warned:
         yield ""
         yield f"**Before quoting a number:** {escaped('; '.join(one.text for one in warned))}."
-    matrix = verdicts.matrix(report.conclusions, report)
+    matrix = verdict_matrix.matrix(report.conclusions, report)
     if matrix is not None:
         yield ""
         yield from _table(

@@ -4,13 +4,10 @@ from collections.abc import Iterator, Sequence
 
 from markupsafe import escape
 
-from tolerance.findings.report import Audit, Conclusions, Report
-from tolerance.reports.sections import tables
-from tolerance.reports.sections import verdict_matrix as verdicts
+from tolerance.findings import Audit, Conclusions, Report
+from tolerance.reports.sections import tables, verdict_matrix
 from tolerance.reports.withhold import scrubbed
-from tolerance.reports.words import audit_sentences as audits
-from tolerance.reports.words import axes
-from tolerance.reports.words import sentences as wording
+from tolerance.reports.words import audit_sentences, axes, sentences
 
 
 def html(found: Report | Conclusions | Audit) -> str:
@@ -22,19 +19,19 @@ def _lines(found: Report | Conclusions | Audit) -> Iterator[str]:
     if isinstance(found, Report):
         yield from _report(scrubbed(found))
     elif isinstance(found, Conclusions):
-        yield from _sentences(wording.comparison_title(found), list(axes.sentences(found)))
+        yield from _sentences(sentences.comparison_title(found), list(axes.sentences(found)))
         for one in found.conclusions:
             yield from _table(axes.title(one), axes.HEADS, axes.table(one))
     else:
-        yield from _sentences(found.statement, list(audits.sentences(found)))
+        yield from _sentences(found.statement, list(audit_sentences.sentences(found)))
 
 
 def _report(report: Report) -> Iterator[str]:
-    yield from _sentences(wording.title(report), wording.headlines(report))
+    yield from _sentences(sentences.title(report), sentences.headlines(report))
     warned = [one.text for one in tables.warnings(report)]
     if warned:
         yield f"<p>▲ {escape('; '.join(warned))}</p>"
-    matrix = verdicts.matrix(report.conclusions, report)
+    matrix = verdict_matrix.matrix(report.conclusions, report)
     if matrix is not None:
         cells = [[f"{c.said.glyph} {c.said.word} {c.value}" for c in row.cells] for row in matrix.first]
         rows = [

@@ -7,7 +7,7 @@ import csv
 import io
 from collections.abc import Iterator
 
-from tolerance.findings.report import Report, Threshold
+from tolerance.findings import Report, Threshold
 from tolerance.reports.withhold import scrubbed
 from tolerance.stats.intervals import Estimate
 

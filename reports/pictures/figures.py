@@ -1,6 +1,6 @@
 """Every figure of a report as a file of its own, for papers: SVG with its colours inside, PNG where a browser is.
 
-from tolerance.reports.pictures import figures as pictures
+from tolerance.reports.pictures import figures
 pictures.write(report, Path("figures"))
 """
 
@@ -13,10 +13,10 @@ from pathlib import Path
 from markupsafe import escape
 
 from tolerance.errors import StoreError
-from tolerance.findings.report import Report
+from tolerance.findings import Report
 from tolerance.reports import page
-from tolerance.reports.pictures import screenshot as picture
-from tolerance.reports.svg import panels as figures
+from tolerance.reports.pictures import screenshot
+from tolerance.reports.svg import panels
 from tolerance.reports.withhold import scrubbed
 
 # Pixels of a PNG for each unit of the SVG.
@@ -26,7 +26,7 @@ LEGEND = 18.0
 
 def svgs(report: Report) -> Iterator[tuple[str, str]]:
     """File name and standalone SVG of every panel, its title and legend inside."""
-    for panel in figures.panels(scrubbed(report)):
+    for panel in panels.panels(scrubbed(report)):
         yield f"{panel.id}-{_slug(panel.title)}.svg", _standalone(panel)
 
 
@@ -45,12 +45,12 @@ def write(report: Report, folder: Path) -> list[Path]:
             drawn.append(path)
     except OSError as error:
         raise StoreError(f"{folder}: figures cannot be written ({error}). Give a folder that can be.") from error
-    if any(map(shutil.which, picture.BROWSERS)):
+    if any(map(shutil.which, screenshot.BROWSERS)):
         drawn += [_png(path) for path in list(drawn)]
     return drawn
 
 
-def _standalone(panel: figures.Panel) -> str:
+def _standalone(panel: panels.Panel) -> str:
     """The panel as it stands in the page, under its title and a legend, with light colours and white behind."""
     drawing = page.panel_svg(panel)
     body = drawing[drawing.index(">") + 1 : drawing.rindex("</svg>")]
@@ -63,8 +63,8 @@ def _standalone(panel: figures.Panel) -> str:
         for i, one in enumerate(panel.series)
     )
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {figures.WIDTH:g} {height:g}" '
-        f'width="{figures.WIDTH:g}" height="{height:g}" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {panels.WIDTH:g} {height:g}" '
+        f'width="{panels.WIDTH:g}" height="{height:g}" role="img" '
         f'aria-labelledby="{panel.id}-title {panel.id}-desc">'
         f"<style>{page.svg_style()}</style>"
         f'<rect width="100%" height="100%" fill="#fff"/><text class="name" x="8" y="16">{escape(panel.title)}</text>'
@@ -83,7 +83,7 @@ def _png(svg: Path) -> Path:
             f"<!DOCTYPE html><meta charset=utf-8><style>body{{margin:0}}svg{{display:block}}</style>{large}",
             encoding="utf-8",
         )
-        return picture.take(holder, svg.with_suffix(".png"), width=width, height=height)
+        return screenshot.take(holder, svg.with_suffix(".png"), width=width, height=height)
 
 
 def _slug(name: str) -> str:

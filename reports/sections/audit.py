@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from tolerance.findings.report import Audit, AuditPart, AuditVerdict
+from tolerance.findings import Audit, AuditPart, AuditVerdict
 from tolerance.reports.sections.tables import Chip
-from tolerance.reports.words import audit_sentences as audits
-from tolerance.reports.words import numbers, phrases
+from tolerance.reports.words import audit_sentences, numbers, phrases
 from tolerance.reports.words.glyphs import State, state
 from tolerance.reports.words.sentences import Lead
 
@@ -62,7 +61,10 @@ def leads(found: Sequence[Audit]) -> list[Lead]:
     """The verdict with its number, or how many claims have which verdict and the worst of them."""
     if len(found) == 1:
         one = found[0]
-        return [Lead(_verdict(one), one.id), Lead(f"What the evidence supports: {audits.rewritten(one)}", one.id)]
+        return [
+            Lead(_verdict(one), one.id),
+            Lead(f"What the evidence supports: {audit_sentences.rewritten(one)}", one.id),
+        ]
     counts = {word: sum(one.verdict == word for one in found) for word in get_args(AuditVerdict)}
     each = [f"{n} {word if word != 'supported only for' else 'supported in part'}" for word, n in counts.items() if n]
     first = Lead(f"Of {numbers.count(len(found))} claims, {phrases.listed(each)}.", "claims")
@@ -74,7 +76,9 @@ def _verdict(found: Audit) -> str:
     only = f" {_few(found.only_for)}" if found.only_for else ""
     whole = found.overall
     value = part(found, whole).value
-    return f"{found.id} is {found.verdict}{only}. Claimed: {audits.claimed(found)}. Evidence, overall: {value}."
+    return (
+        f"{found.id} is {found.verdict}{only}. Claimed: {audit_sentences.claimed(found)}. Evidence, overall: {value}."
+    )
 
 
 def _few(names: Sequence[str]) -> str:
@@ -117,7 +121,7 @@ def row(found: Audit) -> Row:
         id=found.id,
         statement=found.statement,
         citation=found.citation,
-        claimed=audits.claimed(found),
+        claimed=audit_sentences.claimed(found),
         said=state(found.verdict),
         only_for=_few(found.only_for),
         overall=part(found, found.overall),
@@ -125,12 +129,12 @@ def row(found: Audit) -> Row:
         depends=any(axis.state == "depends" for axis in found.axes),
         tables=[
             PartTable(phrases.capitalised(name), [part(found, one) for one in parts])
-            for name, parts in (*audits.lists(found), *along)
+            for name, parts in (*audit_sentences.lists(found), *along)
             if len(parts) > 1
         ],
         # verdict, claim and what is supported stand in places of their own
-        sentences=list(audits.sentences(found))[2:-1],
-        supports=audits.rewritten(found),
+        sentences=list(audit_sentences.sentences(found))[2:-1],
+        supports=audit_sentences.rewritten(found),
     )
 
 
@@ -141,5 +145,5 @@ def axes(found: Sequence[Audit]) -> list[str]:
 
 def part(found: Audit, one: AuditPart) -> Part:
     """One part of the evidence, in words."""
-    name, evidence, value, probability, verdict = audits.part(found, one)
+    name, evidence, value, probability, verdict = audit_sentences.part(found, one)
     return Part(name, evidence, value, probability, state(verdict))

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import assert_never
 
-from tolerance.findings.report import Attempt, Family, LeftOut, Predicted, Report, Sensitivity, Shape
-from tolerance.reports.words import numbers
-from tolerance.reports.words import sentences as wording
+from tolerance.findings import Attempt, Family, LeftOut, Predicted, Report, Sensitivity, Shape
+from tolerance.reports.words import numbers, sentences
 from tolerance.reports.words.glyphs import State, state
 from tolerance.reports.words.phrases import capitalised, listed, percent
 
@@ -108,7 +107,7 @@ def _sensitivity(found: Sensitivity) -> SensitivityRow:
         task_type=found.task_type,
         method=found.sparsifier,
         state=state(word),
-        sentence=capitalised(wording.leaning(found.leaning) or "the answers decide") + "."
+        sentence=capitalised(sentences.leaning(found.leaning) or "the answers decide") + "."
         if told
         else "The fit failed its checks.",
         quantities=[

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tolerance.findings.report import (
+from tolerance.findings import (
     Disagreement,
     Discordance,
     Instant,

@@ -3,12 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tolerance.findings.report import Budget, Check, Comparison, Contrast, Ordering, Report, Threshold
-from tolerance.reports.sections import verdict_matrix as verdicts
+from tolerance.findings import Budget, Check, Comparison, Contrast, Ordering, Report, Threshold
 from tolerance.reports.svg import forest
 from tolerance.reports.svg import panels as figures
-from tolerance.reports.words import numbers, phrases
-from tolerance.reports.words import sentences as wording
+from tolerance.reports.words import conclusions, numbers, phrases, sentences
 from tolerance.reports.words.glyphs import State, state
 from tolerance.stats.intervals import Estimate
 
@@ -134,8 +132,8 @@ def facts(report: Report) -> list[Chip]:
     models = data.models[0] if len(data.models) == 1 else f"{len(data.models)} models"
     return [
         Chip(f"{models}{params}"),
-        Chip(wording.data(report)),
-        Chip(_counted(len(wording.task_types(report)), "task type")),
+        Chip(sentences.data(report)),
+        Chip(_counted(len(sentences.task_types(report)), "task type")),
         Chip(_counted(len(data.sparsifiers), "method")),
         Chip(f"{_counted(len(levels), 'sparsity level')} above 0"),
     ]
@@ -147,8 +145,8 @@ def warnings(report: Report) -> list[Chip]:
     outside = sum(found.level is not None and found.level.median is None for found in _answered(report))
     at_floor = sum(found.reason == "dense accuracy is at the guessing floor" for found in report.thresholds)
     unreadable = sum(task.unreadable or 0 for task in report.data.tasks)
-    mixed = wording.different_units(report)
-    thin = sum(bool(verdicts.thin(found.n_items, found.n_levels)) for found in report.thresholds)
+    mixed = sentences.different_units(report)
+    thin = sum(bool(conclusions.thin(found.n_items, found.n_levels)) for found in report.thresholds)
     flips = sum(one.label == "axis-dependent" for whole in report.conclusions for one in whole.conclusions)
     assumed = report.data.assumed_items
     said = [
@@ -173,7 +171,7 @@ def warnings(report: Report) -> list[Chip]:
 def thresholds(report: Report, panels: dict[str, str] | None = None) -> list[ThresholdRow]:
     """One row per task type and method; ``panels`` has the figure of each threshold, where there are figures."""
     at = panels or {}
-    styles = {method: figures.style(report, method) for method in wording.methods(report)}
+    styles = {method: figures.style(report, method) for method in sentences.methods(report)}
     return [_threshold(found, styles[found.sparsifier], at.get(found.id, "")) for found in report.thresholds]
 
 
@@ -197,12 +195,12 @@ def contrast_scale(report: Report) -> forest.Scale:
 
 def _contrast(found: Contrast, scale: forest.Scale) -> ContrastRow:
     whole = found.whole if found.status == "ok" else None
-    word = wording.absent(found)[0] if whole is None else whole.verdict
+    word = sentences.absent(found)[0] if whole is None else whole.verdict
     return ContrastRow(
         id=found.id,
         of=found.of,
         state=state("decided" if word in ("better", "worse") else word),
-        sentence=wording.contrast(found),
+        sentence=sentences.contrast(found),
         pair=f"{found.within}: {found.first} - {found.second}",
         strip=scale.strip(whole.estimate if whole else None),
         difference=phrases.difference(whole) if whole else None,
@@ -221,19 +219,19 @@ def orderings(report: Report) -> list[OrderingRow]:
 
 def _ordering(found: Ordering) -> OrderingRow:
     answered = found.status == "ok"
-    word, reason = wording.absent(found)
+    word, reason = sentences.absent(found)
     others = found.prob_others or 0.0
     return OrderingRow(
         id=found.id,
         method=found.sparsifier,
-        orders=[(wording.order(one), numbers.probability(one.probability)) for one in found.orders if answered],
+        orders=[(sentences.order(one), numbers.probability(one.probability)) for one in found.orders if answered],
         others=f"{_counted(found.n_others, 'other order')}: {numbers.probability(others)}" if found.n_others else "",
         extremes=[
             (one.task_type, numbers.probability(one.most), numbers.probability(one.least))
             for one in found.extremes
             if answered
         ],
-        ties=wording.ties(found) if answered else "",
+        ties=sentences.ties(found) if answered else "",
         absent=None if answered else state(word),
         reason="" if answered else reason,
     )
@@ -246,7 +244,7 @@ def budgets(report: Report) -> list[BudgetRow]:
 
 def _budget(found: Budget) -> BudgetRow:
     answered = found.status == "ok"
-    word, reason = wording.absent(found)
+    word, reason = sentences.absent(found)
     return BudgetRow(
         id=found.id,
         task_type=found.task_type,
@@ -285,7 +283,7 @@ def _answered(report: Report) -> Iterator[Threshold]:
 def _threshold(found: Threshold, style: int, panel: str) -> ThresholdRow:
     level = found.level if found.status == "ok" else None
     dense = found.dense if found.status != "withheld" else None
-    word, reason = wording.absent(found)
+    word, reason = sentences.absent(found)
     return ThresholdRow(
         id=found.id,
         task_type=found.task_type,
@@ -299,8 +297,8 @@ def _threshold(found: Threshold, style: int, panel: str) -> ThresholdRow:
         threshold=(phrases.median(level), phrases.ends(level)) if level else None,
         absent=None if level else state(word),
         reason="" if level else reason,
-        warning=wording.leaning(found.leaning) if level else "",
-        thin=verdicts.thin(found.n_items, found.n_levels),
+        warning=sentences.leaning(found.leaning) if level else "",
+        thin=conclusions.thin(found.n_items, found.n_levels),
         kept=[(numbers.level(k.sparsity), numbers.probability(k.probability)) for k in found.kept] if level else [],
         assured=phrases.assured(level.assured, level.first, level.last) if level and level.assured else "",
         area=_area(found.area.over_halvings) if level and found.area else None,
@@ -314,14 +312,14 @@ def _area(found: Estimate) -> tuple[str, str]:
 
 def _comparison(found: Comparison) -> ComparisonRow:
     answered = found.status == "ok" and found.verdict is not None
-    word = wording.absent(found)[0]
+    word = sentences.absent(found)[0]
     if answered:
         word = "decided" if found.verdict in ("first", "second") else str(found.verdict)
     shares = ((found.first, found.prob_first), (found.second, found.prob_second), ("neither", found.prob_neither))
     return ComparisonRow(
         id=found.id,
         state=state(word),
-        sentence=wording.comparison(found),
+        sentence=sentences.comparison(found),
         probabilities=[(of, numbers.probability(p)) for of, p in shares if answered and p is not None],
     )
 

@@ -7,28 +7,17 @@ below the matrix, not a column.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tolerance.findings.report import AtEqual, Conclusion, Conclusions, Report
+from tolerance.findings import AtEqual, Conclusion, Conclusions, Report
 from tolerance.reports.svg import forest
 from tolerance.reports.words import axes as by_axis
+from tolerance.reports.words import conclusions as words
 from tolerance.reports.words import numbers, phrases
 from tolerance.reports.words.axes import DECISIVE, MEANING, label
+from tolerance.reports.words.conclusions import THIN_ITEMS, THIN_LEVELS
 from tolerance.reports.words.glyphs import State, state
 
 FIRST = 7
-THIN_ITEMS, THIN_LEVELS = 100, 4
 DOTS = 4
-# One, and several.
-COUNTED = {
-    "axis-dependent": ("depends on what is held equal", "depend on what is held equal"),
-    "robust": ("is the same on every axis that can be asked", "are the same on every axis that can be asked"),
-    "fragile": ("is decided on some axes only", "are decided on some axes only"),
-    "undecided": ("is undecided on every axis", "are undecided on every axis"),
-    "untestable": ("can be asked on fewer than two axes", "can be asked on fewer than two axes"),
-    "withheld": ("is withheld", "are withheld"),
-}
-# A sentence names so many axes at most; the matrix has all.
-AXES_NAMED = 3
-ORDER = ("axis-dependent", "robust", "fragile", "undecided", "untestable", "withheld")
 
 
 @dataclass(frozen=True)
@@ -84,7 +73,7 @@ def matrix(conclusions: Sequence[Conclusions], report: Report | None = None) -> 
 
     ``report``: where the grade looks for thin data and felt priors.
     """
-    found = _ranked(conclusions)
+    found = words.ranked(conclusions)
     if not found:
         return None
     axes = _asked([one for _, one in found])
@@ -96,94 +85,9 @@ def matrix(conclusions: Sequence[Conclusions], report: Report | None = None) -> 
         first=rows[:shown],
         rest=rows[shown:],
         unseen=list(_unseen([one for _, one in found], axes)),
-        rules=rules(found[0][0]),
+        rules=words.rules(found[0][0]),
         flips=_joint(conclusions),
     )
-
-
-def rules(found: Conclusions) -> str:
-    """What was fixed before looking."""
-    return (
-        f"Fixed before looking: equivalent within {numbers.points(found.equivalence)} points either way, verdicts with "
-        f"posterior probability {numbers.probability(found.decision_prob)} (both wrong directions together)."
-    )
-
-
-def leads(conclusions: Sequence[Conclusions]) -> list[str]:
-    """The answer of a comparison in at most two sentences: what turns with the axis first, else the clearest."""
-    found = [one for _, one in _ranked(conclusions)]
-    if not found:
-        return []
-    said = [sentence(found[0])]
-    counts = {name: sum(label(one) == name for one in found) for name in ORDER}
-    if len(found) > 1:
-        each = [f"{numbers.count(n)} {COUNTED[name][n > 1]}" for name, n in counts.items() if n]
-        said.append(f"Of {numbers.count(len(found))} conclusions, {phrases.listed(each)}.")
-    return said
-
-
-def sentence(found: Conclusion) -> str:
-    """A conclusion in words, with the first number of each verdict and its interval."""
-    where = _where(found)
-    what = "keeps" if found.quantity == "retention" else "is"
-    if found.label == "withheld":
-        return f"{where}, {found.treatment} against {found.reference} is withheld: the fit failed its checks."
-    clauses: list[str] = []
-    for verdict in DECISIVE:
-        at = [one for one in found.axes if one.verdict == verdict]
-        if at:
-            clauses.append(_clause(found, verdict, at, what, first=not clauses))
-    undecided = [one.axis for one in found.axes if one.verdict == "undecided"]
-    if not clauses and not undecided:
-        return f"{where}, {found.treatment} and {found.reference} cannot be compared on any axis."
-    if not clauses:
-        open_ = next(one for one in found.axes if one.verdict == "undecided")
-        word = "keeps more" if found.quantity == "retention" else "is more accurate"
-        text = f"it is undecided whether {found.treatment} or {found.reference} {word} at equal {_named(undecided)}"
-        return f"{where}, {text}{_number(open_)}."
-    rest = f"; undecided at equal {_named(undecided)}" if undecided else ""
-    return f"{where}, {', but '.join(clauses)}{rest}."
-
-
-def _clause(found: Conclusion, verdict: str, at: Sequence[AtEqual], what: str, *, first: bool) -> str:
-    axes = _named([one.axis for one in at])
-    retention = what == "keeps"
-    words = {
-        "better": "keeps more than" if retention else "is more accurate than",
-        "worse": "keeps less than" if retention else "is less accurate than",
-        "equivalent": "keeps as much in practice as" if retention else "is as accurate in practice as",
-    }[verdict]
-    who = f"{found.treatment} {words} {found.reference}" if first else words.removesuffix(" than").removesuffix(" as")
-    return f"{who} at equal {axes}{_number(at[0], of=len(at))}"
-
-
-def _named(axes: Sequence[str]) -> str:
-    if len(axes) <= AXES_NAMED:
-        return phrases.listed(axes)
-    return f"{', '.join(axes[: AXES_NAMED - 1])} and {len(axes) - AXES_NAMED + 1} further axes"
-
-
-def _number(at: AtEqual, *, of: int = 1) -> str:
-    if at.difference is None:
-        return ""
-    value, ends = phrases.signed(at.difference.value, at.difference.interval)
-    which = f" at equal {at.axis}" if of > 1 else ""
-    return f" ({value}{which}, {phrases.percent(at.difference.interval.prob)} credible interval {ends})"
-
-
-def _where(found: Conclusion) -> str:
-    return "Over all task types" if found.task_type.startswith(("all ", "mean")) else f"On {found.task_type}"
-
-
-def _ranked(conclusions: Sequence[Conclusions]) -> list[tuple[Conclusions, Conclusion]]:
-    """Every conclusion with the comparison that it is of, in the order of the matrix."""
-    found = ((whole, one) for whole in conclusions for one in whole.conclusions)
-    return sorted(found, key=lambda pair: _rank(pair[1]))
-
-
-def _rank(found: Conclusion) -> tuple[int, int]:
-    """Those that depend on the axis first, then the most decided."""
-    return ORDER.index(label(found)), -sum(one.verdict in DECISIVE for one in found.axes)
 
 
 def _asked(found: Sequence[Conclusion]) -> list[str]:
@@ -204,7 +108,7 @@ def _row(number: str, whole: Conclusions, found: Conclusion, axes: Sequence[str]
     return Row(
         id=found.id,
         number=number,
-        sentence=sentence(found),
+        sentence=words.sentence(found),
         cells=[cell(at[axis]) for axis in axes if axis in at],
         label=state(label(found)),
         meaning=MEANING[label(found)],
@@ -256,23 +160,17 @@ def _reservations(found: Conclusion, report: Report | None) -> Iterator[str]:
         yield "interpolated, or partly without overlap"
     if report is None:
         return
-    mine = [t for t in report.thresholds if t.task_type == found.task_type or _where(found).startswith("Over")]
+    everywhere = words.where(found).startswith("Over")
+    mine = [t for t in report.thresholds if everywhere or t.task_type == found.task_type]
     # a side is a method, perhaps at a level and of certain models: snapkv@0.9,params>=8e9
     methods = {side.partition(",")[0].partition("@")[0] for side in (found.treatment, found.reference)}
     mine = [t for t in mine if t.sparsifier in methods]
-    if any(thin(t.n_items, t.n_levels) for t in mine):
+    if any(words.thin(t.n_items, t.n_levels) for t in mine):
         yield f"fewer than {THIN_ITEMS} items or {THIN_LEVELS} levels"
     if len(report.data.models) == 1:
         yield "one model"
     if any(t.leaning for t in mine):
         yield "the prior is felt"
-
-
-def thin(n_items: int, n_levels: int) -> str:
-    """What is too little to trust alone: ``"n = 24"``; nothing where there is enough."""
-    said = [f"n = {numbers.count(n_items)}"] if n_items < THIN_ITEMS else []
-    said += [f"{n_levels} {'level' if n_levels == 1 else 'levels'}"] if n_levels < THIN_LEVELS else []
-    return ", ".join(said)
 
 
 def _joint(conclusions: Sequence[Conclusions]) -> str:
@@ -310,7 +208,7 @@ class Group:
 
 def groups(conclusions: Sequence[Conclusions]) -> list[Group]:
     """The forest of all conclusions, in the order and with the numbers of the matrix."""
-    found = _ranked(conclusions)
+    found = words.ranked(conclusions)
     return [_group(f"C{i}", whole, one) for i, (whole, one) in enumerate(found, 1)]
 
 
@@ -325,5 +223,5 @@ def _group(number: str, whole: Conclusions, found: Conclusion) -> Group:
         )
         for one in found.axes
     ]
-    title = f"{_where(found)}: {found.treatment} - {found.reference}, {found.quantity}"
+    title = f"{words.where(found)}: {found.treatment} - {found.reference}, {found.quantity}"
     return Group(f"axes-{found.id}", number, title, state(label(found)), scale, rows)

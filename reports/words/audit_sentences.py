@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tolerance.findings.report import Audit, AuditPart
+from tolerance.findings import Audit, AuditPart
 from tolerance.reports.words import numbers, phrases
 
 HEADS = ["on", "evidence", "value", "probability", "claim"]

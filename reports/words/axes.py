@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tolerance.findings.report import AtEqual, Conclusion, Conclusions
+from tolerance.findings import AtEqual, Conclusion, Conclusions
 from tolerance.reports.words import numbers, phrases
 
 HEADS = ["at equal", "verdict", "difference", "common support", "why, or how accounted"]

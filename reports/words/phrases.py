@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from tolerance.findings.report import Assured, Budget, Difference, Level, Observed
+from tolerance.findings import Assured, Budget, Difference, Level, Observed
 from tolerance.reports.words import numbers
 from tolerance.stats.intervals import Interval
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import assert_never
 
-from tolerance.findings.report import (
+from tolerance.findings import (
     Budget,
     Caveat,
     Check,
@@ -29,8 +29,7 @@ from tolerance.findings.report import (
     Report,
     Threshold,
 )
-from tolerance.reports.sections import verdict_matrix as verdicts
-from tolerance.reports.words import numbers
+from tolerance.reports.words import conclusions, numbers
 from tolerance.reports.words.phrases import amount, capitalised, listed, observed, percent, rule
 
 # More methods than this are named in the tables, not in the headlines.
@@ -91,7 +90,7 @@ def leads(report: Report) -> list[Lead]:
         return [*_without_dense(report), Lead(held_constant(report), "held")]
     by_task = [_by_task(report, method) for method in methods(report)[:METHODS_NAMED]]
     if report.conclusions:
-        compared = [Lead(text, "verdicts") for text in verdicts.leads(report.conclusions)]
+        compared = [Lead(text, "verdicts") for text in conclusions.leads(report.conclusions)]
         return [*by_task, *_further(report), *compared]
     return [*by_task, *_further(report), *_by_method(report), Lead(held_constant(report), "held")]
 
@@ -108,7 +107,7 @@ def comparison_leads(report: Report) -> list[Lead]:
     """The answer of a comparison, and where to look for what it rests on."""
     if not report.fit_passed:
         return _withheld(report)
-    return [Lead(text, "verdicts") for text in verdicts.leads(report.conclusions)]
+    return [Lead(text, "verdicts") for text in conclusions.leads(report.conclusions)]
 
 
 def methods(report: Report) -> list[str]:

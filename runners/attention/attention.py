@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from tolerance.errors import RunnerError
-from tolerance.runners.attention import block_sparse as flex
+from tolerance.runners.attention import block_sparse
 from tolerance.runners.attention.cache import Softmax
 from tolerance.runners.sparsifiers import AttentionPattern, BlockPattern, Phase, VerticalSlash
 
@@ -275,10 +275,12 @@ def _attend_blocks(
     """
     heads, queries, keys = query.shape[1], query.shape[2], key.shape[2]
     first, plain = keys - queries, how.softcap is None and how.s_aux is None
-    whole = query.is_cuda and plain and first == 0 and chooser.query_block == chooser.block == flex.BLOCK
+    whole = query.is_cuda and plain and first == 0 and chooser.query_block == chooser.block == block_sparse.BLOCK
     if whole and queries > 1 and _is_causal(visible):
         blocks = chooser.blocks(query, key, 0, level, scaling=how.scaling)
-        return flex.attend(query, key, value, blocks, how.scaling), _pairs_of_blocks(blocks, queries, chooser.block)
+        return block_sparse.attend(query, key, value, blocks, how.scaling), _pairs_of_blocks(
+            blocks, queries, chooser.block
+        )
     step = max(1, _chunk(visible, heads) // chooser.query_block) * chooser.query_block
     outs, kept = [], []
     for start in range(0, queries, step):
@@ -334,16 +336,16 @@ def _attend_table(
 ) -> torch.Tensor:
     """Blocks of a prefill that builds no mask at all; on CUDA alone, where blocks have the kernel's size."""
     n, plain = query.shape[2], how.softcap is None and how.s_aux is None
-    fits = query.is_cuda and chooser.query_block == chooser.block == flex.BLOCK and key.shape[2] == n
+    fits = query.is_cuda and chooser.query_block == chooser.block == block_sparse.BLOCK and key.shape[2] == n
     if not fits or not plain or control.cache is None or control.cache.windows[layer] is not None:
         raise RunnerError(
-            f"sparsifier {chooser.label}: a prefill without masks needs CUDA, blocks of {flex.BLOCK} and plain causal "
-            "attention. Leave the cache out, so that masks are made."
+            f"sparsifier {chooser.label}: a prefill without masks needs CUDA, blocks of {block_sparse.BLOCK} and plain "
+            "causal attention. Leave the cache out, so that masks are made."
         )
     blocks = chooser.blocks(query, key, 0, control.level, scaling=how.scaling)
     seen = query.shape[1] * torch.arange(1, n + 1, device=query.device).expand(len(query), -1)
     control.count(layer, _pairs_of_blocks(blocks, n, chooser.block), seen)
-    return flex.attend(query, key, value, blocks, how.scaling)
+    return block_sparse.attend(query, key, value, blocks, how.scaling)
 
 
 def _is_causal(visible: torch.Tensor) -> bool:

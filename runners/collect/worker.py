@@ -12,7 +12,7 @@ from tolerance.data.outcomes import DENSE
 from tolerance.errors import RunnerError
 from tolerance.runners import tasks as task_registry
 from tolerance.runners.attention.attention import imposing
-from tolerance.runners.collect import costs as accounting
+from tolerance.runners.collect import costs
 from tolerance.runners.collect.plan import PHASES, Block, Plan
 from tolerance.runners.decoding.backoff import shrinking
 from tolerance.runners.decoding.generate import Answer, answer
@@ -47,7 +47,7 @@ class Worker:
         self.weights = Weights(self.loaded, self.calibrations)
         self.checked = selfcheck.check(self.loaded, plan.methods_for(model), self.weights)
         self.dialect = dialect(self.loaded.dialect, self.loaded.tokenizer)
-        self.form = accounting.shape(self.loaded)
+        self.form = costs.shape(self.loaded)
         self.phases: frozenset[Phase] = frozenset(PHASES[plan.phase])  # type: ignore[arg-type]
         self._require_room()
         self._require_steps()
@@ -286,7 +286,7 @@ class Worker:
         if pruned is not None:
             form = replace(form, linear_weights=pruned.kept)
         method = block.sparsifier
-        return vars(accounting.cost(form, got, method, self.phases if method is None else self._acting(method)))
+        return vars(costs.cost(form, got, method, self.phases if method is None else self._acting(method)))
 
 
 def _forget() -> None:

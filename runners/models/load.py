@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tolerance.errors import RunnerError
 from tolerance.runners.models import fetch
+from tolerance.runners.models.quiet import quiet
 
 if TYPE_CHECKING:
     import torch
@@ -184,19 +185,3 @@ def dialect_of(where: str) -> str:
         return str(json.loads(side.read_text())["dialect"])
     except (ValueError, KeyError, TypeError) as error:
         raise RunnerError(f'{side}: must be JSON with a dialect, {{"dialect": "words"}} or "english".') from error
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """No progress bars and advice from transformers while it loads."""
-    from transformers.utils import logging
-
-    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
-        if bars:
-            logging.enable_progress_bar()

@@ -10,14 +10,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tolerance import findings
 from tolerance.analysis import design
 from tolerance.data.cells import halvings, sparsity
 from tolerance.data.manifest import digest
 from tolerance.data.outcomes import is_dense, level
 from tolerance.data.published import is_aggregate
 from tolerance.data.run_folder import write_atomically
+from tolerance.diagnostics import as_findings
 from tolerance.diagnostics import checks as checking
-from tolerance.diagnostics import findings as trust
 from tolerance.diagnostics.model_comparison import compare_families
 from tolerance.diagnostics.refit import Mended, mended
 from tolerance.errors import DesignError, StoreError
@@ -25,7 +26,6 @@ from tolerance.estimands.contrasts import Contrasted, State
 from tolerance.estimands.curves import Source, TypeCurve, beyond, order, tolerated
 from tolerance.estimands.kv_budgets import budgets
 from tolerance.estimands.rankings import ordering
-from tolerance.findings import report as say
 from tolerance.inference.fit import Fit, Settings, Stage
 from tolerance.instant.agreement import disagreements
 from tolerance.instant.answer import instant_answer
@@ -49,8 +49,8 @@ def analyse(
     command: str = "",
     sources: tuple[str, ...] = (),
     stage: Stage | None = None,
-    at_once: Callable[[say.Instant], None] | None = None,
-) -> say.Report:
+    at_once: Callable[[findings.Instant], None] | None = None,
+) -> findings.Report:
     """Fit validated outcomes, or published means, and state what they show.
 
     With ``folder``, draws and ``report.json`` are kept there. ``at_once`` is told the instant answer, which needs no
@@ -79,7 +79,7 @@ def analyse(
     return report
 
 
-def read_report(folder: Path) -> say.Report:
+def read_report(folder: Path) -> findings.Report:
     """The report that `analyse` left in an analysis folder.
 
     Raises:
@@ -89,13 +89,13 @@ def read_report(folder: Path) -> say.Report:
     if not path.is_file():
         raise StoreError(f"{folder}: no analysis ({REPORT} missing). Give the --out of tolerance fit.")
     try:
-        return say.Report.model_validate_json(path.read_text())
+        return findings.Report.model_validate_json(path.read_text())
     except ValueError as error:
         first = str(error).splitlines()[0]
         raise StoreError(f"{path}: not a report of this version ({first}). Run tolerance fit again.") from error
 
 
-def _instant(outcomes: pd.DataFrame, question: Question) -> say.Instant | None:
+def _instant(outcomes: pd.DataFrame, question: Question) -> findings.Instant | None:
     """The answer that needs no fit; published means have no items to give it from."""
     if is_aggregate(outcomes):
         return None
@@ -118,15 +118,15 @@ def _report(
     question: Question,
     command: str,
     sources: tuple[str, ...],
-) -> say.Report:
+) -> findings.Report:
     fitted, curves, checks = done.fit, done.curves, done.checks
     passed = checking.trustworthy(checks)
-    scaled = trust.sensitivities(fitted, curves, passed, question.retention)
+    scaled = as_findings.sensitivities(fitted, curves, passed, question.retention)
     data = design.data(outcomes)
     states = [_status(curve, passed) for curve in curves]
     contrasted = Contrasted(done.source, curves, states, question)
     ends = _common_ends(curves, states, fitted)
-    return say.Report(
+    return findings.Report(
         id=digest([fitted.key, asdict(question)])[:8],
         fit_passed=passed,
         retention=question.retention,
@@ -141,16 +141,16 @@ def _report(
         ],
         comparisons=list(_comparisons(contrasted)),
         checks=checks,
-        predicted=trust.predicted(fitted, checking.sampled(checks)),
+        predicted=as_findings.predicted(fitted, checking.sampled(checks)),
         sensitivities=scaled,
-        shapes=list(trust.shapes(curves, passed, question.decision_prob)),
-        left_out=trust.left_out(fitted, passed),
+        shapes=list(as_findings.shapes(curves, passed, question.decision_prob)),
+        left_out=as_findings.left_out(fitted, passed),
         attempts=done.attempts,
         caveats=list(design.caveats(outcomes, data)),
         provenance=_provenance(fitted, command, sources),
         margin=question.margin,
         equivalence=question.equivalence,
-        contrasts=list(contrasted.findings()),
+        contrasts=list(contrasted.contrasts()),
         orderings=list(_orderings(curves, states, question)),
         budgets=list(budgets(contrasted.source, outcomes, curves, states, question)),
     )
@@ -167,10 +167,10 @@ def _status(curve: TypeCurve, passed: bool) -> State:
     return "ok", None
 
 
-def _curve(curve: TypeCurve, source: Source, passed: bool, question: Question) -> say.Curve:
+def _curve(curve: TypeCurve, source: Source, passed: bool, question: Question) -> findings.Curve:
     mine = _cells_of(curve, source.fit)
     observed = [
-        say.Observed(
+        findings.Observed(
             sparsity=float(group["sparsity"].mean()),
             accuracy=float(group["right"].sum() / group["n"].sum()),
             interval=wilson(float(group["right"].sum()), int(group["n"].sum()), question.interval_prob),
@@ -178,7 +178,7 @@ def _curve(curve: TypeCurve, source: Source, passed: bool, question: Question) -
         )
         for _, group in mine.groupby("sparsity_requested")
     ]
-    return say.Curve(
+    return findings.Curve(
         id=_id("curve", curve),
         task_type=curve.task_type,
         tasks=list(curve.tasks),
@@ -193,24 +193,24 @@ def _curve(curve: TypeCurve, source: Source, passed: bool, question: Question) -
     )
 
 
-def _within(curve: TypeCurve) -> say.Band:
+def _within(curve: TypeCurve) -> findings.Band:
     """Accuracy on the grid; without a dense baseline nothing below the first measured level is shown."""
     shown = np.full(len(curve.grid), curve.has_dense) | (sparsity(curve.grid) >= curve.first - 1e-12)
     return _band(curve.grid[shown], curve.accuracy[:, shown])
 
 
-def _beyond(curve: TypeCurve, source: Source) -> say.Band:
+def _beyond(curve: TypeCurve, source: Source) -> findings.Band:
     """Accuracy at a little more sparsity than was measured."""
-    at = curve.grid[-1] + np.linspace(0.0, say.BEYOND, BEYOND_POINTS)
+    at = curve.grid[-1] + np.linspace(0.0, findings.BEYOND, BEYOND_POINTS)
     return _band(at, beyond(source, curve, at))
 
 
-def _band(at: NDArray[np.float64], accuracy: NDArray[np.floating]) -> say.Band:
+def _band(at: NDArray[np.float64], accuracy: NDArray[np.floating]) -> findings.Band:
     """Quantiles of accuracy ``(draw, point)`` at halvings ``(point,)``."""
     quantiles = np.quantile(accuracy, [0.05, 0.25, 0.5, 0.75, 0.95], axis=0)
     names = ("lower_90", "lower_50", "median", "upper_50", "upper_90")
     lists = {name: values.tolist() for name, values in zip(names, quantiles, strict=True)}
-    return say.Band(sparsity=sparsity(at).tolist(), **lists)
+    return findings.Band(sparsity=sparsity(at).tolist(), **lists)
 
 
 def _required(curve: TypeCurve, question: Question) -> float:
@@ -229,11 +229,11 @@ def _common_ends(curves: list[TypeCurve], states: list[State], fitted: Fit) -> d
 
 def _threshold(
     curve: TypeCurve, fitted: Fit, passed: bool, question: Question, ends: dict[str, float]
-) -> say.Threshold:
+) -> findings.Threshold:
     status, reason = _status(curve, passed)
     mine = _cells_of(curve, fitted)
     answerable = status == "ok"
-    return say.Threshold(
+    return findings.Threshold(
         id=_id("threshold", curve),
         task_type=curve.task_type,
         sparsifier=curve.sparsifier,
@@ -256,34 +256,34 @@ def _dense(curve: TypeCurve, question: Question) -> Estimate:
     return summarise(curve.dense.astype(np.float64), question.interval_prob)
 
 
-def _kept(curve: TypeCurve, at: float, question: Question) -> say.Kept:
+def _kept(curve: TypeCurve, at: float, question: Question) -> findings.Kept:
     above = tolerated(curve, question) >= halvings(np.array(at)) - 1e-9
-    return say.Kept(sparsity=at, probability=float(np.mean(above)))
+    return findings.Kept(sparsity=at, probability=float(np.mean(above)))
 
 
-def _exceedance(curve: TypeCurve, question: Question) -> say.Exceedance:
+def _exceedance(curve: TypeCurve, question: Question) -> findings.Exceedance:
     """P(threshold > s) on the grid from the first to the last measured level: outside, nothing is known of where."""
     draws = np.sort(tolerated(curve, question))
     grid = curve.grid[sparsity(curve.grid) >= curve.first - 1e-12]
     above = 1 - np.searchsorted(draws, grid, side="right") / len(draws)
-    return say.Exceedance(sparsity=sparsity(grid).tolist(), probability=above.tolist())
+    return findings.Exceedance(sparsity=sparsity(grid).tolist(), probability=above.tolist())
 
 
-def _area(curve: TypeCurve, upto: float, question: Question) -> say.Area:
-    return say.Area(
+def _area(curve: TypeCurve, upto: float, question: Question) -> findings.Area:
+    return findings.Area(
         upto=upto,
         over_halvings=summarise(curve.area(upto), question.interval_prob),
         over_sparsity=summarise(curve.area(upto, over_sparsity=True), question.interval_prob),
     )
 
 
-def _level(curve: TypeCurve, question: Question) -> say.Level:
+def _level(curve: TypeCurve, question: Question) -> findings.Level:
     """The tolerated level; an end outside the measured range is null, not extrapolated."""
     draws = tolerated(curve, question)
     low, median, high = (
         _inside(float(sparsity(np.array(end))), curve) for end in quantiles(draws, question.interval_prob)
     )
-    return say.Level(
+    return findings.Level(
         median=median,
         lower=low,
         upper=high,
@@ -296,19 +296,19 @@ def _level(curve: TypeCurve, question: Question) -> say.Level:
     )
 
 
-def _assured(draws: NDArray[np.float64], curve: TypeCurve, question: Question) -> say.Assured:
+def _assured(draws: NDArray[np.float64], curve: TypeCurve, question: Question) -> findings.Assured:
     """The level that is tolerated with the required probability: a lower limit, as a benchmark dose has one (BMDL)."""
     least = lower_limit(draws, question.decision_prob)
     value = _inside(float(sparsity(np.array(least))), curve)
     outside: Literal["left", "right"] = "left" if np.isfinite(least) else "right"
-    return say.Assured(value=value, prob=question.decision_prob, censored="none" if value is not None else outside)
+    return findings.Assured(value=value, prob=question.decision_prob, censored="none" if value is not None else outside)
 
 
 def _inside(value: float, curve: TypeCurve) -> float | None:
     return value if curve.first <= value <= curve.last else None
 
 
-def _orderings(curves: list[TypeCurve], states: list[State], question: Question) -> Iterator[say.Ordering]:
+def _orderings(curves: list[TypeCurve], states: list[State], question: Question) -> Iterator[findings.Ordering]:
     """One for each method under which several task types can be answered; withheld where none can."""
     for method in dict.fromkeys(curve.sparsifier for curve in curves):
         mine = [(c, s) for c, s in zip(curves, states, strict=True) if c.sparsifier == method]
@@ -317,7 +317,7 @@ def _orderings(curves: list[TypeCurve], states: list[State], question: Question)
             yield ordering([curve for curve, _ in answered], *answered[0][1], question)
 
 
-def _comparisons(contrasted: Contrasted) -> Iterator[say.Comparison]:
+def _comparisons(contrasted: Contrasted) -> Iterator[findings.Comparison]:
     """Task types under one method, then methods on one task type."""
     for a, b, of in contrasted.pairs():
         first, second = contrasted.curves[a], contrasted.curves[b]
@@ -329,12 +329,12 @@ def _comparisons(contrasted: Contrasted) -> Iterator[say.Comparison]:
 
 
 def _comparison(
-    of: "say.Compared",
+    of: "findings.Compared",
     sides: tuple[TypeCurve, TypeCurve],
     state: State,
     matched: tuple[TypeCurve, TypeCurve] | None,
     question: Question,
-) -> say.Comparison:
+) -> findings.Comparison:
     status, reason = state
     a, b = sides
     within, first, second = (
@@ -350,12 +350,12 @@ def _comparison(
         "reason": reason,
     }
     if matched is None:
-        return say.Comparison(**common, prob_first=None, prob_second=None, prob_neither=None, verdict=None)
+        return findings.Comparison(**common, prob_first=None, prob_second=None, prob_neither=None, verdict=None)
     found = order(*matched, question.retention, margin=question.margin)
     verdict = "undecided"
     for name, probability in (("first", found.first), ("second", found.second), ("out of range", found.neither)):
         verdict = name if probability >= question.decision_prob else verdict
-    return say.Comparison(
+    return findings.Comparison(
         **common,
         prob_first=found.first,
         prob_second=found.second,
@@ -364,9 +364,9 @@ def _comparison(
     )
 
 
-def _provenance(fitted: Fit, command: str, sources: tuple[str, ...]) -> say.Provenance:
+def _provenance(fitted: Fit, command: str, sources: tuple[str, ...]) -> findings.Provenance:
     settings = fitted.settings
-    return say.Provenance(
+    return findings.Provenance(
         command=command,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         data_hash=fitted.key,

@@ -4,19 +4,19 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from tolerance import findings
 from tolerance.data.outcomes import is_dense, level
 from tolerance.data.published import assumed, is_aggregate
-from tolerance.findings import report as say
 
 
-def held_constant(outcomes: pd.DataFrame) -> Iterator[say.HeldConstant]:
+def held_constant(outcomes: pd.DataFrame) -> Iterator[findings.HeldConstant]:
     """Each axis with its range over the conditions (sparsifier x level) that are compared."""
     # means are published without what they cost
     costs = ["flops_linear", "flops_attention", "flops_selection", "kv_bytes_allocated", "generated_tokens"]
     table = outcomes.reindex(columns=list(dict.fromkeys([*outcomes.columns, *costs])))
     table = table.assign(flops=table[costs[:3]].sum(axis=1, min_count=3), sparsity=level(outcomes))
     condition = ["sparsifier", "sparsity_requested"]
-    axes: tuple[tuple[say.Axis, str, str], ...] = (
+    axes: tuple[tuple[findings.Axis, str, str], ...] = (
         ("sparsity fraction", "sparsity", "fraction removed"),
         ("compute", "flops", "FLOPs per item"),
         ("parameters", "params", "parameters"),
@@ -36,15 +36,15 @@ def held_constant(outcomes: pd.DataFrame) -> Iterator[say.HeldConstant]:
         yield _axis(axis, unit, spread)
 
 
-def _axis(axis: say.Axis, unit: str, values: pd.Series) -> say.HeldConstant:
+def _axis(axis: findings.Axis, unit: str, values: pd.Series) -> findings.HeldConstant:
     if values.isna().any():
-        return say.HeldConstant(axis=axis, state="not recorded", unit=unit, low=None, high=None)
+        return findings.HeldConstant(axis=axis, state="not recorded", unit=unit, low=None, high=None)
     low, high = float(values.min()), float(values.max())
     held = high - low <= 0.01 * max(abs(high), 1e-12)
-    return say.HeldConstant(axis=axis, state="held" if held else "varies", unit=unit, low=low, high=high)
+    return findings.HeldConstant(axis=axis, state="held" if held else "varies", unit=unit, low=low, high=high)
 
 
-def data(outcomes: pd.DataFrame) -> say.Data:
+def data(outcomes: pd.DataFrame) -> findings.Data:
     """Counts, pairing, and what could not be read; everything a report rests on."""
     if is_aggregate(outcomes):
         return _published(outcomes)
@@ -52,7 +52,7 @@ def data(outcomes: pd.DataFrame) -> say.Data:
     items = outcomes.groupby(["model", "task", "context_length", "item_id"], dropna=False)
     seen = items[["sparsifier", "sparsity_requested"]].apply(lambda g: len(g.drop_duplicates()))
     cells = outcomes.groupby(["task", "sparsifier", "sparsity_requested"], sort=True)
-    return say.Data(
+    return findings.Data(
         n_rows=len(outcomes),
         n_items=len(seen),
         n_paired=int((seen == len(conditions)).sum()),
@@ -63,7 +63,7 @@ def data(outcomes: pd.DataFrame) -> say.Data:
         has_dense=bool((level(outcomes) == 0).any()),
         tasks=[_task(str(name), group) for name, group in outcomes.groupby("task", sort=True)],
         cells=[
-            say.CellData(
+            findings.CellData(
                 task=str(task),
                 sparsifier=str(sparsifier),
                 sparsity=float(str(at)),
@@ -75,11 +75,11 @@ def data(outcomes: pd.DataFrame) -> say.Data:
     )
 
 
-def _published(means: pd.DataFrame) -> say.Data:
+def _published(means: pd.DataFrame) -> findings.Data:
     """Counts of published means: which items were answered alike, or could not be read, is not known."""
     items = means.groupby(["model", "task", "context_length"], dropna=False)["n_items"].max()
     cells = means.groupby(["task", "sparsifier", "sparsity_requested"], sort=True)
-    return say.Data(
+    return findings.Data(
         n_rows=int(means["n_items"].sum()),
         n_items=int(items.sum()),
         n_paired=0,
@@ -91,7 +91,7 @@ def _published(means: pd.DataFrame) -> say.Data:
         context_lengths=sorted({int(c) for c in means["context_length"].dropna()}),
         has_dense=bool((level(means) == 0).any()),
         tasks=[
-            say.TaskData(
+            findings.TaskData(
                 task=str(name),
                 task_type=str(group["task_type"].iloc[0]),
                 n_items=int(items.xs(name, level="task").sum()),
@@ -103,7 +103,7 @@ def _published(means: pd.DataFrame) -> say.Data:
             for name, group in means.groupby("task", sort=True)
         ],
         cells=[
-            say.CellData(
+            findings.CellData(
                 task=str(task),
                 sparsifier=str(sparsifier),
                 sparsity=float(str(at)),
@@ -115,8 +115,8 @@ def _published(means: pd.DataFrame) -> say.Data:
     )
 
 
-def _task(name: str, group: pd.DataFrame) -> say.TaskData:
-    return say.TaskData(
+def _task(name: str, group: pd.DataFrame) -> findings.TaskData:
+    return findings.TaskData(
         task=name,
         task_type=str(group["task_type"].iloc[0]),
         n_items=int(group["item_id"].nunique()),
@@ -127,7 +127,7 @@ def _task(name: str, group: pd.DataFrame) -> say.TaskData:
     )
 
 
-def caveats(outcomes: pd.DataFrame, data: say.Data) -> Iterator[say.Caveat]:
+def caveats(outcomes: pd.DataFrame, data: findings.Data) -> Iterator[findings.Caveat]:
     """What limits every conclusion from these outcomes."""
     if len(data.models) == 1:
         yield "one model"

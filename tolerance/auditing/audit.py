@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tolerance import findings
 from tolerance.auditing.claims import Claim
 from tolerance.auditing.evidence import Evidence
 from tolerance.errors import DesignError
-from tolerance.findings import report as say
 from tolerance.question import Question
 from tolerance.stats.intervals import summarise
 
@@ -40,7 +40,7 @@ ALONG = {
 }
 
 
-def audit(claim: Claim, evidence: Evidence, question: Question | None = None) -> say.Audit:
+def audit(claim: Claim, evidence: Evidence, question: Question | None = None) -> findings.Audit:
     """What the evidence says of a claim.
 
     Raises:
@@ -58,7 +58,7 @@ def audit(claim: Claim, evidence: Evidence, question: Question | None = None) ->
     tasks, models = ([], []) if lists else (held.parts("task"), held.parts("model"))
     cells = [] if lists else held.by_cell()
     verdict, only_for = _verdict(claim, overall, kinds, tasks, models, cells, lists)
-    return say.Audit(
+    return findings.Audit(
         id=claim.id,
         statement=claim.statement,
         citation=" ".join(filter(None, (claim.citation.source, claim.citation.where))),
@@ -219,12 +219,12 @@ class _Held:
         """Positions of all cells."""
         return np.arange(len(self.cells))
 
-    def parts(self, column: str) -> list[say.AuditPart]:
+    def parts(self, column: str) -> list[findings.AuditPart]:
         """One part for each value of a column."""
         groups = self.cells.groupby(column, sort=True).indices
         return [self.part(_named(name), np.asarray(at), len(groups)) for name, at in groups.items()]
 
-    def by_cell(self) -> list[say.AuditPart]:
+    def by_cell(self) -> list[findings.AuditPart]:
         """One part for each task by what else there are several of: methods, models."""
         several = [column for column in ("method", "model") if self.cells[column].nunique() > 1]
         groups = self.cells.groupby(["task", *several], sort=True).indices
@@ -232,13 +232,13 @@ class _Held:
             return []
         return [self.part(", ".join(map(str, key)), np.asarray(at), len(groups)) for key, at in _keyed(groups).items()]
 
-    def part(self, name: str, at: NDArray[np.int64], among: int) -> say.AuditPart:
+    def part(self, name: str, at: NDArray[np.int64], among: int) -> findings.AuditPart:
         """The claim on some cells, one of ``among`` parts of a list."""
         value, draws = self.value(at), self.draws(at)
         required = self.required(among)
         holds = None if draws is None else float(np.mean(self.satisfied(draws)))
         printed = bool(self.satisfied(np.array([value]))[0])
-        return say.AuditPart(
+        return findings.AuditPart(
             name=name,
             n_cells=len(at),
             n_items=self.n_items(at),
@@ -251,7 +251,7 @@ class _Held:
         )
 
     def n_items(self, at: NDArray[np.int64]) -> int | None:
-        """Items of some cells; None where one does not say."""
+        """Items of some cells; None where one does not findings."""
         n = self.cells["n_items"].iloc[at]
         return None if n.isna().any() else int(n.sum())
 
@@ -300,7 +300,7 @@ class _Held:
 
     # What an average hides
 
-    def hidden(self) -> Iterator[say.Hidden]:
+    def hidden(self) -> Iterator[findings.Hidden]:
         """Gains and losses that cancel, a task that carries the verdict, tasks at the ceiling or at the floor."""
         groups = {str(name): np.asarray(at) for name, at in self.cells.groupby("task", sort=True).indices.items()}
         if len(groups) < 2:
@@ -316,7 +316,7 @@ class _Held:
                 if any(np.isnan(d).any() for d in draws)
                 else float(np.mean((draws[0].mean(axis=0) > 0) & (draws[1].mean(axis=0) < 0)))
             )
-            yield say.Hidden(
+            yield findings.Hidden(
                 kind="gains and losses cancel",
                 names=[most, least],
                 differences=[gaps[most], gaps[least]],
@@ -331,32 +331,34 @@ class _Held:
             if bool(self.satisfied(np.array([self.value(np.setdiff1d(self.everything, at))]))[0]) != printed
         ]
         for name in carrying:
-            yield say.Hidden(kind="one task carries the mean", names=[name], differences=[gaps[name]], probability=None)
+            yield findings.Hidden(
+                kind="one task carries the mean", names=[name], differences=[gaps[name]], probability=None
+            )
         means = {name: float(dense[at].mean()) for name, at in groups.items()}
         for kind, names in (
             ("at the ceiling", [n for n in groups if means[n] >= CEILING]),
             ("at the floor", [n for n in groups if means[n] <= FLOOR]),
         ):
             if names:
-                yield say.Hidden.model_validate(
+                yield findings.Hidden.model_validate(
                     {"kind": kind, "names": names, "differences": [gaps[n] for n in names], "probability": None}
                 )
 
-    def _unlike(self, groups: dict[str, NDArray[np.int64]], gaps: dict[str, float]) -> Iterator[say.Hidden]:
+    def _unlike(self, groups: dict[str, NDArray[np.int64]], gaps: dict[str, float]) -> Iterator[findings.Hidden]:
         """Tasks that, as printed, are not as claimed where the mean is; the most different first."""
         values = {name: self.value(at) for name, at in groups.items()}
         sign = 1 if self.claim.claimed.sense == "at least" else -1
         names = [n for n in groups if not self.satisfied(np.array([values[n]]))[0]]
         names.sort(key=lambda name: sign * values[name])
         if names:
-            yield say.Hidden(
+            yield findings.Hidden(
                 kind="not as claimed, unlike the mean",
                 names=names,
                 differences=[gaps[name] for name in names],
                 probability=self.fails(self.draws(groups[names[0]])),
             )
 
-    def weakest(self) -> Iterator[say.Weakest]:
+    def weakest(self) -> Iterator[findings.Weakest]:
         """By what is kept of the reference: the task type, and the task."""
         of: tuple[tuple[Literal["task type", "task"], str], ...] = (("task type", "task_type"), ("task", "task"))
         for what, column in of:
@@ -365,7 +367,9 @@ class _Held:
                 continue
             share = np.bincount(draws.argmin(axis=0), minlength=len(names)) / draws.shape[1]
             i = int(share.argmax())
-            yield say.Weakest(of=what, name=names[i], value=float(np.median(draws[i])), probability=float(share[i]))
+            yield findings.Weakest(
+                of=what, name=names[i], value=float(np.median(draws[i])), probability=float(share[i])
+            )
 
     def kept(self, by: str, at: NDArray[np.int64]) -> tuple[list[str], Floats]:
         """Retention draws ``(name, draw)`` of the parts of some cells."""
@@ -395,7 +399,7 @@ class _Held:
                 found.append((str(model), f"{name}, {model}", at))
         return found
 
-    def settings(self) -> list[say.AuditPart]:
+    def settings(self) -> list[findings.AuditPart]:
         """For each setting, whether the claimed types keep in the claimed order."""
         if not self._settings:
             raise DesignError(f"{self.claim.id}: no method and model has two of {', '.join(self.claim.claimed.order)}.")
@@ -411,7 +415,7 @@ class _Held:
             row = {one: draws[names.index(one)] for one in there}
             holds = float(np.mean(np.all([row[a] >= row[b] for a, b in pairs], axis=0))) if known else None
             made.append(
-                say.AuditPart(
+                findings.AuditPart(
                     name=name,
                     n_cells=len(at),
                     n_items=self.n_items(at),
@@ -443,14 +447,14 @@ class _Held:
 
     # Claims of a level
 
-    def reversals(self) -> Iterator[say.Reversal]:
+    def reversals(self) -> Iterator[findings.Reversal]:
         """Tasks that need more as a share and less in tokens, by model and method."""
         for (model, method), mine in self.cells.groupby(["model", "method"], sort=True):
             means = mine.groupby("task")[["score", "kv_tokens"]].mean()
             share, tokens = means["score"], means["kv_tokens"]
             for a, b in combinations(share.index, 2):
                 if (share[a] - share[b]) * (tokens[a] - tokens[b]) < 0:
-                    yield say.Reversal(
+                    yield findings.Reversal(
                         within=f"{method}, {model}",
                         first=str(a),
                         second=str(b),
@@ -472,7 +476,7 @@ def _named(name: object) -> str:
 
 def _part_verdict(
     holds: float | None, fails: float | None, printed: bool, required: float, *, levels: bool
-) -> say.PartVerdict:
+) -> findings.PartVerdict:
     if levels:
         return "holds" if printed else "fails"
     if holds is None or fails is None:
@@ -480,11 +484,11 @@ def _part_verdict(
     return "holds" if holds >= required else "fails" if fails >= required else "undecided"
 
 
-def _pooled(settings: Sequence[say.AuditPart], question: Question) -> say.AuditPart:
+def _pooled(settings: Sequence[findings.AuditPart], question: Question) -> findings.AuditPart:
     """Over settings: how many are in the claimed order, as printed; decided where all settings are the same."""
     verdicts = {part.verdict for part in settings}
     every = [part.n_items for part in settings]
-    return say.AuditPart(
+    return findings.AuditPart(
         name="overall",
         n_cells=sum(part.n_cells for part in settings),
         n_items=None if None in every else sum(n for n in every if n is not None),
@@ -498,11 +502,11 @@ def _pooled(settings: Sequence[say.AuditPart], question: Question) -> say.AuditP
 
 
 def _verdict(
-    claim: Claim, overall: say.AuditPart, *lists: Sequence[say.AuditPart]
-) -> tuple[say.AuditVerdict, list[str]]:
+    claim: Claim, overall: findings.AuditPart, *lists: Sequence[findings.AuditPart]
+) -> tuple[findings.AuditVerdict, list[str]]:
     """From the whole and its parts: supported if it holds and no part fails. An exact number is one of the whole."""
     if claim.claimed.sense == "equal" and claim.claimed.kind not in PRINTED and claim.claimed.kind != "order":
-        alone: dict[say.PartVerdict, say.AuditVerdict] = {"holds": "supported", "fails": "contradicted"}
+        alone: dict[findings.PartVerdict, findings.AuditVerdict] = {"holds": "supported", "fails": "contradicted"}
         return alone.get(overall.verdict, "not identifiable"), []
     parts = [part for one in lists for part in one]
     failing = any(part.verdict == "fails" for part in parts) or overall.verdict == "fails"
@@ -518,7 +522,7 @@ def _verdict(
     return "not identifiable", []
 
 
-def _axes(claim: Claim, evidence: Evidence, question: Question) -> Iterator[say.AuditAxis]:
+def _axes(claim: Claim, evidence: Evidence, question: Question) -> Iterator[findings.AuditAxis]:
     """The claim at every value that the evidence has, whatever level it is claimed for."""
     wide = _in_scope(claim, evidence, levels=False)
     if claim.claimed.kind not in PRINTED:
@@ -526,12 +530,12 @@ def _axes(claim: Claim, evidence: Evidence, question: Question) -> Iterator[say.
     for axis, column in ALONG.items():
         known = wide.cells[column].notna()
         if not known.any():
-            yield say.AuditAxis(axis=axis, state="not recorded", parts=[])
+            yield findings.AuditAxis(axis=axis, state="not recorded", parts=[])
             continue
         here = wide if column in ("kv_tokens", "sparsity") else _in_scope(claim, evidence)
         here = here.only(here.cells[column].notna() & (here.cells["n_items"].notna() | here.cells["threshold"]))
         if here.cells.empty:
-            yield say.AuditAxis(axis=axis, state="not recorded", parts=[])
+            yield findings.AuditAxis(axis=axis, state="not recorded", parts=[])
             continue
         parts = _Held(claim, here, question).parts(column)
         verdicts = {part.verdict for part in parts}
@@ -544,13 +548,13 @@ def _axes(claim: Claim, evidence: Evidence, question: Question) -> Iterator[say.
             if verdicts in ({"holds"}, {"fails"})
             else "undecided"
         )
-        yield say.AuditAxis.model_validate({"axis": axis, "state": state, "parts": parts})
+        yield findings.AuditAxis.model_validate({"axis": axis, "state": state, "parts": parts})
 
 
-def _assumed(claim: Claim, evidence: Evidence, question: Question, n: int) -> say.AssumedItems:
+def _assumed(claim: Claim, evidence: Evidence, question: Question, n: int) -> findings.AssumedItems:
     """The audit again, as if every cell had so many items."""
     found = audit(claim, evidence.assuming(n), question)
     holds = found.overall.prob_holds
     if holds is None:
         holds = float(np.mean([part.prob_holds or 0.0 for part in found.by_setting]))
-    return say.AssumedItems(n_items=n, prob_holds=holds, verdict=found.verdict)
+    return findings.AssumedItems(n_items=n, prob_holds=holds, verdict=found.verdict)

@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tolerance.errors import SchemaError
-from tolerance.findings.report import HeldAxis
+from tolerance.findings import HeldAxis
 
 LIBRARY = Path(__file__).parent / "library"
 Unit = Literal["share of dense", "accuracy", "share of KV kept", "KV tokens", "correlation"]

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tolerance.data.outcomes import is_dense, level
 from tolerance.errors import DesignError, SchemaError
-from tolerance.findings.report import Accounting, HeldAxis
+from tolerance.findings import Accounting, HeldAxis
 
 Mover = Literal["level", "model", "context"]
 # What sparsity of these kinds saves is known from how many pairs or entries are kept.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from tolerance.auditing.claims import Claim
-    from tolerance.findings.report import Audit, Instant, Plot, Report
+    from tolerance.findings import Audit, Instant, Plot, Report
     from tolerance.question import Question
     from tolerance.reports.page import Kind
     from tolerance.reports.sections.verdict_matrix import Row
@@ -553,10 +553,9 @@ def _write_page(
 
 def _matrix(report: "Report") -> None:
     """The verdict matrix, and what to know before quoting a number."""
-    from tolerance.reports.sections import tables
-    from tolerance.reports.sections import verdict_matrix as verdicts
+    from tolerance.reports.sections import tables, verdict_matrix
 
-    matrix = verdicts.matrix(report.conclusions, report)
+    matrix = verdict_matrix.matrix(report.conclusions, report)
     if matrix is not None:
         rows = [
             [

@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
+from tolerance import findings
 from tolerance.analysis.analyse import read_report
 from tolerance.axes.table import AXES, Accounted, Axis, Mover, Shapes
 from tolerance.comparison.arms import ARM, Arm, Side, arms, factor, keyed, rows
@@ -28,7 +29,6 @@ from tolerance.data.outcomes import DENSE
 from tolerance.data.published import assume_items, is_aggregate
 from tolerance.errors import DesignError
 from tolerance.estimands.curves import Source, TypeCurve
-from tolerance.findings import report as say
 from tolerance.inference.fit import Fit, read_fit
 from tolerance.model.curve import LEAST_ABOVE_FLOOR
 from tolerance.question import Question
@@ -100,7 +100,7 @@ class Rules:
     """What is asked, set before looking: margins, quantity, axes, and what estimates of cost may use."""
 
     question: Question = field(default_factory=Question)
-    quantity: say.Quantity = "accuracy"
+    quantity: findings.Quantity = "accuracy"
     axes: tuple[Axis, ...] = AXES
     shapes: Shapes = field(default_factory=dict)
     seed: int = 0
@@ -112,7 +112,7 @@ def compare(
     treatment: Side,
     reference: Side,
     rules: Rules | None = None,
-) -> say.Conclusions:
+) -> findings.Conclusions:
     """Every conclusion about two sides, by task type and over all of them; without a posterior all are withheld.
 
     Where one side leaves its level open and the other does not, each level of the open one is a treatment of its own.
@@ -126,7 +126,7 @@ def compare(
         sides = _Sides.of(outcomes, one, other)
         made += [_concluded(sides, kind, posterior, rules) for kind in sides.kinds]
     flips = [flip for _, flip in made if flip is not None]
-    return say.Conclusions(
+    return findings.Conclusions(
         treatment=treatment.name,
         reference=reference.name,
         equivalence=rules.question.equivalence,
@@ -141,7 +141,7 @@ def compare(
 
 def compare_saved(
     outcomes: pd.DataFrame, folder: File, pairs: Sequence[tuple[Side, Side]], rules: Rules | None = None
-) -> list[say.Conclusions]:
+) -> list[findings.Conclusions]:
     """`compare` each two sides from the analysis that `analysis.analyse` left in a folder, under its question.
 
     Raises:
@@ -285,12 +285,12 @@ class _UnanswerableError(Exception):
 
 def _concluded(
     sides: _Sides, kind: str, posterior: Posterior | None, rules: Rules
-) -> tuple[say.Conclusion, NDArray[np.bool_] | None]:
+) -> tuple[findings.Conclusion, NDArray[np.bool_] | None]:
     found = [_one_axis(sides, kind, axis, posterior, rules) for axis in rules.axes]
     said, flip = label([held for held, _ in found], rules.question)
     said = "withheld" if posterior is None else said
     a, b = sides.sides
-    conclusion = say.Conclusion(
+    conclusion = findings.Conclusion(
         id=f"conclusion-{digest([a.name, b.name, kind, rules.quantity])[:8]}",
         treatment=a.name,
         reference=b.name,
@@ -308,7 +308,7 @@ def _concluded(
 
 def _one_axis(
     sides: _Sides, kind: str, axis: Axis, posterior: Posterior | None, rules: Rules
-) -> tuple[Held, say.AtEqual]:
+) -> tuple[Held, findings.AtEqual]:
     accounted = axis.account(sides.both, rules.shapes)
     check = None
     if posterior is None:
@@ -337,7 +337,7 @@ class _Built:
     axis: Axis
     accounted: Accounted
     posterior: Posterior
-    quantity: say.Quantity
+    quantity: findings.Quantity
 
     def strata(self) -> tuple[list[_Group], list[Stratum]]:
         """Along what moves first of all that may; what does not move along an axis makes place for the next."""
@@ -469,7 +469,7 @@ def _merged(x: Floats, draws: Floats) -> Path:
     )
 
 
-def _check(sides: _Sides, built: _Built, groups: list[_Group], held: Held, question: Question) -> say.CrossCheck:
+def _check(sides: _Sides, built: _Built, groups: list[_Group], held: Held, question: Question) -> findings.CrossCheck:
     """GEE on the answers of arms that lie at one value of the axis."""
     if held.interpolated:
         return _no_check("the sides were not measured at equal values of this axis")
@@ -496,8 +496,8 @@ def _check(sides: _Sides, built: _Built, groups: list[_Group], held: Held, quest
     half = float(ndtri((1 + question.interval_prob) / 2)) * found.se
     interval = Interval(kind="robust", prob=question.interval_prob, lower=found.slope - half, upper=found.slope + half)
     p = float(2 * ndtr(-abs(found.slope) / found.se))
-    return say.CrossCheck(
-        slope=say.Measured(value=found.slope, interval=interval),
+    return findings.CrossCheck(
+        slope=findings.Measured(value=found.slope, interval=interval),
         p=p,
         n_answers=len(chosen),
         reason=None,
@@ -505,8 +505,8 @@ def _check(sides: _Sides, built: _Built, groups: list[_Group], held: Held, quest
     )
 
 
-def _no_check(reason: str, n: int = 0) -> say.CrossCheck:
-    return say.CrossCheck(slope=None, p=None, n_answers=n, reason=reason, disagreement=None)
+def _no_check(reason: str, n: int = 0) -> findings.CrossCheck:
+    return findings.CrossCheck(slope=None, p=None, n_answers=n, reason=reason, disagreement=None)
 
 
 _Disagreement = Literal["opposite directions", "the posterior alone decides", "GEE alone decides"]
@@ -524,10 +524,10 @@ def _disagreement(verdict: str, slope: float, p: float, question: Question) -> _
 
 
 def _finding(
-    axis: Axis, accounted: Accounted, held: Held, check: say.CrossCheck | None, question: Question
-) -> say.AtEqual:
+    axis: Axis, accounted: Accounted, held: Held, check: findings.CrossCheck | None, question: Question
+) -> findings.AtEqual:
     draws = held.draws
-    return say.AtEqual(
+    return findings.AtEqual(
         axis=axis.name,
         unit=axis.unit,
         accounting=accounted.accounting,

@@ -16,8 +16,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tolerance import findings
 from tolerance.data.cells import halvings, sparsity
-from tolerance.findings import report as say
 from tolerance.model.priors import PRIORS
 from tolerance.question import Question
 from tolerance.stats.intervals import probability_positive, summarise
@@ -29,8 +29,8 @@ SAME = float(np.log2(1.01))
 # Prior of the bridge's scale, in logits for each root doubling of size: how far a model's dense accuracy lies off the
 # trend over sizes a priori, worth this many sizes.
 WOBBLE, WOBBLE_WORTH = PRIORS.sd_dense_config[0], 3.0
-DECISIVE: tuple[say.AxisVerdict, ...] = ("better", "worse", "equivalent")
-SUPPORTED: tuple[say.AxisVerdict, ...] = (*DECISIVE, "undecided")
+DECISIVE: tuple[findings.AxisVerdict, ...] = ("better", "worse", "equivalent")
+SUPPORTED: tuple[findings.AxisVerdict, ...] = (*DECISIVE, "undecided")
 LARGE = ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"))
 
 
@@ -66,7 +66,7 @@ class Stratum:
 class Held:
     """An axis as compared: the finding's numbers and the draws of the mean difference, none without support."""
 
-    verdict: say.AxisVerdict
+    verdict: findings.AxisVerdict
     reason: str | None = None
     low: float | None = None
     high: float | None = None
@@ -74,23 +74,23 @@ class Held:
     n_outside: int = 0
     interpolated: bool = False
     draws: Floats | None = field(default=None, repr=False)
-    along: say.Along | None = None
-    crossover: say.Crossover | None = None
+    along: findings.Along | None = None
+    crossover: findings.Crossover | None = None
 
 
-def forward(axis: say.HeldAxis, values: Floats) -> Floats:
+def forward(axis: findings.HeldAxis, values: Floats) -> Floats:
     """Values of an axis on the scale it is travelled on: halvings of the density, or doublings."""
     if axis == "sparsity fraction":
         return halvings(values)
     return np.asarray(np.log2(np.maximum(values, 0.5)))
 
 
-def back(axis: say.HeldAxis, x: Floats) -> Floats:
+def back(axis: findings.HeldAxis, x: Floats) -> Floats:
     """The inverse of `forward`."""
     return sparsity(x) if axis == "sparsity fraction" else np.asarray(2.0 ** np.asarray(x))
 
 
-def at_equal(axis: say.HeldAxis, strata: Sequence[Stratum], question: Question, *, seed: int = 0) -> Held:
+def at_equal(axis: findings.HeldAxis, strata: Sequence[Stratum], question: Question, *, seed: int = 0) -> Held:
     """Treatment against reference with one axis held equal: the mean over its common support and over strata.
 
     A difference that surely changes its sign on the way is undecided, whatever its mean: see ``crossover``.
@@ -123,7 +123,7 @@ def at_equal(axis: say.HeldAxis, strata: Sequence[Stratum], question: Question, 
     )
 
 
-def label(held: Sequence[Held], question: Question) -> tuple[say.AxisLabel, NDArray[np.bool_] | None]:
+def label(held: Sequence[Held], question: Question) -> tuple[findings.AxisLabel, NDArray[np.bool_] | None]:
     """One label over all axes, and for a flip the draws in which every verdict that disagrees is as stated ``(draw,)``.
 
     Verdicts disagree if one is not what the other is; that is called axis-dependent only if they are jointly as stated
@@ -155,7 +155,7 @@ def _as_stated(one: Held, least: float, question: Question) -> NDArray[np.bool_]
     return np.asarray(one.draws > least if one.verdict == "better" else one.draws < -least)
 
 
-def _verdict(draws: Floats, question: Question) -> say.AxisVerdict:
+def _verdict(draws: Floats, question: Question) -> findings.AxisVerdict:
     """Better and worse share the probability of being wrong, so that where there is no difference it is kept, too."""
     if np.mean(np.abs(draws) < question.equivalence) >= question.decision_prob:
         return "equivalent"
@@ -232,7 +232,7 @@ def _wobble(path: Path, rng: np.random.Generator) -> Floats:
     return np.asarray(np.sqrt(squares / rng.chisquare(WOBBLE_WORTH + len(inner), len(path.draws))))
 
 
-def _crossover(axis: say.HeldAxis, grid: Floats, draws: Floats, question: Question) -> say.Crossover | None:
+def _crossover(axis: findings.HeldAxis, grid: Floats, draws: Floats, question: Question) -> findings.Crossover | None:
     """The more probable of the two changes of sign between the ends, if it is at all probable."""
     if len(grid) < 2:
         return None
@@ -246,20 +246,20 @@ def _crossover(axis: say.HeldAxis, grid: Floats, draws: Floats, question: Questi
     row = np.arange(len(mine))
     part = mine[row, right - 1] / (mine[row, right - 1] - mine[row, right])
     at = grid[right - 1] + part * (grid[right] - grid[right - 1])
-    return say.Crossover(
+    return findings.Crossover(
         first_better="treatment" if first == "treatment" else "reference",
         probability=float(changes.mean()),
         at=summarise(back(axis, at), question.interval_prob),
     )
 
 
-def _along(axis: say.HeldAxis, grid: Floats, draws: Floats, question: Question) -> say.Along:
+def _along(axis: findings.HeldAxis, grid: Floats, draws: Floats, question: Question) -> findings.Along:
     tail = (1 - question.interval_prob) / 2
     lower, median, upper = np.quantile(draws, [tail, 0.5, 1 - tail], axis=0).tolist()
-    return say.Along(at=back(axis, grid).tolist(), median=median, lower=lower, upper=upper)
+    return findings.Along(at=back(axis, grid).tolist(), median=median, lower=lower, upper=upper)
 
 
-def _apart(axis: say.HeldAxis, strata: Sequence[Stratum]) -> str:
+def _apart(axis: findings.HeldAxis, strata: Sequence[Stratum]) -> str:
     """Where each side lies."""
 
     def ends(paths: Sequence[Path]) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tolerance.data import published as aggregates
+from tolerance.data import published
 from tolerance.data.manifest import Manifest
 from tolerance.data.outcomes import BY_NAME, Column, validate
 from tolerance.data.published import validate_aggregates
@@ -59,7 +59,7 @@ def import_means(path: str | os.PathLike[str], mapping: str | os.PathLike[str] |
         SchemaError: the file or mapping cannot be read, names unknown columns, or the means are not valid.
     """
     path = Path(path)
-    known = aggregates.AGGREGATES_BY_NAME
+    known = published.AGGREGATES_BY_NAME
     chosen = mapping if isinstance(mapping, Mapping) else read_mapping(mapping, known)
     return validate_aggregates(_mapped(_read_table(path), chosen, path, known), source=str(path))
 
@@ -90,7 +90,7 @@ def import_published(
         SchemaError: see `import_means`.
         StoreError: ``out`` holds something else.
     """
-    chosen = mapping if isinstance(mapping, Mapping) else read_mapping(mapping, aggregates.AGGREGATES_BY_NAME)
+    chosen = mapping if isinstance(mapping, Mapping) else read_mapping(mapping, published.AGGREGATES_BY_NAME)
     table = import_means(path, chosen)
     folder = RunFolder.create(out, _manifest("published", path, chosen, command))
     with folder.writing():

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tolerance.data.cells import halvings
 from tolerance.diagnostics.posterior_predictive import LIMIT, Predictive
 from tolerance.estimands.curves import TypeCurve
-from tolerance.findings.report import Check
+from tolerance.findings import Check
 from tolerance.inference.fit import Fit
 
 RHAT, RHAT_ANY, ESS, DIVERGENT, BFMI = 1.01, 1.05, 400.0, 0.001, 0.3

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from tolerance import findings
 from tolerance.diagnostics import checks as checking
 from tolerance.diagnostics.loo import REFITS, LeftOut, difference, leave_out_in_earnest
 from tolerance.estimands.curves import type_curves
-from tolerance.findings import report as say
 from tolerance.inference.fit import Settings, Stage, fit
 from tolerance.model.priors import LogNormal, Normal
 
@@ -62,7 +62,7 @@ def compare_families(
     folder: Path | None = None,
     stage: Stage | None = None,
     refits: int = REFITS,
-) -> list[say.Family]:
+) -> list[findings.Family]:
     """Fit validated outcomes with each family and compare them by left-out cells, the best first.
 
     Cells whose Pareto k is too high are left out by fits of their own, up to ``refits`` a family. A family whose draws
@@ -88,10 +88,10 @@ def compare_families(
     return sorted(each, key=lambda one: (one.status != "ok", -(one.difference or 0.0)))
 
 
-def _family(name: str, member: Member, failed: list[str], left: LeftOut, best: LeftOut | None) -> say.Family:
+def _family(name: str, member: Member, failed: list[str], left: LeftOut, best: LeftOut | None) -> findings.Family:
     sound = best is not None and not failed and not left.high
     apart = difference(left, best) if best is not None and sound else None
-    return say.Family(
+    return findings.Family(
         name=name,
         change=member.change,
         status="ok" if sound else "withheld",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tolerance.data.cells import halvings
 from tolerance.estimands.curves import MOST_DRAWS, TypeCurve
-from tolerance.findings.report import Leaning
+from tolerance.findings import Leaning
 from tolerance.inference.fit import Fit
 
 Floats = NDArray[np.float64]

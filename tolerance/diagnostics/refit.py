@@ -18,7 +18,7 @@ from tolerance.data.run_folder import write_atomically
 from tolerance.diagnostics import checks as checking
 from tolerance.errors import StoreError
 from tolerance.estimands.curves import Source, TypeCurve, type_curves
-from tolerance.findings.report import Attempt, Check
+from tolerance.findings import Attempt, Check
 from tolerance.inference.fit import Fit, Settings, Stage, fit, saved_among
 from tolerance.model.priors import NARROW, PRIORS, Priors
 

@@ -13,17 +13,17 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tolerance import findings
 from tolerance.data.cells import SAME_LEVEL, sparsity
 from tolerance.data.manifest import digest
 from tolerance.estimands.curves import Place, Source, TypeCurve
-from tolerance.findings import report as say
 from tolerance.question import Question
 from tolerance.stats.intervals import probability_positive, summarise_each
 
 Floats = NDArray[np.float64]
 # Up to so many are compared each with each; of more, every one with that of the largest area under its curve.
 ALL_PAIRS = 12
-State = tuple[say.Status, say.Reason | None]
+State = tuple[findings.Status, findings.Reason | None]
 Of = Literal["methods", "task types", "models"]
 
 
@@ -51,7 +51,7 @@ class Contrasted:
     _areas: dict[tuple[int, float], Floats] = field(default_factory=dict)
     _levels_of: dict[tuple[str, tuple[Place, ...]], Floats] = field(default_factory=dict)
 
-    def pairs(self) -> Iterator[tuple[int, int, say.Compared]]:
+    def pairs(self) -> Iterator[tuple[int, int, findings.Compared]]:
         """Which curves are compared: task types under one method, then methods on one task type, by index."""
         for _, mine in self._groups("sparsifier"):
             yield from ((a, b, "task types") for a, b in self.chosen(mine))
@@ -99,7 +99,7 @@ class Contrasted:
             groups.setdefault(getattr(curve, by), []).append(i)
         yield from groups.items()
 
-    def findings(self) -> Iterator[say.Contrast]:
+    def contrasts(self) -> Iterator[findings.Contrast]:
         """Every contrast: task types, methods, models."""
         for a, b, of in self.pairs():
             first, second = self.curves[a], self.curves[b]
@@ -131,7 +131,7 @@ class Contrasted:
             within = f"{curve.task_type} under {curve.sparsifier}"
             yield Pair("models", within, first, second, curves, (state, state))
 
-    def _finding(self, pair: Pair) -> say.Contrast:
+    def _finding(self, pair: Pair) -> findings.Contrast:
         status, reason = next((s for s in pair.states if s[0] != "ok"), pair.states[0])
         if status == "ok" and pair.curves is None:
             status, reason = "unanswerable", "no task and configuration in common"
@@ -146,9 +146,9 @@ class Contrasted:
             gaps = np.column_stack([areas, accuracy[0] - accuracy[1], kept[0] - kept[1]])
             whole, *others = differences(gaps, self.question)
             pairs = zip(at, others[: len(at)], others[len(at) :], strict=True)
-            levels = [say.LevelContrast(sparsity=s, accuracy=p, retention=r) for s, p, r in pairs]
+            levels = [findings.LevelContrast(sparsity=s, accuracy=p, retention=r) for s, p, r in pairs]
             n_tasks = len({*a.tasks, *b.tasks})
-        return say.Contrast(
+        return findings.Contrast(
             id=f"contrast-{digest([pair.of, pair.within, pair.first, pair.second])[:8]}",
             of=pair.of,
             within=pair.within,
@@ -195,17 +195,17 @@ def common_levels(a: Floats, b: Floats, last: float) -> list[float]:
     return found
 
 
-def difference(draws: Floats, question: Question) -> say.Difference:
+def difference(draws: Floats, question: Question) -> findings.Difference:
     """First minus second, from draws ``(draw,)``, with its verdict."""
     return differences(draws[:, None], question)[0]
 
 
-def differences(draws: Floats, question: Question) -> list[say.Difference]:
+def differences(draws: Floats, question: Question) -> list[findings.Difference]:
     """First minus second of several quantities, from draws ``(draw, quantity)``, each with its verdict."""
     positive = probability_positive(draws).tolist()
     equivalent = np.mean(np.abs(draws) < question.equivalence, axis=0).tolist()
     return [
-        say.Difference(
+        findings.Difference(
             estimate=estimate,
             prob_positive=above,
             prob_equivalent=near,

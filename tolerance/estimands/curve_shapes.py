@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from tolerance.data.cells import halvings, sparsity
 from tolerance.estimands.curves import TypeCurve
-from tolerance.findings.report import ShapeKind
+from tolerance.findings import ShapeKind
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tolerance import findings
 from tolerance.data.cells import halvings
 from tolerance.data.manifest import digest
 from tolerance.data.outcomes import is_dense, level
 from tolerance.estimands.curves import Source, TypeCurve, tolerated
-from tolerance.findings import report as say
 from tolerance.question import Question
 from tolerance.stats.intervals import lower_limit, quantiles
 
@@ -64,9 +64,9 @@ def budgets(
     source: Source,
     outcomes: pd.DataFrame,
     curves: Sequence[TypeCurve],
-    states: Sequence[tuple[say.Status, say.Reason | None]],
+    states: Sequence[tuple[findings.Status, findings.Reason | None]],
     question: Question,
-) -> Iterator[say.Budget]:
+) -> Iterator[findings.Budget]:
     """One finding for each task type, method and context length whose KV tokens are known."""
     configs = source.fit.cells.configs
     sparse = outcomes[~is_dense(outcomes) & (level(outcomes) > 0)]
@@ -91,13 +91,13 @@ def _budget(
     here: TypeCurve | None,
     context: int,
     known: Tokens,
-    status: say.Status,
-    reason: say.Reason | None,
+    status: findings.Status,
+    reason: findings.Reason | None,
     question: Question,
-) -> say.Budget:
+) -> findings.Budget:
     said = {} if here is None else _said(tolerated(here, question), known, question)
     nothing = dict.fromkeys(("median", "lower", "upper", "prob_more", "prob_fewer", "assured"))
-    return say.Budget(
+    return findings.Budget(
         id=f"budget-{digest([curve.task_type, curve.sparsifier, context])[:8]}",
         task_type=curve.task_type,
         sparsifier=curve.sparsifier,
@@ -130,5 +130,5 @@ def _said(draws: Floats, known: Tokens, question: Question) -> dict[str, object]
         "upper": inside(low),
         "prob_more": float(np.mean(draws < first)),
         "prob_fewer": float(np.mean(draws > last)),
-        "assured": say.Assured(value=inside(surely), prob=question.decision_prob, censored=side),
+        "assured": findings.Assured(value=inside(surely), prob=question.decision_prob, censored=side),
     }

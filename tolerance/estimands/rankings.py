@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from tolerance import findings
 from tolerance.data.cells import halvings
 from tolerance.data.manifest import digest
 from tolerance.estimands.curves import TypeCurve, tolerated
-from tolerance.findings import report as say
 from tolerance.question import Question
 
 Floats = NDArray[np.float64]
@@ -16,8 +16,8 @@ MOST_ORDERS = 5
 
 
 def ordering(
-    curves: Sequence[TypeCurve], status: say.Status, reason: say.Reason | None, question: Question
-) -> say.Ordering:
+    curves: Sequence[TypeCurve], status: findings.Status, reason: findings.Reason | None, question: Question
+) -> findings.Ordering:
     """The orders of task types under one method; levels outside the range that all measured are tied."""
     names = [curve.task_type for curve in curves]
     common = {
@@ -29,13 +29,13 @@ def ordering(
     }
     if status != "ok":
         nothing = dict.fromkeys(("first", "last", "prob_others", "tied_most", "tied_least"))
-        return say.Ordering(**common, **nothing, orders=[], n_others=0, extremes=[])
+        return findings.Ordering(**common, **nothing, orders=[], n_others=0, extremes=[])
     first, last = max(curve.first for curve in curves), min(curve.last for curve in curves)
     places = censored(np.stack([tolerated(curve, question) for curve in curves], axis=1), first, last)
     orders, n_others, prob_others = _orders(places, names)
     most, least = places == places.max(1, keepdims=True), places == places.min(1, keepdims=True)
     alone_most, alone_least = most.sum(1) == 1, least.sum(1) == 1
-    return say.Ordering(
+    return findings.Ordering(
         **common,
         first=first,
         last=last,
@@ -43,7 +43,7 @@ def ordering(
         n_others=n_others,
         prob_others=prob_others,
         extremes=[
-            say.Extreme(
+            findings.Extreme(
                 task_type=curve.task_type,
                 most=float(np.mean(most[:, i] & alone_most)),
                 least=float(np.mean(least[:, i] & alone_least)),
@@ -62,7 +62,7 @@ def censored(draws: Floats, first: float, last: float) -> Floats:
     return np.where(inside < low, -np.inf, inside)
 
 
-def _orders(places: Floats, names: Sequence[str]) -> tuple[list[say.Order], int, float]:
+def _orders(places: Floats, names: Sequence[str]) -> tuple[list[findings.Order], int, float]:
     """The most probable orders, how many others there are, and their probability."""
     order = np.argsort(-places, axis=1, kind="stable")
     sides = np.where(np.isposinf(places), 1, np.where(np.isneginf(places), -1, 0))
@@ -73,16 +73,16 @@ def _orders(places: Floats, names: Sequence[str]) -> tuple[list[say.Order], int,
     shown, others = by_count[:MOST_ORDERS], by_count[MOST_ORDERS:]
     n = len(names)
     orders = [
-        say.Order(ranks=_ranks(found[i, :n], found[i, n:], names), probability=float(counts[i] / len(places)))
+        findings.Order(ranks=_ranks(found[i, :n], found[i, n:], names), probability=float(counts[i] / len(places)))
         for i in shown
     ]
     return orders, len(others), float(counts[others].sum() / len(places))
 
 
-def _ranks(order: NDArray[np.int64], sides: NDArray[np.int64], names: Sequence[str]) -> list[say.Rank]:
+def _ranks(order: NDArray[np.int64], sides: NDArray[np.int64], names: Sequence[str]) -> list[findings.Rank]:
     beyond, below = ([names[i] for i in order[sides == side]] for side in (1, -1))
     return [
-        *([say.Rank(place="beyond", task_types=beyond)] if beyond else []),
-        *(say.Rank(place="inside", task_types=[names[i]]) for i in order[sides == 0]),
-        *([say.Rank(place="below", task_types=below)] if below else []),
+        *([findings.Rank(place="beyond", task_types=beyond)] if beyond else []),
+        *(findings.Rank(place="inside", task_types=[names[i]]) for i in order[sides == 0]),
+        *([findings.Rank(place="below", task_types=below)] if below else []),
     ]

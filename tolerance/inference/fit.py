@@ -26,10 +26,7 @@ from tolerance.data.run_folder import write_atomically
 from tolerance.errors import StoreError
 from tolerance.inference.nuts import sample
 from tolerance.inference.preconditioning import straightened
-from tolerance.model import covariance as blocking
-from tolerance.model import curve as curves
-from tolerance.model import density
-from tolerance.model import log_likelihood as pointwise
+from tolerance.model import covariance, curve, density, log_likelihood
 from tolerance.model.covariance import Blocks
 from tolerance.model.parameters import Parameters
 from tolerance.model.priors import PRIORS, Priors
@@ -199,8 +196,8 @@ def _sample(cells: Cells, settings: Settings, seed: int, stage: Stage) -> xr.Dat
     parameters = Parameters(cells, settings.priors)
     settings = _long_enough(settings, parameters)
     observed = (cells.right + 0.5) / (cells.n + 1)
-    plain = blocking.independent(cells)
-    first = blocking.blocks(cells, observed, plain, blocking.departures(cells, observed))
+    plain = covariance.independent(cells)
+    first = covariance.blocks(cells, observed, plain, covariance.departures(cells, observed))
     stage("pilot run")
     design = density.design(parameters, first)
     pilot = _pilot(parameters, design, settings, seed)
@@ -218,7 +215,7 @@ def without_cell(fit: Fit, cell: int) -> tuple[Floats, Floats]:
     """
     parameters = Parameters(fit.cells, fit.settings.priors)
     settings = _long_enough(fit.settings, parameters)
-    others = blocking.without(fit.blocks, cell)
+    others = covariance.without(fit.blocks, cell)
     design = density.design(parameters, others)
     pilot = _pilot(parameters, design, settings, fit.seed)
     m = meaning(pilot, parameters, design)
@@ -299,11 +296,11 @@ def _top(parameters: Parameters, at: density.LogDensity) -> Floats:
 
 
 def _final_blocks(cells: Cells, likelihood: Likelihood, accuracy: Floats, slope: Floats) -> Blocks:
-    noise = blocking.paired(cells, accuracy) if likelihood == "paired" else blocking.independent(cells)
-    departures = blocking.departures(cells, accuracy, _shifting(cells, slope))
+    noise = covariance.paired(cells, accuracy) if likelihood == "paired" else covariance.independent(cells)
+    departures = covariance.departures(cells, accuracy, _shifting(cells, slope))
     if likelihood == "independent":
         departures = [np.zeros_like(one) for one in departures]
-    return blocking.blocks(cells, accuracy, noise, departures)
+    return covariance.blocks(cells, accuracy, noise, departures)
 
 
 def plug_in(parameters: Parameters, m: Meaning) -> tuple[Floats, Floats]:
@@ -398,7 +395,7 @@ def _tree(
         "floor": (("task",), m.floor),
         "fitted": (("cell",), fitted.astype(np.float32)),
         "departure": (("cell",), departure.astype(np.float32)),
-        "accuracy": (("cell",), curves.departed(fitted, departure).astype(np.float32)),
+        "accuracy": (("cell",), curve.departed(fitted, departure).astype(np.float32)),
     }
     for name in ("dense_mean", "loc_mean", "shape_mean"):
         found[name] = ((), flat[:, parameters.where[name].start])
@@ -418,7 +415,7 @@ def _tree(
     held = xr.Dataset(
         {name: ((f"{name}_place",), np.asarray(getattr(blocks, name))) for name in Blocks.__dataclass_fields__}
     )
-    densities = pointwise.groups(parameters, blocks, positions, fitted, found["sd_departure"][1])
+    densities = log_likelihood.groups(parameters, blocks, positions, fitted, found["sd_departure"][1])
     return xr.DataTree.from_dict(
         {"posterior": posterior, "sample_stats": statistics[kept], "constant_data": held, **densities}
     )

@@ -1,4 +1,4 @@
-"""Where the posterior and the instant answer disagree materially: one rule for each thing that both say.
+"""Where the posterior and the instant answer disagree materially: one rule for each thing that both findings.
 
 * accuracy of a task type at a measured level: the intervals lie apart by more than `MARGIN`. Levels at which tasks are
   missing are left out: there the two average over different tasks.
@@ -15,16 +15,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from tolerance import findings
 from tolerance.data.manifest import digest
 from tolerance.data.outcomes import DENSE
-from tolerance.findings import report as say
 from tolerance.stats.intervals import Interval
 
 # In accuracy, in share of dense accuracy, in sparsity.
 MARGIN = 0.01
 
 
-def disagreements(report: say.Report, instant: say.Instant) -> list[say.Disagreement]:
+def disagreements(report: findings.Report, instant: findings.Instant) -> list[findings.Disagreement]:
     """Every material disagreement of a report's posterior with the instant answer to the same outcomes."""
     if not report.fit_passed:
         return []
@@ -38,7 +38,7 @@ def _apart(a: Interval, b: Interval) -> bool:
     return a.lower > b.upper + MARGIN or b.lower > a.upper + MARGIN
 
 
-def _accuracies(report: say.Report, instant: say.Instant) -> Iterator[say.Disagreement]:
+def _accuracies(report: findings.Report, instant: findings.Instant) -> Iterator[findings.Disagreement]:
     for curve in report.curves:
         cells = [
             cell
@@ -57,11 +57,11 @@ def _accuracies(report: say.Report, instant: say.Instant) -> Iterator[say.Disagr
                 yield _disagreement("accuracy", *where, posterior=fitted, instant=seen)
 
 
-def _ends(band: say.Band) -> tuple[list[float], list[float]]:
+def _ends(band: findings.Band) -> tuple[list[float], list[float]]:
     return band.lower_90, band.upper_90
 
 
-def _kept(report: say.Report, instant: say.Instant) -> Iterator[say.Disagreement]:
+def _kept(report: findings.Report, instant: findings.Instant) -> Iterator[findings.Disagreement]:
     """Both speak of all levels up to one: kept if kept at each, not kept if not kept at any."""
     for threshold in report.thresholds:
         found = [
@@ -91,7 +91,7 @@ def _kept(report: say.Report, instant: say.Instant) -> Iterator[say.Disagreement
                 yield _disagreement("kept", *where, probability=kept.probability, instant=seen)
 
 
-def _orders(report: say.Report, instant: say.Instant) -> Iterator[say.Disagreement]:
+def _orders(report: findings.Report, instant: findings.Instant) -> Iterator[findings.Disagreement]:
     levels = {
         (found.task_type, found.sparsifier): _as_interval(found.level)
         for found in instant.tolerated
@@ -112,7 +112,7 @@ def _orders(report: say.Report, instant: say.Instant) -> Iterator[say.Disagreeme
             yield _disagreement("order", *where, probability=probability, instant=winner, other_interval=loser)
 
 
-def _as_interval(level: say.Level) -> Interval:
+def _as_interval(level: findings.Level) -> Interval:
     """The interval of an observed tolerated level; an end outside the measured range reaches to 0 or 1."""
     surely = 1 - (1 - level.prob) / 2
     lower = level.last if level.prob_beyond >= surely else level.lower or 0.0
@@ -131,8 +131,8 @@ def _disagreement(
     posterior: Interval | None = None,
     probability: float | None = None,
     other_interval: Interval | None = None,
-) -> say.Disagreement:
-    return say.Disagreement.model_validate(
+) -> findings.Disagreement:
+    return findings.Disagreement.model_validate(
         {
             "id": f"disagreement-{digest([about, within, subject, other, sparsity])[:8]}",
             "about": about,

@@ -16,11 +16,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit, logit, ndtr, ndtri, stdtrit
 
+from tolerance import findings
 from tolerance.data.cells import halvings, sparsity
 from tolerance.data.item_table import NOWHERE, Answers, Task, by_item, paired_means, resample
 from tolerance.data.manifest import digest
 from tolerance.data.outcomes import DENSE
-from tolerance.findings import report as say
 from tolerance.model.curve import LEAST_ABOVE_FLOOR, crossing
 from tolerance.stats import gee
 from tolerance.stats.intervals import Interval
@@ -53,7 +53,7 @@ class _Asked:
 
 def instant_answer(
     outcomes: pd.DataFrame, *, retention: float = 0.95, prob: float = 0.90, resamples: int = RESAMPLES, seed: int = 0
-) -> say.Instant:
+) -> findings.Instant:
     """What validated outcomes show without a model; the order of their rows does not matter.
 
     Raises:
@@ -65,7 +65,7 @@ def instant_answer(
     against_dense = [pair for pair in pairs if pair.second == DENSE]
     contrasts = _paired(pairs, asked)
     without = sum(int(task.asked[:, (task.sparsity > 0) & (task.dense == NOWHERE)].sum()) for task in answers.tasks)
-    return say.Instant(
+    return findings.Instant(
         retention=retention,
         interval_prob=prob,
         resamples=resamples,
@@ -104,7 +104,7 @@ class _Cell:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
-def _cells(answers: Answers, asked: _Asked) -> Iterator[say.ObservedCell]:
+def _cells(answers: Answers, asked: _Asked) -> Iterator[findings.ObservedCell]:
     """Task types first, then tasks, each by sparsifier and level."""
     found: dict[tuple[str, str | None, int], _Cell] = {}
     for task in answers.tasks:
@@ -120,7 +120,7 @@ def _cells(answers: Answers, asked: _Asked) -> Iterator[say.ObservedCell]:
     lows, highs = (ends.tolist() for ends in wilson_limits(shares, sizes, asked.prob))
     for (task_type, name, condition), cell, low, high in zip(keys, cells, lows, highs, strict=True):
         sparsifier, level = answers.conditions[condition]
-        yield say.ObservedCell(
+        yield findings.ObservedCell(
             task_type=task_type,
             task=name,
             sparsifier=sparsifier,
@@ -296,17 +296,17 @@ def _tables(task: Task, items: Ints, columns: _Columns, common: NDArray[np.bool_
     return np.stack([(single & at).sum(axis=0) for at in (x & y, x & ~y, ~x & y, ~x & ~y)], axis=1)
 
 
-def _paired(pairs: list[_Pair], asked: _Asked) -> list[say.Paired]:
+def _paired(pairs: list[_Pair], asked: _Asked) -> list[findings.Paired]:
     """Contrasts as findings."""
     tables = np.array([pair.table for pair in pairs], dtype=np.int64).reshape(-1, 4)
     discordance = _discordance(tables, [pair.repeated for pair in pairs], asked)
     return [_contrast(pair, table, asked) for pair, table in zip(pairs, discordance, strict=True)]
 
 
-def _contrast(pair: _Pair, table: say.Discordance | None, asked: _Asked) -> say.Paired:
+def _contrast(pair: _Pair, table: findings.Discordance | None, asked: _Asked) -> findings.Paired:
     with_dense = pair.second == DENSE
     at_floor = with_dense and pair.at_floor
-    return say.Paired(
+    return findings.Paired(
         id=f"paired-{digest([pair.task_type, pair.first, pair.second, pair.level])[:8]}",
         task_type=pair.task_type,
         first=pair.first,
@@ -326,19 +326,19 @@ def _contrast(pair: _Pair, table: say.Discordance | None, asked: _Asked) -> say.
     )
 
 
-def _measured(values: Floats, lonely: bool, asked: _Asked) -> say.Measured:
+def _measured(values: Floats, lonely: bool, asked: _Asked) -> findings.Measured:
     """The items as they came, with the interval of their resamples; none where a task has a single item."""
     if lonely:
-        return say.Measured(value=float(values[0]), interval=None)
+        return findings.Measured(value=float(values[0]), interval=None)
     low, high = np.nanquantile(values[1:], asked.tails)
     interval = Interval(kind="bootstrap", prob=asked.prob, lower=float(low), upper=float(high))
-    return say.Measured(value=float(values[0]), interval=interval)
+    return findings.Measured(value=float(values[0]), interval=interval)
 
 
-def _discordance(tables: Ints, repeated: list[bool], asked: _Asked) -> list[say.Discordance | None]:
+def _discordance(tables: Ints, repeated: list[bool], asked: _Asked) -> list[findings.Discordance | None]:
     """McNemar's test and Newcombe's interval of each table; none where no 0/1 item was asked under both."""
     some = tables.sum(axis=1) > 0
-    found: list[say.Discordance | None] = [None] * len(tables)
+    found: list[findings.Discordance | None] = [None] * len(tables)
     if not some.any():
         return found
     low, high = newcombe(tables[some], asked.prob)
@@ -346,7 +346,7 @@ def _discordance(tables: Ints, repeated: list[bool], asked: _Asked) -> list[say.
     for row, at in enumerate(np.flatnonzero(some)):
         _, only_first, only_second, _ = tables[at]
         n = int(tables[at].sum())
-        found[at] = say.Discordance(
+        found[at] = findings.Discordance(
             n_pairs=n,
             only_first=int(only_first),
             only_second=int(only_second),
@@ -361,7 +361,7 @@ def _discordance(tables: Ints, repeated: list[bool], asked: _Asked) -> list[say.
 # Trends
 
 
-def _trends(answers: Answers, asked: _Asked) -> Iterator[say.Trend]:
+def _trends(answers: Answers, asked: _Asked) -> Iterator[findings.Trend]:
     """Scores against halvings of the density, dense included, for each task type and sparsifier."""
     for task_type in sorted({task.task_type for task in answers.tasks}):
         tasks = [task for task in answers.tasks if task.task_type == task_type]
@@ -389,7 +389,7 @@ def _trend_rows(task: Task, sparsifier: str, answers: Answers) -> Floats:
     return np.column_stack([task.mean[item, column], along, task.config[column], item])
 
 
-def _trend(task_type: str, sparsifier: str, parts: list[Floats], asked: _Asked) -> say.Trend:
+def _trend(task_type: str, sparsifier: str, parts: list[Floats], asked: _Asked) -> findings.Trend:
     rows = np.concatenate(parts)
     task = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     block, item = (task * (int(rows[:, c].max()) + 1) + rows[:, c].astype(np.int64) for c in (2, 3))
@@ -397,15 +397,15 @@ def _trend(task_type: str, sparsifier: str, parts: list[Floats], asked: _Asked) 
     if not isinstance(found, gee.Slope):
         n_items = len(np.unique(item))
         nothing = {"slope": None, "p": None, "correlation": None, "left_out": len(np.unique(block))}
-        return say.Trend(
+        return findings.Trend(
             task_type=task_type, sparsifier=sparsifier, n_items=n_items, n_answers=len(rows), reason=found, **nothing
         )
     half = ndtri(asked.tails[1]) * found.se
     interval = Interval(kind="robust", prob=asked.prob, lower=found.slope - half, upper=found.slope + half)
-    return say.Trend(
+    return findings.Trend(
         task_type=task_type,
         sparsifier=sparsifier,
-        slope=say.Measured(value=found.slope, interval=interval),
+        slope=findings.Measured(value=found.slope, interval=interval),
         p=float(2 * ndtr(-abs(found.slope) / found.se)),
         correlation=found.correlation,
         n_items=found.n_items,
@@ -418,7 +418,7 @@ def _trend(task_type: str, sparsifier: str, parts: list[Floats], asked: _Asked) 
 # Tolerated levels
 
 
-def _tolerated(answers: Answers, against_dense: list[_Pair], asked: _Asked) -> Iterator[say.ObservedLevel]:
+def _tolerated(answers: Answers, against_dense: list[_Pair], asked: _Asked) -> Iterator[findings.ObservedLevel]:
     """One for each task type and sparsifier, in the order of their names."""
     measured = {
         (task.task_type, answers.conditions[condition].sparsifier)
@@ -430,12 +430,12 @@ def _tolerated(answers: Answers, against_dense: list[_Pair], asked: _Asked) -> I
         yield _observed_level(task_type, sparsifier, mine, asked)
 
 
-def _observed_level(task_type: str, sparsifier: str, mine: list[_Pair], asked: _Asked) -> say.ObservedLevel:
+def _observed_level(task_type: str, sparsifier: str, mine: list[_Pair], asked: _Asked) -> findings.ObservedLevel:
     """Where retention first falls below what is asked, straight in halvings from 1 at dense to each measured level."""
     reason = _unanswerable(mine)
     named = {"id": f"observed-{digest([task_type, sparsifier])[:8]}", "task_type": task_type, "sparsifier": sparsifier}
     if reason is not None:
-        return say.ObservedLevel(**named, reason=reason, level=None)
+        return findings.ObservedLevel(**named, reason=reason, level=None)
     mine = sorted(mine, key=lambda pair: pair.sparsity / pair.blocks)
     at = np.array([pair.sparsity / pair.blocks for pair in mine])
     kept = np.stack([np.ones(1 + asked.resamples), *(pair.kept for pair in mine)], axis=1)
@@ -443,7 +443,7 @@ def _observed_level(task_type: str, sparsifier: str, mine: list[_Pair], asked: _
     # infinite crossings have no interpolated quantile: take an order statistic
     low, high = np.quantile(crossed[1:], asked.tails, method="inverted_cdf")
     value, lower, upper = (_inside(float(sparsity(end)), at) for end in (crossed[0], low, high))
-    level = say.Level(
+    level = findings.Level(
         median=value,
         lower=lower,
         upper=upper,
@@ -453,10 +453,10 @@ def _observed_level(task_type: str, sparsifier: str, mine: list[_Pair], asked: _
         prob_below=float(np.mean(sparsity(crossed[1:]) < at[0])),
         prob_beyond=float(np.mean(~np.isfinite(crossed[1:]))),
     )
-    return say.ObservedLevel(**named, reason=None, level=level)
+    return findings.ObservedLevel(**named, reason=None, level=level)
 
 
-def _unanswerable(mine: list[_Pair]) -> "say.Reason | Literal['a task with a single item'] | None":
+def _unanswerable(mine: list[_Pair]) -> "findings.Reason | Literal['a task with a single item'] | None":
     if not mine:
         return "no dense baseline"
     if any(pair.at_floor for pair in mine):

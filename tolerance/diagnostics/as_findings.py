@@ -7,38 +7,38 @@ were predicted to be stays, where the draws are one posterior: it is how one see
 from collections.abc import Iterator
 from math import isnan
 
+from tolerance import findings
 from tolerance.data.manifest import digest
-from tolerance.diagnostics import power_scaling as sensitivity
+from tolerance.diagnostics import power_scaling
 from tolerance.diagnostics.loo import leave_out
 from tolerance.diagnostics.posterior_predictive import PROB, Predictive
 from tolerance.estimands.curve_shapes import named
 from tolerance.estimands.curves import TypeCurve
-from tolerance.findings import report as say
 from tolerance.inference.fit import Fit
 
 
-def predicted(fit: Fit, sampled: bool) -> list[say.Predicted]:
+def predicted(fit: Fit, sampled: bool) -> list[findings.Predicted]:
     """Every task x sparsifier x level, the most unlike its prediction first."""
     table = Predictive(fit).table
     names = {"sparsity_requested": "sparsity", "n": "n_items"}
     told = table.rename(columns=names).drop(columns=["right", "corrected"]).assign(prob=PROB)
     if not sampled:
         told = told.assign(lower=None, upper=None)
-    return [say.Predicted.model_validate(row) for row in told.to_dict("records")]
+    return [findings.Predicted.model_validate(row) for row in told.to_dict("records")]
 
 
-def sensitivities(fit: Fit, curves: list[TypeCurve], passed: bool, least: float) -> list[say.Sensitivity]:
+def sensitivities(fit: Fit, curves: list[TypeCurve], passed: bool, least: float) -> list[findings.Sensitivity]:
     """How far priors decide, one finding a curve."""
-    found = sensitivity.sensitivities(fit, curves, least) if passed else [[] for _ in curves]
+    found = power_scaling.sensitivities(fit, curves, least) if passed else [[] for _ in curves]
     return [
-        say.Sensitivity(
+        findings.Sensitivity(
             id=_id("sensitivity", curve),
             task_type=curve.task_type,
             sparsifier=curve.sparsifier,
             status="ok" if passed else "withheld",
-            leaning=sensitivity.leaning(quantities),
+            leaning=power_scaling.leaning(quantities),
             quantities=[
-                say.Scaled(
+                findings.Scaled(
                     quantity=one.what,
                     sparsity=one.sparsity,
                     prior=_or_none(one.prior),
@@ -51,11 +51,11 @@ def sensitivities(fit: Fit, curves: list[TypeCurve], passed: bool, least: float)
     ]
 
 
-def shapes(curves: list[TypeCurve], passed: bool, prob: float) -> Iterator[say.Shape]:
+def shapes(curves: list[TypeCurve], passed: bool, prob: float) -> Iterator[findings.Shape]:
     """What is unusual about each curve, where that is decided."""
     for curve in curves if passed else []:
         for shape in named(curve, prob):
-            yield say.Shape(
+            yield findings.Shape(
                 id=_id(f"shape-{shape.kind.replace(' ', '-')}", curve),
                 task_type=curve.task_type,
                 sparsifier=curve.sparsifier,
@@ -66,11 +66,11 @@ def shapes(curves: list[TypeCurve], passed: bool, prob: float) -> Iterator[say.S
             )
 
 
-def left_out(fit: Fit, passed: bool) -> list[say.LeftOut]:
+def left_out(fit: Fit, passed: bool) -> list[findings.LeftOut]:
     """PSIS-LOO by cell and by block."""
     found = [leave_out(fit, "cell"), leave_out(fit, "block")]
     return [
-        say.LeftOut(
+        findings.LeftOut(
             unit=one.unit,
             status="ok" if passed and not one.high else "withheld",
             n_units=len(one.k),

@@ -1,0 +1,121 @@
+"""Two arms at equal anything: one conclusion a task type, asked once for each axis."""
+
+from typing import Literal
+
+from tolerance.findings.base import Finding, Shown
+from tolerance.findings.data import Provenance
+from tolerance.findings.instant import Measured
+from tolerance.stats.intervals import Estimate, Number
+
+HeldAxis = Literal[
+    "compute",
+    "prefill compute",
+    "decode compute",
+    "parameters",
+    "active parameters",
+    "context length",
+    "KV bytes",
+    "KV tokens",
+    "generated tokens",
+    "sparsity fraction",
+]
+Accounting = Literal["measured", "estimated", "requested", "unavailable"]
+AxisVerdict = Literal[
+    "better", "worse", "equivalent", "undecided", "no overlap", "unavailable", "withheld", "unanswerable"
+]
+AxisLabel = Literal["robust", "axis-dependent", "fragile", "untestable", "withheld"]
+Quantity = Literal["accuracy", "retention"]
+
+
+class Along(Finding):
+    """Treatment minus reference along an axis, each list ``(grid point,)``: median and ends of the interval."""
+
+    at: list[Number]
+    median: list[Number]
+    lower: list[Number]
+    upper: list[Number]
+
+
+class Crossover(Finding):
+    """Where the sign of the difference changes once along the axis, with the probability that it does so this way."""
+
+    first_better: Literal["treatment", "reference"]
+    probability: Number
+    at: Estimate
+
+
+class CrossCheck(Finding):
+    """The same contrast by estimating equations: log odds of treatment against reference, items as clusters."""
+
+    slope: Measured | None
+    p: Number | None
+    n_answers: int
+    reason: str | None
+    disagreement: Literal["opposite directions", "the posterior alone decides", "GEE alone decides"] | None
+
+
+class AtEqual(Finding):
+    """One conclusion with one axis held equal.
+
+    ``low`` to ``high`` is the common support; ``n_strata`` the matched strata in it, ``n_outside`` those without any.
+    ``interpolated`` says that one side has no measurement where the other has. ``along`` and ``crossover`` are given
+    where all strata share their support; ``difference`` is the mean over it. Better and worse need half of what the
+    required probability leaves: one of two wrong directions is as wrong as the other.
+    """
+
+    axis: HeldAxis
+    unit: str
+    accounting: Accounting
+    source: str
+    verdict: AxisVerdict
+    reason: str | None
+    low: Number | None
+    high: Number | None
+    n_strata: int
+    n_outside: int
+    interpolated: bool
+    difference: Estimate | None
+    prob_positive: Number | None
+    prob_equivalent: Number | None
+    along: Along | None
+    crossover: Crossover | None
+    check: CrossCheck | None
+
+
+class Conclusion(Finding):
+    """Treatment against reference on one task type (or the mean over all), asked once for each axis held equal.
+
+    ``prob_flip``: the posterior probability that the verdicts that disagree are all as stated, at once. ``naive`` is
+    the difference of all answers as they came, without matching or standardising anything.
+    """
+
+    id: str
+    treatment: str
+    reference: str
+    factor: list[str]
+    task_type: str
+    tasks: list[str]
+    quantity: Quantity
+    axes: list[AtEqual]
+    label: AxisLabel
+    prob_flip: Number | None
+    naive: Number | None
+
+
+class Conclusions(Shown):
+    """All conclusions of one comparison, with the rules that were set before looking.
+
+    ``prob_all_flips``: probability that every conclusion flagged axis-dependent is so, jointly; null without any.
+    """
+
+    format: Literal["tolerance-conclusions/1"] = "tolerance-conclusions/1"
+    treatment: str
+    reference: str
+    equivalence: float
+    decision_prob: float
+    interval_prob: float
+    fit_passed: bool
+    conclusions: list[Conclusion]
+    n_flagged: int
+    prob_all_flips: Number | None
+    provenance: Provenance | None = None

@@ -1,0 +1,151 @@
+"""The answer without a model."""
+
+from typing import Literal
+
+from tolerance.findings.base import Finding, Reason
+from tolerance.findings.curves import Level
+from tolerance.stats.intervals import Interval, Number
+
+
+class Measured(Finding):
+    """A number from the answers alone, with its confidence interval where one can be given."""
+
+    value: Number
+    interval: Interval | None
+
+
+class ObservedCell(Finding):
+    """Accuracy of a task type (``task`` is null) or of one task under one condition: the mean over its tasks.
+
+    ``level`` was asked for, ``sparsity`` is its measured mean. ``wilson`` is for 0/1 answers, one an item; ``robust``
+    follows from the spread between items, for any score. ``n_blocks`` counts tasks x models x contexts.
+    """
+
+    task_type: str
+    task: str | None
+    sparsifier: str
+    level: Number
+    sparsity: Number
+    n_items: int
+    n_answers: int
+    n_blocks: int
+    accuracy: Number
+    wilson: Interval | None
+    robust: Interval | None
+
+
+class Discordance(Finding):
+    """0/1 answers to the same items under two conditions: how many were right under one alone.
+
+    ``p`` is exact, from the discordant items; ``difference`` and its paired interval are over these items pooled.
+    ``repeated``: an item enters once for each of several models or contexts, which ``p`` takes for different items.
+    """
+
+    n_pairs: int
+    only_first: int
+    only_second: int
+    p: Number
+    difference: Number
+    interval: Interval
+    repeated: bool
+
+
+class Paired(Finding):
+    """Two conditions on the same items of a task type: a method and dense, or two methods asked for one level.
+
+    Accuracies are means over tasks, each over the items that both were asked. ``retention`` is for contrasts with
+    dense; where it is null, ``reason`` says why, or the contrast is one of two methods.
+    """
+
+    id: str
+    task_type: str
+    first: str
+    second: str
+    level: Number
+    sparsity: Number
+    n_pairs: int
+    unpaired_first: int
+    unpaired_second: int
+    n_blocks: int
+    accuracy_first: Number
+    accuracy_second: Number
+    difference: Measured
+    retention: Measured | None
+    reason: Reason | None
+    mcnemar: Discordance | None
+
+
+class Trend(Finding):
+    """Change of the log odds of a right answer with each halving of the density, answers to one item correlated.
+
+    ``left_out`` counts tasks (by model and context) whose answers do not vary; ``reason`` says why there is no slope.
+    """
+
+    task_type: str
+    sparsifier: str
+    slope: Measured | None
+    p: Number | None
+    correlation: Number | None
+    n_items: int
+    n_answers: int
+    left_out: int
+    reason: (
+        Literal[
+            "every answer is right",
+            "every answer is wrong",
+            "no answer changes",
+            "one level",
+            "one item",
+            "no convergence",
+        ]
+        | None
+    )
+
+
+class ObservedLevel(Finding):
+    """The tolerated level that the answers show, straight in halvings between measured levels.
+
+    Of ``level`` the median is the observed crossing, the ends are those of a bootstrap interval, and the probabilities
+    are shares of resamples. Without an interval nothing is given, and ``reason`` says why.
+    """
+
+    id: str
+    task_type: str
+    sparsifier: str
+    reason: Reason | Literal["a task with a single item"] | None
+    level: Level | None
+
+
+class Instant(Finding):
+    """What the answers show without a model: it takes no sampling and does not rest on the fit."""
+
+    retention: float
+    interval_prob: float
+    resamples: int
+    seed: int
+    n_answers: int
+    n_unpaired: int
+    cells: list[ObservedCell]
+    contrasts: list[Paired]
+    trends: list[Trend]
+    tolerated: list[ObservedLevel]
+
+
+class Disagreement(Finding):
+    """Where posterior and instant answer part materially, with the numbers of both.
+
+    ``accuracy``: of a type at a level, the intervals lie apart. ``kept``: one says that the required share is kept up
+    to a level, the other that it is not. ``order``: the two rank methods or task types in opposite ways; ``other`` is
+    then the second of them, ``within`` what they were compared in, and the numbers are tolerated levels.
+    """
+
+    id: str
+    about: Literal["accuracy", "kept", "order"]
+    within: str
+    subject: str
+    other: str | None
+    sparsity: Number | None
+    posterior: Interval | None
+    posterior_probability: Number | None
+    instant: Interval
+    instant_other: Interval | None
