@@ -19,7 +19,7 @@ from tolerance import Settings, validate
 from tolerance.data.cells import sparsity
 from tolerance.diagnostics.refit import mended
 from tolerance.estimands.curves import curve
-from tolerance.inference.fit import Fit
+from tolerance.inference.saved import Fit
 from tolerance.model.curve import crossing
 
 PROB = 0.95

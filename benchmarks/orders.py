@@ -14,7 +14,7 @@ import pandas as pd
 from tolerance import read_run
 from tolerance.diagnostics.checks import check, trustworthy
 from tolerance.estimands.curves import type_curves
-from tolerance.inference.fit import read_fit
+from tolerance.inference.saved import read_fit
 
 PROB = 0.9
 

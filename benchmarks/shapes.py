@@ -64,7 +64,7 @@ def asked(job: tuple[str, int]) -> list[dict]:
     from tolerance.data.cells import halvings
     from tolerance.diagnostics.refit import mended
     from tolerance.estimands.curve_shapes import shapes
-    from tolerance.estimands.curves import TypeCurve
+    from tolerance.estimands.type_curve import TypeCurve
 
     name, seed = job
     answers, truth = data_set(name, seed)

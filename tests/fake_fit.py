@@ -5,7 +5,8 @@ import pandas as pd
 import xarray as xr
 
 from tolerance.data.cells import Cells, collapse
-from tolerance.inference.fit import Fit, Settings
+from tolerance.inference.saved import Fit
+from tolerance.inference.settings import Settings
 from tolerance.model.parameters import knots_of
 
 

@@ -11,9 +11,11 @@ from tests.simulated import outcomes
 from tolerance import DesignError, validate
 from tolerance.data.cells import halvings, sparsity
 from tolerance.estimands.contrasts import ALL_PAIRS, Contrasted, common_levels, difference
-from tolerance.estimands.curves import Source, beyond, curve, tolerated, type_curves
+from tolerance.estimands.curves import beyond, curve, type_curves
 from tolerance.estimands.kv_budgets import budgets, tokens
 from tolerance.estimands.rankings import censored, ordering
+from tolerance.estimands.source import Source
+from tolerance.estimands.thresholds import tolerated
 from tolerance.model.curve import departed, survival
 from tolerance.question import Question
 from tolerance.stats.intervals import lower_limit, quantiles

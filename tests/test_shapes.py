@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tolerance.data.cells import halvings
 from tolerance.estimands.curve_shapes import named, shapes
-from tolerance.estimands.curves import TypeCurve
+from tolerance.estimands.type_curve import TypeCurve
 from tolerance.model.curve import survival
 
 LEVELS = (0.5, 0.67, 0.8, 0.9, 0.95)

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from tolerance.diagnostics.model_comparison import compare_families
     from tolerance.errors import DesignError, RunnerError, SchemaError, StoreError, ToleranceError
     from tolerance.findings import Report
-    from tolerance.inference.fit import Fit, Settings, fit
+    from tolerance.inference.fit import fit
+    from tolerance.inference.saved import Fit
+    from tolerance.inference.settings import Settings
     from tolerance.instant.answer import instant_answer
     from tolerance.reports.page import render
 
@@ -29,7 +31,9 @@ _HOMES = {
     "errors": ("DesignError", "RunnerError", "SchemaError", "StoreError", "ToleranceError"),
     "diagnostics.model_comparison": ("compare_families",),
     "findings": ("Report",),
-    "inference.fit": ("Fit", "Settings", "fit"),
+    "inference.fit": ("fit",),
+    "inference.saved": ("Fit",),
+    "inference.settings": ("Settings",),
     "instant.answer": ("instant_answer",),
     "data.importers": ("import_table",),
     "data.outcomes": ("validate",),

@@ -26,7 +26,7 @@ from benchmarks.calibration.scenarios import SCENARIOS, simulate
 from tolerance import Settings, validate
 from tolerance.data.cells import Cells, collapse
 from tolerance.estimands.curves import type_curves
-from tolerance.inference.fit import Fit
+from tolerance.inference.saved import Fit
 from tolerance.model import pymc_model
 from tolerance.model.parameters import Parameters
 from tolerance.model.priors import PRIORS

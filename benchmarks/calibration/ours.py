@@ -6,7 +6,7 @@ import pandas as pd
 from tolerance import Settings, validate
 from tolerance.data.cells import sparsity
 from tolerance.diagnostics.refit import mended
-from tolerance.estimands.curves import TypeCurve
+from tolerance.estimands.type_curve import TypeCurve
 
 PROB = 0.9
 

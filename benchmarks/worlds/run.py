@@ -24,7 +24,8 @@ from tolerance.diagnostics import checks
 from tolerance.diagnostics.refit import mended
 from tolerance.estimands.curves import type_curves
 from tolerance.findings import Conclusions
-from tolerance.inference.fit import Settings, fit
+from tolerance.inference.fit import fit
+from tolerance.inference.settings import Settings
 
 AXES = "compute,params,context,sparsity"
 FIELDS = [

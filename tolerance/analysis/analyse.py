@@ -23,10 +23,15 @@ from tolerance.diagnostics.model_comparison import compare_families
 from tolerance.diagnostics.refit import Mended, mended
 from tolerance.errors import DesignError, StoreError
 from tolerance.estimands.contrasts import Contrasted, State
-from tolerance.estimands.curves import Source, TypeCurve, beyond, order, tolerated
+from tolerance.estimands.curves import beyond
 from tolerance.estimands.kv_budgets import budgets
 from tolerance.estimands.rankings import ordering
-from tolerance.inference.fit import Fit, Settings, Stage
+from tolerance.estimands.source import Source
+from tolerance.estimands.thresholds import order, tolerated
+from tolerance.estimands.type_curve import TypeCurve
+from tolerance.inference.fit import Stage
+from tolerance.inference.saved import Fit
+from tolerance.inference.settings import Settings
 from tolerance.instant.agreement import disagreements
 from tolerance.instant.answer import instant_answer
 from tolerance.model.curve import LEAST_ABOVE_FLOOR

@@ -436,7 +436,7 @@ def _fit(
     from tolerance.analysis.analyse import analyse
     from tolerance.data.published import assume_items as assuming
     from tolerance.data.run_folder import read_run
-    from tolerance.inference.fit import Settings
+    from tolerance.inference.settings import Settings
 
     _refuse_strangers(out)
     with _stages() as stage:
@@ -503,7 +503,7 @@ def _plots(analysis: Path, source: Path | None) -> "list[Plot]":
     """ArviZ's plots of the draws of an analysis."""
     from tolerance.data.run_folder import read_run
     from tolerance.diagnostics.plots import plots
-    from tolerance.inference.fit import read_fit
+    from tolerance.inference.saved import read_fit
 
     if source is None:
         raise StoreError(

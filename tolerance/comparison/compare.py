@@ -28,8 +28,11 @@ from tolerance.data.manifest import digest
 from tolerance.data.outcomes import DENSE
 from tolerance.data.published import assume_items, is_aggregate
 from tolerance.errors import DesignError
-from tolerance.estimands.curves import Source, TypeCurve
-from tolerance.inference.fit import Fit, read_fit
+from tolerance.estimands.accuracy import dense_accuracy
+from tolerance.estimands.curves import averaged
+from tolerance.estimands.source import Source
+from tolerance.estimands.type_curve import TypeCurve
+from tolerance.inference.saved import Fit, read_fit
 from tolerance.model.curve import LEAST_ABOVE_FLOOR
 from tolerance.question import Question
 from tolerance.stats import gee
@@ -75,16 +78,16 @@ class Fitted:
         """See `Posterior`."""
         cells, (of_task, config) = self.fit.cells, self._place(arm, task)
         if arm.sparsifier == DENSE:
-            return np.repeat(self.source.dense(of_task, config)[:, None], len(sparsities), axis=1)
+            return np.repeat(dense_accuracy(self.source, of_task, config)[:, None], len(sparsities), axis=1)
         key = arm.sparsifier, arm.model, arm.context, task
         if key not in self._curves:
-            self._curves[key] = self.source.curve(cells.sparsifiers.index(arm.sparsifier), [(of_task, config)])
+            self._curves[key] = averaged(self.source, cells.sparsifiers.index(arm.sparsifier), [(of_task, config)])
         return self._curves[key].accuracies_at(sparsities)
 
     def dense(self, arm: Arm, task: str) -> Floats | None:
         """See `Posterior`."""
         place = self._place(arm, task)
-        return self.source.dense(*place) if place in self.source.with_dense else None
+        return dense_accuracy(self.source, *place) if place in self.source.with_dense else None
 
     def floor(self, task: str) -> Floats:
         """See `Posterior`."""

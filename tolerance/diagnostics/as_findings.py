@@ -13,8 +13,8 @@ from tolerance.diagnostics import power_scaling
 from tolerance.diagnostics.loo import leave_out
 from tolerance.diagnostics.posterior_predictive import PROB, Predictive
 from tolerance.estimands.curve_shapes import named
-from tolerance.estimands.curves import TypeCurve
-from tolerance.inference.fit import Fit
+from tolerance.estimands.type_curve import TypeCurve
+from tolerance.inference.saved import Fit
 
 
 def predicted(fit: Fit, sampled: bool) -> list[findings.Predicted]:

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from tolerance.data.cells import halvings
 from tolerance.diagnostics.posterior_predictive import LIMIT, Predictive
-from tolerance.estimands.curves import TypeCurve
+from tolerance.estimands.type_curve import TypeCurve
 from tolerance.findings import Check
-from tolerance.inference.fit import Fit
+from tolerance.inference.saved import Fit
 
 RHAT, RHAT_ANY, ESS, DIVERGENT, BFMI = 1.01, 1.05, 400.0, 0.001, 0.3
 UNLIKE_NAMED = 4

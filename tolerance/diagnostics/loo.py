@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from tolerance.diagnostics.checks import RHAT_ANY
-from tolerance.inference.fit import Fit, without_cell
+from tolerance.inference.fit import without_cell
+from tolerance.inference.saved import Fit
 from tolerance.model.log_likelihood import by_cell
 
 Floats = NDArray[np.float64]

@@ -14,7 +14,8 @@ from tolerance import findings
 from tolerance.diagnostics import checks as checking
 from tolerance.diagnostics.loo import REFITS, LeftOut, difference, leave_out_in_earnest
 from tolerance.estimands.curves import type_curves
-from tolerance.inference.fit import Settings, Stage, fit
+from tolerance.inference.fit import Stage, fit
+from tolerance.inference.settings import Settings
 from tolerance.model.priors import LogNormal, Normal
 
 # Tight priors hold a parameter where a family has it: nu of 0.05 is a Weibull to within a hundredth.

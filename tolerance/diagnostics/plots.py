@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tolerance.diagnostics.posterior_predictive import Predictive
 from tolerance.errors import DesignError
 from tolerance.findings import Plot
-from tolerance.inference.fit import Fit
+from tolerance.inference.saved import Fit
 from tolerance.model.log_likelihood import by_cell
 
 Floats = NDArray[np.float64]

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from tolerance.inference.fit import Fit
+from tolerance.inference.saved import Fit
 from tolerance.model.log_likelihood import residuals
 
 Floats = NDArray[np.float64]

@@ -14,9 +14,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from tolerance.data.cells import halvings
-from tolerance.estimands.curves import MOST_DRAWS, TypeCurve
+from tolerance.estimands.source import MOST_DRAWS
+from tolerance.estimands.type_curve import TypeCurve
 from tolerance.findings import Leaning
-from tolerance.inference.fit import Fit
+from tolerance.inference.saved import Fit
 
 Floats = NDArray[np.float64]
 LIMIT = 0.05

@@ -17,9 +17,13 @@ import pandas as pd
 from tolerance.data.run_folder import write_atomically
 from tolerance.diagnostics import checks as checking
 from tolerance.errors import StoreError
-from tolerance.estimands.curves import Source, TypeCurve, type_curves
+from tolerance.estimands.curves import type_curves
+from tolerance.estimands.source import Source
+from tolerance.estimands.type_curve import TypeCurve
 from tolerance.findings import Attempt, Check
-from tolerance.inference.fit import Fit, Settings, Stage, fit, saved_among
+from tolerance.inference.fit import Stage, fit
+from tolerance.inference.saved import Fit, saved_among
+from tolerance.inference.settings import Settings
 from tolerance.model.priors import NARROW, PRIORS, Priors
 
 ATTEMPTS = "attempts.json"

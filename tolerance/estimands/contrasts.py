@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from tolerance import findings
 from tolerance.data.cells import SAME_LEVEL, sparsity
 from tolerance.data.manifest import digest
-from tolerance.estimands.curves import Place, Source, TypeCurve
+from tolerance.estimands.curves import averaged
+from tolerance.estimands.source import Source
+from tolerance.estimands.type_curve import Place, TypeCurve
 from tolerance.question import Question
 from tolerance.stats.intervals import probability_positive, summarise_each
 
@@ -90,7 +92,7 @@ class Contrasted:
         key = curve.sparsifier, tuple(places)
         if key not in self._made:
             method = self.source.fit.cells.sparsifiers.index(curve.sparsifier)
-            self._made[key] = self.source.curve(method, places)
+            self._made[key] = averaged(self.source, method, places)
         return self._made[key]
 
     def _groups(self, by: str) -> Iterator[tuple[str, list[int]]]:

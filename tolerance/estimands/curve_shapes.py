@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tolerance.data.cells import halvings, sparsity
-from tolerance.estimands.curves import TypeCurve
+from tolerance.estimands.type_curve import TypeCurve
 from tolerance.findings import ShapeKind
 
 Floats = NDArray[np.float64]

@@ -15,7 +15,10 @@ from tolerance import findings
 from tolerance.data.cells import halvings
 from tolerance.data.manifest import digest
 from tolerance.data.outcomes import is_dense, level
-from tolerance.estimands.curves import Source, TypeCurve, tolerated
+from tolerance.estimands.curves import averaged
+from tolerance.estimands.source import Source
+from tolerance.estimands.thresholds import tolerated
+from tolerance.estimands.type_curve import TypeCurve
 from tolerance.question import Question
 from tolerance.stats.intervals import lower_limit, quantiles
 
@@ -82,7 +85,7 @@ def budgets(
             here = None
             if status == "ok":
                 method = source.fit.cells.sparsifiers.index(curve.sparsifier)
-                here = curve if len(places) == len(curve.places) else source.curve(method, places)
+                here = curve if len(places) == len(curve.places) else averaged(source, method, places)
             yield _budget(curve, here, context, known, status, reason, question)
 
 

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from tolerance import findings
 from tolerance.data.cells import halvings
 from tolerance.data.manifest import digest
-from tolerance.estimands.curves import TypeCurve, tolerated
+from tolerance.estimands.thresholds import tolerated
+from tolerance.estimands.type_curve import TypeCurve
 from tolerance.question import Question
 
 Floats = NDArray[np.float64]

@@ -1,0 +1,117 @@
+"""Trends over levels, and the level up to which enough is seen to be kept."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from tolerance import findings
+from tolerance.data.cells import halvings, sparsity
+from tolerance.data.item_table import NOWHERE, Answers, Task
+from tolerance.data.manifest import digest
+from tolerance.instant.cells import Asked, Floats, inside
+from tolerance.instant.contrasts import Pair
+from tolerance.model.curve import crossing
+from tolerance.stats import gee
+from tolerance.stats.intervals import Interval
+
+
+def trends(answers: Answers, asked: Asked) -> Iterator[findings.Trend]:
+    """Scores against halvings of the density, dense included, for each task type and sparsifier."""
+    for task_type in sorted({task.task_type for task in answers.tasks}):
+        tasks = [task for task in answers.tasks if task.task_type == task_type]
+        for sparsifier in answers.sparsifiers:
+            parts = [_trend_rows(task, sparsifier, answers) for task in tasks]
+            parts = [part for part in parts if len(part)]
+            if parts:
+                yield _trend(task_type, sparsifier, parts, asked)
+
+
+def _trend_rows(task: Task, sparsifier: str, answers: Answers) -> Floats:
+    """Score, halvings, configuration and item of a task's answers under a sparsifier and dense ``(answer, 4)``."""
+    mine = [
+        c
+        for c, condition in enumerate(task.condition)
+        if answers.conditions[condition].sparsifier == sparsifier and task.sparsity[c] > 0
+    ]
+    if not mine:
+        return np.empty((0, 4))
+    dense = task.dense[mine]
+    columns = np.unique([*mine, *dense[dense != NOWHERE]]).astype(np.int64)
+    item, place = np.nonzero(task.asked[:, columns])
+    column = columns[place]
+    along = halvings(task.sparsity)[column]
+    return np.column_stack([task.mean[item, column], along, task.config[column], item])
+
+
+def _trend(task_type: str, sparsifier: str, parts: list[Floats], asked: Asked) -> findings.Trend:
+    rows = np.concatenate(parts)
+    task = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    block, item = (task * (int(rows[:, c].max()) + 1) + rows[:, c].astype(np.int64) for c in (2, 3))
+    found = gee.slope(rows[:, 0], rows[:, 1], block, item)
+    if not isinstance(found, gee.Slope):
+        n_items = len(np.unique(item))
+        nothing = {"slope": None, "p": None, "correlation": None, "left_out": len(np.unique(block))}
+        return findings.Trend(
+            task_type=task_type, sparsifier=sparsifier, n_items=n_items, n_answers=len(rows), reason=found, **nothing
+        )
+    half = ndtri(asked.tails[1]) * found.se
+    interval = Interval(kind="robust", prob=asked.prob, lower=found.slope - half, upper=found.slope + half)
+    return findings.Trend(
+        task_type=task_type,
+        sparsifier=sparsifier,
+        slope=findings.Measured(value=found.slope, interval=interval),
+        p=float(2 * ndtr(-abs(found.slope) / found.se)),
+        correlation=found.correlation,
+        n_items=found.n_items,
+        n_answers=found.n_answers,
+        left_out=found.left_out,
+        reason=None,
+    )
+
+
+def observed_levels(answers: Answers, against_dense: list[Pair], asked: Asked) -> Iterator[findings.ObservedLevel]:
+    """One for each task type and sparsifier, in the order of their names."""
+    measured = {
+        (task.task_type, answers.conditions[condition].sparsifier)
+        for task in answers.tasks
+        for condition in task.condition[task.sparsity > 0]
+    }
+    for task_type, sparsifier in sorted(measured):
+        mine = [pair for pair in against_dense if (pair.task_type, pair.first) == (task_type, sparsifier)]
+        yield _observed_level(task_type, sparsifier, mine, asked)
+
+
+def _observed_level(task_type: str, sparsifier: str, mine: list[Pair], asked: Asked) -> findings.ObservedLevel:
+    """Where retention first falls below what is asked, straight in halvings from 1 at dense to each measured level."""
+    reason = _unanswerable(mine)
+    named = {"id": f"observed-{digest([task_type, sparsifier])[:8]}", "task_type": task_type, "sparsifier": sparsifier}
+    if reason is not None:
+        return findings.ObservedLevel(**named, reason=reason, level=None)
+    mine = sorted(mine, key=lambda pair: pair.sparsity / pair.blocks)
+    at = np.array([pair.sparsity / pair.blocks for pair in mine])
+    kept = np.stack([np.ones(1 + asked.resamples), *(pair.kept for pair in mine)], axis=1)
+    crossed = crossing(kept, np.append(0.0, halvings(at)), asked.retention)
+    # infinite crossings have no interpolated quantile: take an order statistic
+    low, high = np.quantile(crossed[1:], asked.tails, method="inverted_cdf")
+    value, lower, upper = (inside(float(sparsity(end)), at) for end in (crossed[0], low, high))
+    level = findings.Level(
+        median=value,
+        lower=lower,
+        upper=upper,
+        prob=asked.prob,
+        first=float(at[0]),
+        last=float(at[-1]),
+        prob_below=float(np.mean(sparsity(crossed[1:]) < at[0])),
+        prob_beyond=float(np.mean(~np.isfinite(crossed[1:]))),
+    )
+    return findings.ObservedLevel(**named, reason=None, level=level)
+
+
+def _unanswerable(mine: list[Pair]) -> "findings.Reason | Literal['a task with a single item'] | None":
+    if not mine:
+        return "no dense baseline"
+    if any(pair.at_floor for pair in mine):
+        return "dense accuracy is at the guessing floor"
+    return "a task with a single item" if any(pair.lonely for pair in mine) else None
