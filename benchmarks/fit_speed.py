@@ -26,11 +26,11 @@ def one(answers: str, truth: str) -> dict:
     from benchmarks.known_truth import outcomes
     from tolerance import Settings
     from tolerance.diagnostics.checks import trustworthy
-    from tolerance.diagnostics.refit import mended
+    from tolerance.diagnostics.refit import refitted
 
     table = outcomes(pd.read_parquet(answers), json.loads(Path(truth).read_text()))
     marks: list[tuple[str, float]] = []
-    checks = mended(table, Settings(), stage=lambda text: marks.append((text, time.process_time()))).checks
+    checks = refitted(table, Settings(), stage=lambda text: marks.append((text, time.process_time()))).checks
     worst = {check.name: check.worst for check in checks}
     ends = [*(at for _, at in marks[1:]), time.process_time()]
     sampling = sum(end - at for (text, at), end in zip(marks, ends, strict=True) if text in ("pilot run", "sampling"))

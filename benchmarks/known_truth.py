@@ -17,7 +17,7 @@ import pandas as pd
 
 from tolerance import Settings, validate
 from tolerance.data.cells import sparsity
-from tolerance.diagnostics.refit import mended
+from tolerance.diagnostics.refit import refitted
 from tolerance.estimands.curves import curve
 from tolerance.inference.saved import Fit
 from tolerance.model.curve import crossing
@@ -50,7 +50,7 @@ def main() -> None:
     answers, truth = pd.read_parquet(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text())
     wall, cpu = time.perf_counter(), time.process_time()
     table = outcomes(answers, truth)
-    done = mended(table, Settings())
+    done = refitted(table, Settings())
     fitted, checks = done.fit, done.checks
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     failed = [one.name for one in checks if not one.passed]

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from tests.report_example import at_equal, by_axis, conclusions, normal
-from tolerance.analysis.analyse import read_report
+from tolerance.analysis.saved import read_report
 from tolerance.findings import Report
 from tolerance.reports import page
 from tolerance.reports.pictures import screenshot

@@ -62,7 +62,7 @@ def asked(job: tuple[str, int]) -> list[dict]:
     """One row for each curve and kind of one data set."""
     from tolerance import Settings, validate
     from tolerance.data.cells import halvings
-    from tolerance.diagnostics.refit import mended
+    from tolerance.diagnostics.refit import refitted
     from tolerance.estimands.curve_shapes import shapes
     from tolerance.estimands.type_curve import TypeCurve
 
@@ -71,7 +71,7 @@ def asked(job: tuple[str, int]) -> list[dict]:
     cpu = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        done = mended(validate(answers), Settings(cores=1))
+        done = refitted(validate(answers), Settings(cores=1))
     cpu = time.process_time() - cpu
     rows = []
     for curve in done.curves:

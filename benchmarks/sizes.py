@@ -18,7 +18,7 @@ from benchmarks.calibration.ours import summarised
 from tests.simulated import outcomes, retained
 from tolerance import Settings, validate
 from tolerance.data.outcomes import TASK_TYPES
-from tolerance.diagnostics.refit import mended
+from tolerance.diagnostics.refit import refitted
 from tolerance.model.parameters import Parameters
 
 ITEMS = 40
@@ -57,7 +57,7 @@ def main() -> None:
         methods, tasks, levels = (int(part) for part in asked.split("x"))
         table, at, kept = design(methods, tasks, levels, seed=number)
         cpu = time.process_time()
-        done = mended(table, Settings())
+        done = refitted(table, Settings())
         cpu = time.process_time() - cpu
         found = summarised(done.curves, at)["retention"]
         inside = [low <= kept[key] <= high for key, (_, low, high) in found.items()]

@@ -187,6 +187,7 @@ def at_equal(axis: Any, verdict: Any) -> findings.AtEqual:
         difference=Estimate(value=middle, interval=eti(middle - 0.031, middle + 0.027)) if middle is not None else None,
         prob_positive=0.5 + 5 * middle if middle is not None else None,
         prob_equivalent=0.1 if answered else None,
+        required=0.975 if answered else None,
         along=None,
         crossover=None,
         check=None,
@@ -396,7 +397,9 @@ def difference(value: float, verdict: Any) -> findings.Difference:
     sure = {"better": 0.98, "worse": 0.02}.get(verdict, 0.61)
     estimate = Estimate(value=value, interval=eti(value - 0.013, value + 0.017))
     equivalent = 0.96 if verdict == "equivalent" else 0.2
-    return findings.Difference(estimate=estimate, prob_positive=sure, prob_equivalent=equivalent, verdict=verdict)
+    return findings.Difference(
+        estimate=estimate, prob_positive=sure, prob_equivalent=equivalent, required=0.975, verdict=verdict
+    )
 
 
 def ordering() -> findings.Ordering:
@@ -478,11 +481,11 @@ def comparisons() -> list[findings.Comparison]:
         compared("task types", "top-k", "retrieval", "multi-hop", 1.0, 0.0, "first"),
         compared("task types", "top-k", "retrieval", "aggregation", 0.999, 0.001, "first"),
         compared("task types", "top-k", "multi-hop", "aggregation", 0.0, 1.0, "second"),
-        compared("task types", "streaming", "retrieval", "multi-hop", 0.96, 0.04, "first"),
+        compared("task types", "streaming", "retrieval", "multi-hop", 0.98, 0.02, "first"),
         compared("task types", "streaming", "retrieval", "aggregation", 0.0, 1.0, "second"),
         compared("task types", "streaming", "multi-hop", "aggregation", 0.0, 1.0, "second"),
         compared("methods", "retrieval", "top-k", "streaming", 1.0, 0.0, "first"),
-        compared("methods", "multi-hop", "top-k", "streaming", 0.97, 0.03, "first"),
+        compared("methods", "multi-hop", "top-k", "streaming", 0.98, 0.02, "first"),
         compared("methods", "aggregation", "top-k", "streaming", 0.38, 0.62, "undecided"),
     ]
 
@@ -501,6 +504,7 @@ def compared(
         prob_first=p_first,
         prob_second=p_second,
         prob_neither=1 - p_first - p_second,
+        required=0.975,
         verdict=verdict,
     )
 

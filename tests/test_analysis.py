@@ -7,11 +7,11 @@ import pytest
 
 from tests.simulated import outcomes, threshold
 from tolerance import DesignError, Settings, StoreError, analyse, read_report, validate
-from tolerance.analysis.analyse import Question
 from tolerance.data.cells import collapse
 from tolerance.estimands.curves import type_curves
 from tolerance.estimands.thresholds import order
 from tolerance.inference.fit import fit
+from tolerance.question import Question
 
 SCALES = {
     ("look-up", "top-k"): 30.0,

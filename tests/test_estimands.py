@@ -11,6 +11,7 @@ from tests.simulated import outcomes
 from tolerance import DesignError, validate
 from tolerance.data.cells import halvings, sparsity
 from tolerance.estimands.contrasts import ALL_PAIRS, Contrasted, common_levels, difference
+from tolerance.estimands.curve_state import CurveState
 from tolerance.estimands.curves import beyond, curve, type_curves
 from tolerance.estimands.kv_budgets import budgets, tokens
 from tolerance.estimands.rankings import censored, ordering
@@ -21,7 +22,13 @@ from tolerance.question import Question
 from tolerance.stats.intervals import lower_limit, quantiles
 
 ASK = Question()
-OK = ("ok", None)
+
+
+def states(curves, status="ok", reason=None):
+    """Curves as an analysis hands them on."""
+    return [CurveState(curve, pd.DataFrame(), "causal-pairs", status, reason) for curve in curves]
+
+
 few = settings(max_examples=25, deadline=None)
 draws = st.lists(st.floats(-1, 1), min_size=1, max_size=60).map(np.array)
 
@@ -44,7 +51,7 @@ def curves(fitted):
 
 @pytest.fixture(scope="module")
 def contrasts(fitted, curves):
-    return list(Contrasted(Source(fitted), curves, [OK] * len(curves), ASK).contrasts())
+    return list(Contrasted(Source(fitted), states(curves), ASK).contrasts())
 
 
 def test_a_curve_in_single_precision_is_the_curve_that_is_fitted(fitted):
@@ -155,19 +162,19 @@ def test_curves_without_a_place_in_common_are_not_compared():
     apart = frame[~((frame["sparsifier"] == "top-k") ^ (frame["model"] == "other")) | (frame["sparsifier"] == "dense")]
     fitted = fake_fit(apart, draws=10)
     curves = type_curves(fitted)
-    found = [c for c in Contrasted(Source(fitted), curves, [OK] * len(curves), ASK).contrasts() if c.of == "methods"]
+    found = [c for c in Contrasted(Source(fitted), states(curves), ASK).contrasts() if c.of == "methods"]
     assert {c.reason for c in found} == {"no task and configuration in common"}
     assert all(c.whole is None and c.levels == [] for c in found)
 
 
 def test_a_withheld_contrast_ordering_or_budget_carries_no_number(fitted, curves):
     failed = ("withheld", "fit failed its checks")
-    contrasted = Contrasted(Source(fitted), curves, [failed] * len(curves), ASK)
+    contrasted = Contrasted(Source(fitted), states(curves, *failed), ASK)
     assert all(c.whole is None and c.levels == [] and c.upto is None for c in contrasted.contrasts())
-    found = ordering(curves[:2], *failed, ASK)
+    found = ordering(states(curves[:2], *failed), ASK)
     assert found.orders == found.extremes == []
     assert found.prob_others is found.tied_most is None
-    for one in budgets(contrasted.source, two_models(), curves, contrasted.states, ASK):
+    for one in budgets(contrasted.source, two_models(), contrasted.states, ASK):
         assert one.median is one.lower is one.upper is one.assured is one.prob_more is None
 
 
@@ -175,7 +182,7 @@ def test_large_groups_are_compared_with_their_best():
     names = tuple(f"m{i:02}" for i in range(ALL_PAIRS + 3))
     fitted = fake_fit(validate(outcomes(n_items=2, sparsifiers=names, levels=(0.5,), tasks={"a": "single-qa"})))
     curves = type_curves(fitted)
-    contrasted = Contrasted(Source(fitted), curves, [OK] * len(curves), ASK)
+    contrasted = Contrasted(Source(fitted), states(curves), ASK)
     found = list(contrasted.contrasts())
     best = curves[int(np.argmax(contrasted.areas))].sparsifier
     assert len(found) == len(names) - 1
@@ -198,7 +205,7 @@ def test_censoring_puts_every_level_inside_or_on_one_side(rows):
 def test_probabilities_of_all_orders_sum_to_1_and_ends_to_what_is_not_tied(curves):
     for method in ("top-k", "streaming"):
         mine = [c for c in curves if c.sparsifier == method]
-        found = ordering(mine, *OK, ASK)
+        found = ordering(states(mine), ASK)
         assert sum(o.probability for o in found.orders) + found.prob_others == pytest.approx(1)
         assert sum(e.most for e in found.extremes) + found.tied_most == pytest.approx(1)
         assert sum(e.least for e in found.extremes) + found.tied_least == pytest.approx(1)
@@ -211,7 +218,7 @@ def test_probabilities_of_all_orders_sum_to_1_and_ends_to_what_is_not_tied(curve
 
 def test_the_order_of_two_is_that_of_their_comparison(curves):
     a, b = [c for c in curves if c.sparsifier == "top-k"][:2]
-    found = ordering([a, b], *OK, ASK)
+    found = ordering(states([a, b]), ASK)
     x, y = censored(np.stack([tolerated(a, ASK), tolerated(b, ASK)]), a.first, a.last)
     assert found.extremes[0].most == pytest.approx(np.mean(x > y))
     assert found.tied_most == found.tied_least == pytest.approx(np.mean(x == y))
@@ -228,7 +235,7 @@ def test_the_required_level_is_exceeded_as_often_as_required_and_ends_a_two_side
 
 def test_computed_budgets_are_prompt_tokens_times_what_is_kept(fitted, curves):
     source = Source(fitted)
-    found = list(budgets(source, two_models(), curves, [OK] * len(curves), ASK))
+    found = list(budgets(source, two_models(), states(curves), ASK))
     assert len(found) == len(curves)
     for curve_, budget in zip(curves, found, strict=True):
         assert (budget.source, budget.context_length) == ("computed", 256)
@@ -258,7 +265,7 @@ def test_one_method_one_task_and_few_levels_are_enough(levels):
     fitted = fake_fit(frame, draws=20)
     (one,) = type_curves(fitted)
     assert (one.first, one.last) == (levels[0], levels[-1])
-    assert list(Contrasted(Source(fitted), [one], [OK], ASK).contrasts()) == []
+    assert list(Contrasted(Source(fitted), states([one]), ASK).contrasts()) == []
 
 
 def test_a_question_in_percent_is_refused():

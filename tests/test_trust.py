@@ -8,9 +8,9 @@ import xarray as xr
 
 from tests.simulated import outcomes
 from tolerance import Settings, analyse, compare_families, validate
-from tolerance.diagnostics import loo as leaving
+from tolerance.diagnostics import loo
 from tolerance.diagnostics.checks import DIVERGENCES, check, sampled
-from tolerance.diagnostics.loo import difference, leave_out, leave_out_in_earnest
+from tolerance.diagnostics.loo import difference, leave_out, refit_high_k
 from tolerance.diagnostics.model_comparison import Member
 from tolerance.diagnostics.posterior_predictive import LIMIT, Predictive
 from tolerance.diagnostics.power_scaling import leaning, sensitivities
@@ -122,14 +122,14 @@ def test_leaving_a_cell_out_in_earnest_agrees_with_importance_sampling_where_tha
     cell = int(np.argmin(np.where(np.arange(len(usual.k)) < fitted.cells.n_dense, np.inf, usual.k)))
     assert usual.k[cell] < 0.4
     said = replace(usual, k=np.where(np.arange(len(usual.k)) == cell, 1.0, 0.0))
-    monkeypatch.setattr(leaving, "leave_out", lambda *_: said)
+    monkeypatch.setattr(loo, "leave_out", lambda *_: said)
     told = []
-    found = leave_out_in_earnest(fitted, stage=told.append)
+    found = refit_high_k(fitted, stage=told.append)
     assert (found.high, found.refitted, told) == (0, 1, ["left-out cell 1 of 1"])
     assert found.each[cell] == pytest.approx(usual.each[cell], abs=0.15)
     others = np.arange(len(usual.k)) != cell
     np.testing.assert_array_equal(found.each[others], usual.each[others])
-    assert leave_out_in_earnest(fitted, at_most=0) is said
+    assert refit_high_k(fitted, at_most=0) is said
 
 
 def failing(*names):

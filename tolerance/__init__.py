@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from tolerance.plugins import VIEWS
 
 if TYPE_CHECKING:
-    from tolerance.analysis.analyse import Question, analyse, read_report
+    from tolerance.analysis.analyse import analyse
+    from tolerance.analysis.saved import read_report
     from tolerance.data.importers import import_table
     from tolerance.data.outcomes import validate
     from tolerance.data.run_folder import read_run
@@ -23,11 +24,14 @@ if TYPE_CHECKING:
     from tolerance.inference.saved import Fit
     from tolerance.inference.settings import Settings
     from tolerance.instant.answer import instant_answer
+    from tolerance.question import Question
     from tolerance.reports.page import render
 
 __version__ = "0.1.0"
 _HOMES = {
-    "analysis.analyse": ("Question", "analyse", "read_report"),
+    "analysis.analyse": ("analyse",),
+    "analysis.saved": ("read_report",),
+    "question": ("Question",),
     "errors": ("DesignError", "RunnerError", "SchemaError", "StoreError", "ToleranceError"),
     "diagnostics.model_comparison": ("compare_families",),
     "findings": ("Report",),

@@ -5,7 +5,7 @@ import pandas as pd
 
 from tolerance import Settings, validate
 from tolerance.data.cells import sparsity
-from tolerance.diagnostics.refit import mended
+from tolerance.diagnostics.refit import refitted
 from tolerance.estimands.type_curve import TypeCurve
 
 PROB = 0.9
@@ -13,7 +13,7 @@ PROB = 0.9
 
 def estimates(answers: pd.DataFrame, levels: tuple[float, ...], settings: Settings, least: float = 0.95) -> dict:
     """Posterior medians and intervals by quantity, and the checks that failed."""
-    done = mended(validate(answers), settings)
+    done = refitted(validate(answers), settings)
     failed = [one.name for one in done.checks if not one.passed]
     return {"found": summarised(done.curves, levels, least), "failed": failed}
 

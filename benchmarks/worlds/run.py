@@ -21,7 +21,7 @@ from tolerance.comparison.arms import parse
 from tolerance.comparison.compare import Fitted, Posterior, Rules, compare
 from tolerance.data.outcomes import validate
 from tolerance.diagnostics import checks
-from tolerance.diagnostics.refit import mended
+from tolerance.diagnostics.refit import refitted
 from tolerance.estimands.curves import type_curves
 from tolerance.findings import Conclusions
 from tolerance.inference.fit import fit
@@ -50,7 +50,7 @@ def posterior(outcomes: pd.DataFrame, kind: str, seed: int) -> Posterior | None:
     if kind == "cellwise":
         return Cellwise.of(outcomes, seed=seed)
     if kind == "mended":
-        done = mended(outcomes, Settings(cores=1))
+        done = refitted(outcomes, Settings(cores=1))
         return Fitted(done.fit) if checks.trustworthy(done.checks) else None
     fitted = fit(outcomes, settings=Settings(cores=1))
     passed = checks.trustworthy(checks.check(fitted, type_curves(fitted)))

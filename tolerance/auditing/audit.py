@@ -21,6 +21,7 @@ from tolerance.auditing.claims import Claim
 from tolerance.auditing.evidence import Evidence
 from tolerance.errors import DesignError
 from tolerance.question import Question
+from tolerance.stats.decide import required
 from tolerance.stats.intervals import summarise
 
 Floats = NDArray[np.float64]
@@ -235,7 +236,7 @@ class _Held:
     def part(self, name: str, at: NDArray[np.int64], among: int) -> findings.AuditPart:
         """The claim on some cells, one of ``among`` parts of a list."""
         value, draws = self.value(at), self.draws(at)
-        required = self.required(among)
+        needed = self.required(among)
         holds = None if draws is None else float(np.mean(self.satisfied(draws)))
         printed = bool(self.satisfied(np.array([value]))[0])
         return findings.AuditPart(
@@ -245,19 +246,19 @@ class _Held:
             value=value,
             interval=None if draws is None else summarise(draws, self.question.interval_prob).interval,
             prob_holds=holds,
-            required=required,
+            required=needed,
             printed=printed,
-            verdict=_part_verdict(holds, self.fails(draws), printed, required, levels=self.levels),
+            verdict=_part_verdict(holds, self.fails(draws), printed, needed, levels=self.levels),
         )
 
     def n_items(self, at: NDArray[np.int64]) -> int | None:
-        """Items of some cells; None where one does not findings."""
+        """Items of some cells; None where one does not say."""
         n = self.cells["n_items"].iloc[at]
         return None if n.isna().any() else int(n.sum())
 
     def required(self, among: int) -> float:
-        """The probability that each of ``among`` parts needs."""
-        return 1 - (1 - self.question.decision_prob) / among
+        """The probability that each of ``among`` parts needs: a claim names its direction."""
+        return required(self.question, sides=1, among=among)
 
     def fails(self, draws: Floats | None) -> float | None:
         """Probability that it is not as claimed; of an exact number, that it is off on one side."""
@@ -410,7 +411,7 @@ class _Held:
             there = [one for one in self.claim.claimed.order if one in names]
             pairs = list(pairwise(there))
             right = [printed[a] >= printed[b] for a, b in pairs]
-            required = self.required(len(self._settings))
+            needed = self.required(len(self._settings))
             known = not np.isnan(draws).any()
             row = {one: draws[names.index(one)] for one in there}
             holds = float(np.mean(np.all([row[a] >= row[b] for a, b in pairs], axis=0))) if known else None
@@ -422,10 +423,10 @@ class _Held:
                     value=float(np.mean(right)),
                     interval=None,
                     prob_holds=holds,
-                    required=required,
+                    required=needed,
                     printed=all(right),
                     verdict=_part_verdict(
-                        holds, None if holds is None else 1 - holds, all(right), required, levels=False
+                        holds, None if holds is None else 1 - holds, all(right), needed, levels=False
                     ),
                 )
             )
@@ -495,7 +496,7 @@ def _pooled(settings: Sequence[findings.AuditPart], question: Question) -> findi
         value=float(np.mean([part.printed for part in settings])),
         interval=None,
         prob_holds=None,
-        required=question.decision_prob,
+        required=required(question, sides=1),
         printed=all(part.printed for part in settings),
         verdict=verdicts.pop() if len(verdicts) == 1 else "undecided",
     )

@@ -212,7 +212,7 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Is one thing better than another, at equal compute, parameters, context, memory ...? From a saved analysis."""
-    from tolerance.analysis.analyse import read_report
+    from tolerance.analysis.saved import read_report
     from tolerance.axes.table import by_key, read_shapes
     from tolerance.comparison.arms import parse
     from tolerance.comparison.compare import Rules, compare_saved
@@ -473,7 +473,7 @@ def _report(
     plots: bool = False,
     as_markdown: bool = False,
 ) -> None:
-    from tolerance.analysis.analyse import read_report
+    from tolerance.analysis.saved import read_report
     from tolerance.reports import page as pages
     from tolerance.reports.pictures import figures as pictures
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from tolerance import findings
-from tolerance.analysis.analyse import read_report
+from tolerance.analysis.saved import read_report
 from tolerance.axes.table import AXES, Accounted, Axis, Mover, Shapes
 from tolerance.comparison.arms import ARM, Arm, Side, arms, factor, keyed, rows
 from tolerance.comparison.verdicts import SAME, Held, Path, Stratum, at_equal, forward, joint, label
@@ -36,7 +36,7 @@ from tolerance.inference.saved import Fit, read_fit
 from tolerance.model.curve import LEAST_ABOVE_FLOOR
 from tolerance.question import Question
 from tolerance.stats import gee
-from tolerance.stats.intervals import Interval, probability_positive, summarise
+from tolerance.stats.intervals import Interval, summarise
 
 Floats = NDArray[np.float64]
 ALL_TYPES = "all task types"
@@ -543,8 +543,9 @@ def _finding(
         n_outside=held.n_outside,
         interpolated=held.interpolated,
         difference=None if draws is None else summarise(draws, question.interval_prob),
-        prob_positive=None if draws is None else float(probability_positive(draws)),
-        prob_equivalent=None if draws is None else float(np.mean(np.abs(draws) < question.equivalence)),
+        prob_positive=None if held.decision is None else held.decision.prob_positive,
+        prob_equivalent=None if held.decision is None else held.decision.prob_equivalent,
+        required=None if held.decision is None else held.decision.required,
         along=held.along,
         crossover=held.crossover,
         check=check,

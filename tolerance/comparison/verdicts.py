@@ -20,7 +20,8 @@ from tolerance import findings
 from tolerance.data.cells import halvings, sparsity
 from tolerance.model.priors import PRIORS
 from tolerance.question import Question
-from tolerance.stats.intervals import probability_positive, summarise
+from tolerance.stats.decide import Decision, decide
+from tolerance.stats.intervals import summarise
 
 Floats = NDArray[np.float64]
 GRID = 25
@@ -74,6 +75,7 @@ class Held:
     n_outside: int = 0
     interpolated: bool = False
     draws: Floats | None = field(default=None, repr=False)
+    decision: Decision | None = None
     along: findings.Along | None = None
     crossover: findings.Crossover | None = None
 
@@ -105,7 +107,8 @@ def at_equal(axis: findings.HeldAxis, strata: Sequence[Stratum], question: Quest
     same = all(one.grid.shape == found[0].grid.shape and np.allclose(one.grid, found[0].grid) for one in found)
     along = np.mean([one.draws for one in found], axis=0) if same else None
     crossover = None if along is None else _crossover(axis, found[0].grid, along, question)
-    said = _verdict(mean, question)
+    decision = decide(mean, question)
+    said: findings.AxisVerdict = decision.verdict
     reason = None
     if crossover is not None and crossover.probability >= question.decision_prob:
         said, reason = "undecided", "the difference changes its sign along the axis"
@@ -118,6 +121,7 @@ def at_equal(axis: findings.HeldAxis, strata: Sequence[Stratum], question: Quest
         n_outside=outside,
         interpolated=any(one.interpolated for one in found),
         draws=mean,
+        decision=decision,
         along=None if along is None else _along(axis, found[0].grid, along, question),
         crossover=crossover,
     )
@@ -153,14 +157,6 @@ def _as_stated(one: Held, least: float, question: Question) -> NDArray[np.bool_]
     if one.verdict == "equivalent":
         return np.asarray(np.abs(one.draws) < question.equivalence)
     return np.asarray(one.draws > least if one.verdict == "better" else one.draws < -least)
-
-
-def _verdict(draws: Floats, question: Question) -> findings.AxisVerdict:
-    """Better and worse share the probability of being wrong, so that where there is no difference it is kept, too."""
-    if np.mean(np.abs(draws) < question.equivalence) >= question.decision_prob:
-        return "equivalent"
-    positive, needed = float(probability_positive(draws)), (1 + question.decision_prob) / 2
-    return "better" if positive >= needed else "worse" if 1 - positive >= needed else "undecided"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ A fit that failed its checks says nothing of its curves: their numbers are withh
 were predicted to be stays, where the draws are one posterior: it is how one sees why a fit failed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import isnan
 
 from tolerance import findings
@@ -13,6 +13,7 @@ from tolerance.diagnostics import power_scaling
 from tolerance.diagnostics.loo import leave_out
 from tolerance.diagnostics.posterior_predictive import PROB, Predictive
 from tolerance.estimands.curve_shapes import named
+from tolerance.estimands.curve_state import CurveState
 from tolerance.estimands.type_curve import TypeCurve
 from tolerance.inference.saved import Fit
 
@@ -27,8 +28,10 @@ def predicted(fit: Fit, sampled: bool) -> list[findings.Predicted]:
     return [findings.Predicted.model_validate(row) for row in told.to_dict("records")]
 
 
-def sensitivities(fit: Fit, curves: list[TypeCurve], passed: bool, least: float) -> list[findings.Sensitivity]:
+def sensitivities(fit: Fit, states: Sequence[CurveState], least: float) -> list[findings.Sensitivity]:
     """How far priors decide, one finding a curve."""
+    passed = all(one.passed for one in states)
+    curves = [one.curve for one in states]
     found = power_scaling.sensitivities(fit, curves, least) if passed else [[] for _ in curves]
     return [
         findings.Sensitivity(
@@ -51,9 +54,9 @@ def sensitivities(fit: Fit, curves: list[TypeCurve], passed: bool, least: float)
     ]
 
 
-def shapes(curves: list[TypeCurve], passed: bool, prob: float) -> Iterator[findings.Shape]:
+def shapes(states: Sequence[CurveState], prob: float) -> Iterator[findings.Shape]:
     """What is unusual about each curve, where that is decided."""
-    for curve in curves if passed else []:
+    for curve in (one.curve for one in states if one.passed):
         for shape in named(curve, prob):
             yield findings.Shape(
                 id=_id(f"shape-{shape.kind.replace(' ', '-')}", curve),

@@ -68,7 +68,7 @@ def leave_out(fit: Fit, unit: Unit) -> LeftOut:
     return LeftOut(unit, np.asarray(found.elpd_i), np.asarray(found.pareto_k), float(found.good_k))
 
 
-def leave_out_in_earnest(fit: Fit, *, at_most: int = REFITS, stage: Callable[[str], None] = lambda _: None) -> LeftOut:
+def refit_high_k(fit: Fit, *, at_most: int = REFITS, stage: Callable[[str], None] = lambda _: None) -> LeftOut:
     """PSIS-LOO by cell, with a fit of its own for each cell that importance sampling does not reach.
 
     With more than ``at_most`` such cells nothing is fitted. A cell stays high where the chains of its fit disagree.

@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from tolerance import findings
-from tolerance.diagnostics import checks as checking
-from tolerance.diagnostics.loo import REFITS, LeftOut, difference, leave_out_in_earnest
+from tolerance.diagnostics.checks import check
+from tolerance.diagnostics.loo import REFITS, LeftOut, difference, refit_high_k
 from tolerance.estimands.curves import type_curves
 from tolerance.inference.fit import Stage, fit
 from tolerance.inference.settings import Settings
@@ -80,9 +80,9 @@ def compare_families(
 
         inside = None if folder is None else folder / name.replace(", ", "-").replace(" ", "-").lower()
         fitted = fit(outcomes, settings=member.settings, seed=seed, folder=inside, stage=told)
-        checks = checking.check(fitted, type_curves(fitted))
+        checks = check(fitted, type_curves(fitted))
         failed = [one.name for one in checks[:-1] if not one.passed]
-        found[name] = failed, leave_out_in_earnest(fitted, at_most=0 if failed else refits, stage=told)
+        found[name] = failed, refit_high_k(fitted, at_most=0 if failed else refits, stage=told)
     sound = {name: left for name, (failed, left) in found.items() if not failed and not left.high}
     best = max(sound.values(), key=lambda left: left.elpd, default=None)
     each = [_family(name, members[name], *found[name], best) for name in members]

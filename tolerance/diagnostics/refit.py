@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from tolerance.data.run_folder import write_atomically
-from tolerance.diagnostics import checks as checking
+from tolerance.diagnostics.checks import DIVERGENCES, check, trustworthy, unsampled
 from tolerance.errors import StoreError
 from tolerance.estimands.curves import type_curves
 from tolerance.estimands.source import Source
@@ -35,7 +35,7 @@ WIDER = 3.0
 
 
 @dataclass(frozen=True)
-class Mended:
+class Refitted:
     """The last fit, what its curves are made from, its curves and checks, and how it came about."""
 
     fit: Fit
@@ -73,14 +73,14 @@ class _Try:
 
     def next(self, checks: list[Check], priors: Priors) -> "_Try | None":
         """What to try after these checks, if anything; ``priors`` are those asked for."""
-        if checking.trustworthy(checks):
+        if trustworthy(checks):
             return None
-        failed = checking.unsampled(checks)
+        failed = unsampled(checks)
         if not failed:
             return None if self.wider else replace(self, wider=True)
-        if not self.smaller and failed == [checking.DIVERGENCES]:
+        if not self.smaller and failed == [DIVERGENCES]:
             return replace(self, smaller=True)
-        smaller = self.smaller or checking.DIVERGENCES in failed
+        smaller = self.smaller or DIVERGENCES in failed
         # what twice as many draws did not mend is a matter of priors rather than of length
         if self.times >= LONGER[0] and not self.narrower and narrowed(priors) != priors:
             return replace(self, narrower=True, smaller=smaller)
@@ -103,13 +103,13 @@ def widened(priors: Priors) -> Priors:
     return replace(priors, sd_departure=(WIDER * cell, cell_spread), sd_departure_type=(WIDER * kind, kind_spread))
 
 
-def mended(
+def refitted(
     outcomes: pd.DataFrame,
     settings: Settings,
     seed: int | None = None,
     folder: Path | None = None,
     stage: Stage = lambda _: None,
-) -> Mended:
+) -> Refitted:
     """Fit until the checks pass or nothing is left to try.
 
     A later attempt that is saved already is where it goes on, so an unchanged analysis samples nothing.
@@ -122,7 +122,7 @@ def mended(
         stage("checking the fit")
         source = Source(fitted)
         curves = type_curves(source)
-        checks = checking.check(fitted, curves)
+        checks = check(fitted, curves)
         attempts = [*attempts, Attempt(change=now.change, failed=[one.name for one in checks if not one.passed])]
         later = now.next(checks, settings.priors)
         if later is None:
@@ -132,7 +132,7 @@ def mended(
     if folder is not None:
         rows = [one.model_dump() for one in attempts]
         write_atomically(folder / ATTEMPTS, (json.dumps(rows, indent=1) + "\n").encode())
-    return Mended(fitted, source, curves, checks, attempts)
+    return Refitted(fitted, source, curves, checks, attempts)
 
 
 def _before(folder: Path | None) -> list[Attempt]:

@@ -16,16 +16,17 @@ from numpy.typing import NDArray
 from tolerance import findings
 from tolerance.data.cells import SAME_LEVEL, sparsity
 from tolerance.data.manifest import digest
+from tolerance.estimands.curve_state import CurveState
 from tolerance.estimands.curves import averaged
 from tolerance.estimands.source import Source
 from tolerance.estimands.type_curve import Place, TypeCurve
 from tolerance.question import Question
-from tolerance.stats.intervals import probability_positive, summarise_each
+from tolerance.stats.decide import decide_each
+from tolerance.stats.intervals import summarise_each
 
 Floats = NDArray[np.float64]
 # Up to so many are compared each with each; of more, every one with that of the largest area under its curve.
 ALL_PAIRS = 12
-State = tuple[findings.Status, findings.Reason | None]
 Of = Literal["methods", "task types", "models"]
 
 
@@ -38,16 +39,15 @@ class Pair:
     first: str
     second: str
     curves: tuple[TypeCurve, TypeCurve] | None
-    states: tuple[State, State]
+    states: tuple[CurveState, CurveState]
 
 
 @dataclass(frozen=True)
 class Contrasted:
-    """Contrasts of a fit: curves by task type and method, the state of each, and the source of further averages."""
+    """Contrasts of a fit: curves by task type and method with their states, and the source of further averages."""
 
     source: Source
-    curves: Sequence[TypeCurve]
-    states: Sequence[State]
+    states: Sequence[CurveState]
     question: Question
     _made: dict[tuple[str, tuple[Place, ...]], TypeCurve] = field(default_factory=dict)
     _areas: dict[tuple[int, float], Floats] = field(default_factory=dict)
@@ -71,8 +71,8 @@ class Contrasted:
     @cached_property
     def areas(self) -> Floats:
         """Posterior mean of each curve's mean retention, up to its own last level; -1 where there is none."""
-        told = zip(self.curves, self.states, strict=True)
-        return np.array([float(c.area(c.last).mean()) if state[0] == "ok" else -1.0 for c, state in told])
+        curves = [one.curve if one.ok else None for one in self.states]
+        return np.array([-1.0 if curve is None else float(curve.area(curve.last).mean()) for curve in curves])
 
     def matched(self, a: TypeCurve, b: TypeCurve, of: Of) -> tuple[TypeCurve, TypeCurve] | None:
         """Both curves over what they have in common: tasks and configurations, or configurations alone."""
@@ -97,27 +97,28 @@ class Contrasted:
 
     def _groups(self, by: str) -> Iterator[tuple[str, list[int]]]:
         groups: dict[str, list[int]] = {}
-        for i, curve in enumerate(self.curves):
-            groups.setdefault(getattr(curve, by), []).append(i)
+        for i, one in enumerate(self.states):
+            groups.setdefault(getattr(one.curve, by), []).append(i)
         yield from groups.items()
 
     def contrasts(self) -> Iterator[findings.Contrast]:
         """Every contrast: task types, methods, models."""
         for a, b, of in self.pairs():
-            first, second = self.curves[a], self.curves[b]
+            sides = self.states[a], self.states[b]
+            first, second = (side.curve for side in sides)
             within, names = (
                 (first.sparsifier, (first.task_type, second.task_type))
                 if of == "task types"
                 else (first.task_type, (first.sparsifier, second.sparsifier))
             )
-            answerable = self.states[a][0] == self.states[b][0] == "ok"
-            curves = self.matched(first, second, of) if answerable else None
-            yield self._finding(Pair(of, within, *names, curves, (self.states[a], self.states[b])))
-        for curve, state in zip(self.curves, self.states, strict=True):
-            yield from (self._finding(pair) for pair in self._models(curve, state))
+            curves = self.matched(first, second, of) if all(side.ok for side in sides) else None
+            yield self._finding(Pair(of, within, *names, curves, sides))
+        for one in self.states:
+            yield from (self._finding(pair) for pair in self._models(one))
 
-    def _models(self, curve: TypeCurve, state: State) -> Iterator[Pair]:
+    def _models(self, state: CurveState) -> Iterator[Pair]:
         """Models under one method on one task type, over the tasks and context lengths that both have."""
+        curve = state.curve
         configs = self.source.fit.cells.configs
         models = sorted({configs[config][0] for _, config in curve.places})
         pairs = combinations(models, 2) if len(models) <= ALL_PAIRS else ((models[0], model) for model in models[1:])
@@ -127,14 +128,15 @@ class Contrasted:
             ]
             both = sorted(set(sides[0]) & set(sides[1]))
             curves = None
-            if state[0] == "ok" and both:
+            if state.ok and both:
                 one, other = (self._over(curve, [side[key] for key in both]) for side in sides)
                 curves = one, other
             within = f"{curve.task_type} under {curve.sparsifier}"
             yield Pair("models", within, first, second, curves, (state, state))
 
     def _finding(self, pair: Pair) -> findings.Contrast:
-        status, reason = next((s for s in pair.states if s[0] != "ok"), pair.states[0])
+        worse = next((one for one in pair.states if not one.ok), pair.states[0])
+        status, reason = worse.status, worse.reason
         if status == "ok" and pair.curves is None:
             status, reason = "unanswerable", "no task and configuration in common"
         whole, levels, upto, n_tasks = None, [], None, 0
@@ -204,26 +206,14 @@ def difference(draws: Floats, question: Question) -> findings.Difference:
 
 def differences(draws: Floats, question: Question) -> list[findings.Difference]:
     """First minus second of several quantities, from draws ``(draw, quantity)``, each with its verdict."""
-    positive = probability_positive(draws).tolist()
-    equivalent = np.mean(np.abs(draws) < question.equivalence, axis=0).tolist()
+    estimates = summarise_each(draws, question.interval_prob)
     return [
         findings.Difference(
             estimate=estimate,
-            prob_positive=above,
-            prob_equivalent=near,
-            verdict=_verdict(above, near, question.decision_prob),
+            prob_positive=one.prob_positive,
+            prob_equivalent=one.prob_equivalent,
+            required=one.required,
+            verdict=one.verdict,
         )
-        for estimate, above, near in zip(
-            summarise_each(draws, question.interval_prob), positive, equivalent, strict=True
-        )
+        for estimate, one in zip(estimates, decide_each(draws, question), strict=True)
     ]
-
-
-def _verdict(
-    positive: float, equivalent: float, needed: float
-) -> Literal["better", "worse", "equivalent", "undecided"]:
-    if equivalent >= needed:
-        return "equivalent"
-    if positive >= needed:
-        return "better"
-    return "worse" if 1 - positive >= needed else "undecided"

@@ -15,6 +15,7 @@ from tolerance import findings
 from tolerance.data.cells import halvings
 from tolerance.data.manifest import digest
 from tolerance.data.outcomes import is_dense, level
+from tolerance.estimands.curve_state import CurveState
 from tolerance.estimands.curves import averaged
 from tolerance.estimands.source import Source
 from tolerance.estimands.thresholds import tolerated
@@ -66,8 +67,7 @@ def _computable(outcomes: pd.DataFrame) -> bool:
 def budgets(
     source: Source,
     outcomes: pd.DataFrame,
-    curves: Sequence[TypeCurve],
-    states: Sequence[tuple[findings.Status, findings.Reason | None]],
+    states: Sequence[CurveState],
     question: Question,
 ) -> Iterator[findings.Budget]:
     """One finding for each task type, method and context length whose KV tokens are known."""
@@ -75,7 +75,8 @@ def budgets(
     sparse = outcomes[~is_dense(outcomes) & (level(outcomes) > 0)]
     sparse = sparse.assign(context_length=sparse["context_length"].fillna(0).astype("int64"))
     groups = dict(iter(sparse.groupby(["sparsifier", "context_length", "task_type"])))
-    for curve, (status, reason) in zip(curves, states, strict=True):
+    for state in states:
+        curve = state.curve
         for context in sorted({configs[config][1] for _, config in curve.places}):
             mine = groups.get((curve.sparsifier, context, curve.task_type))
             known = None if mine is None else tokens(mine)
@@ -83,21 +84,20 @@ def budgets(
                 continue
             places = [place for place in curve.places if configs[place[1]][1] == context]
             here = None
-            if status == "ok":
+            if state.ok:
                 method = source.fit.cells.sparsifiers.index(curve.sparsifier)
                 here = curve if len(places) == len(curve.places) else averaged(source, method, places)
-            yield _budget(curve, here, context, known, status, reason, question)
+            yield _budget(state, here, context, known, question)
 
 
 def _budget(
-    curve: TypeCurve,
+    state: CurveState,
     here: TypeCurve | None,
     context: int,
     known: Tokens,
-    status: findings.Status,
-    reason: findings.Reason | None,
     question: Question,
 ) -> findings.Budget:
+    curve = state.curve
     said = {} if here is None else _said(tolerated(here, question), known, question)
     nothing = dict.fromkeys(("median", "lower", "upper", "prob_more", "prob_fewer", "assured"))
     return findings.Budget(
@@ -106,8 +106,8 @@ def _budget(
         sparsifier=curve.sparsifier,
         context_length=context,
         source=known.source,
-        status=status,
-        reason=reason,
+        status=state.status,
+        reason=state.reason,
         most=float(known.kept[0]),
         least=float(known.kept[-1]),
         prob=question.interval_prob,

@@ -1,6 +1,7 @@
-"""In which order task types tolerate a method: the joint posterior of all of them, not of two at a time."""
+"""Which tolerates more: of two curves at a time, and the joint order of all task types under one method."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,18 +9,68 @@ from numpy.typing import NDArray
 from tolerance import findings
 from tolerance.data.cells import halvings
 from tolerance.data.manifest import digest
-from tolerance.estimands.thresholds import tolerated
+from tolerance.estimands.contrasts import Contrasted
+from tolerance.estimands.curve_state import CurveState
+from tolerance.estimands.thresholds import order, tolerated
 from tolerance.estimands.type_curve import TypeCurve
 from tolerance.question import Question
+from tolerance.stats.decide import required, which
 
 Floats = NDArray[np.float64]
 MOST_ORDERS = 5
 
 
-def ordering(
-    curves: Sequence[TypeCurve], status: findings.Status, reason: findings.Reason | None, question: Question
-) -> findings.Ordering:
+def comparisons(contrasted: Contrasted) -> Iterator[findings.Comparison]:
+    """Task types under one method, then methods on one task type."""
+    for a, b, of in contrasted.pairs():
+        sides = contrasted.states[a], contrasted.states[b]
+        first, second = (side.curve for side in sides)
+        worse = next((side for side in sides if not side.ok), sides[0])
+        status, reason = worse.status, worse.reason
+        matched = contrasted.matched(first, second, of) if status == "ok" else None
+        if status == "ok" and matched is None:
+            status, reason = "unanswerable", "no task and configuration in common"
+        within, names = (
+            (first.sparsifier, (first.task_type, second.task_type))
+            if of == "task types"
+            else (first.task_type, (first.sparsifier, second.sparsifier))
+        )
+        probabilities = dict.fromkeys(("prob_first", "prob_second", "prob_neither", "verdict"))
+        yield findings.Comparison(
+            id=f"comparison-{digest([of, within, *names])[:8]}",
+            of=of,
+            within=within,
+            first=names[0],
+            second=names[1],
+            status=status,
+            reason=reason,
+            required=required(contrasted.question),
+            **(probabilities if matched is None else _decided(matched, contrasted.question)),
+        )
+
+
+def _decided(curves: tuple[TypeCurve, TypeCurve], question: Question) -> dict[str, Any]:
+    found = order(*curves, question.retention, margin=question.margin)
+    return {
+        "prob_first": found.first,
+        "prob_second": found.second,
+        "prob_neither": found.neither,
+        "verdict": which(found.first, found.second, found.neither, question),
+    }
+
+
+def orderings(states: Sequence[CurveState], question: Question) -> Iterator[findings.Ordering]:
+    """One for each method under which several task types can be answered; withheld where none can."""
+    for method in dict.fromkeys(one.curve.sparsifier for one in states):
+        mine = [one for one in states if one.curve.sparsifier == method]
+        answered = [one for one in mine if one.ok] or mine
+        if len(answered) > 1:
+            yield ordering(answered, question)
+
+
+def ordering(states: Sequence[CurveState], question: Question) -> findings.Ordering:
     """The orders of task types under one method; levels outside the range that all measured are tied."""
+    curves, status, reason = [one.curve for one in states], states[0].status, states[0].reason
     names = [curve.task_type for curve in curves]
     common = {
         "id": f"ordering-{digest([curves[0].sparsifier, names])[:8]}",
@@ -65,10 +116,10 @@ def censored(draws: Floats, first: float, last: float) -> Floats:
 
 def _orders(places: Floats, names: Sequence[str]) -> tuple[list[findings.Order], int, float]:
     """The most probable orders, how many others there are, and their probability."""
-    order = np.argsort(-places, axis=1, kind="stable")
+    ranks = np.argsort(-places, axis=1, kind="stable")
     sides = np.where(np.isposinf(places), 1, np.where(np.isneginf(places), -1, 0))
     # two of one side have no order among themselves: they stand by name, whatever their order of columns
-    keys = np.concatenate([order, np.take_along_axis(sides, order, axis=1)], axis=1)
+    keys = np.concatenate([ranks, np.take_along_axis(sides, ranks, axis=1)], axis=1)
     found, counts = np.unique(keys, axis=0, return_counts=True)
     by_count = np.argsort(-counts, kind="stable")
     shown, others = by_count[:MOST_ORDERS], by_count[MOST_ORDERS:]

@@ -59,8 +59,8 @@ class AtEqual(Finding):
 
     ``low`` to ``high`` is the common support; ``n_strata`` the matched strata in it, ``n_outside`` those without any.
     ``interpolated`` says that one side has no measurement where the other has. ``along`` and ``crossover`` are given
-    where all strata share their support; ``difference`` is the mean over it. Better and worse need half of what the
-    required probability leaves: one of two wrong directions is as wrong as the other.
+    where all strata share their support; ``difference`` is the mean over it. Better and worse need ``required``: see
+    `tolerance.stats.decide`.
     """
 
     axis: HeldAxis
@@ -77,6 +77,7 @@ class AtEqual(Finding):
     difference: Estimate | None
     prob_positive: Number | None
     prob_equivalent: Number | None
+    required: Number | None
     along: Along | None
     crossover: Crossover | None
     check: CrossCheck | None

@@ -4,6 +4,7 @@ from typing import Literal
 
 from tolerance.findings.base import Finding, Reason, Status
 from tolerance.findings.curves import Assured
+from tolerance.stats.decide import Verdict, Which
 from tolerance.stats.intervals import Estimate, Number
 
 Compared = Literal["task types", "methods"]
@@ -13,6 +14,7 @@ class Comparison(Finding):
     """Which of two thresholds is higher: two task types under one method, or two methods on one task type.
 
     ``prob_first + prob_second + prob_neither`` is 1; neither: both lie outside the measured range on the same side.
+    First and second need ``required``: see `tolerance.stats.decide`.
     """
 
     id: str
@@ -25,19 +27,22 @@ class Comparison(Finding):
     prob_first: Number | None
     prob_second: Number | None
     prob_neither: Number | None
-    verdict: Literal["first", "second", "undecided", "out of range"] | None
+    required: Number
+    verdict: Which | None
 
 
 class Difference(Finding):
-    """First minus second of a contrast. ``better``: the first is, with the required probability, and not equivalent.
+    """First minus second of a contrast. ``better``: the first is, with probability ``required``, and not equivalent.
 
-    ``equivalent``: within plus and minus the report's ``equivalence``, with the required probability.
+    ``equivalent``: within plus and minus the report's ``equivalence``, with the report's ``decision_prob``: see
+    `tolerance.stats.decide`.
     """
 
     estimate: Estimate
     prob_positive: Number
     prob_equivalent: Number
-    verdict: Literal["better", "worse", "equivalent", "undecided"]
+    required: Number
+    verdict: Verdict
 
 
 class LevelContrast(Finding):

@@ -1,4 +1,4 @@
-"""Where the posterior and the instant answer disagree materially: one rule for each thing that both findings.
+"""Where the posterior and the instant answer disagree materially: one rule for each thing that both say.
 
 * accuracy of a task type at a measured level: the intervals lie apart by more than `MARGIN`. Levels at which tasks are
   missing are left out: there the two average over different tasks.
