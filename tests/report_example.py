@@ -134,6 +134,7 @@ def conclusions() -> findings.Conclusions:
         reference="streaming",
         equivalence=0.02,
         decision_prob=0.95,
+        direction_prob=0.975,
         interval_prob=0.9,
         fit_passed=True,
         conclusions=made,
@@ -187,7 +188,6 @@ def at_equal(axis: Any, verdict: Any) -> findings.AtEqual:
         difference=Estimate(value=middle, interval=eti(middle - 0.031, middle + 0.027)) if middle is not None else None,
         prob_positive=0.5 + 5 * middle if middle is not None else None,
         prob_equivalent=0.1 if answered else None,
-        required=0.975 if answered else None,
         along=None,
         crossover=None,
         check=None,
@@ -210,6 +210,7 @@ def report(
         retention=0.95,
         interval_prob=0.90,
         decision_prob=0.95,
+        direction_prob=0.975,
         data=data(types, methods, has_dense=has_dense),
         held_constant=held_constant(),
         curves=[curve(t, fit_passed=fit_passed, has_dense=has_dense) for t in thresholds],
@@ -397,9 +398,7 @@ def difference(value: float, verdict: Any) -> findings.Difference:
     sure = {"better": 0.98, "worse": 0.02}.get(verdict, 0.61)
     estimate = Estimate(value=value, interval=eti(value - 0.013, value + 0.017))
     equivalent = 0.96 if verdict == "equivalent" else 0.2
-    return findings.Difference(
-        estimate=estimate, prob_positive=sure, prob_equivalent=equivalent, required=0.975, verdict=verdict
-    )
+    return findings.Difference(estimate=estimate, prob_positive=sure, prob_equivalent=equivalent, verdict=verdict)
 
 
 def ordering() -> findings.Ordering:
@@ -504,7 +503,6 @@ def compared(
         prob_first=p_first,
         prob_second=p_second,
         prob_neither=1 - p_first - p_second,
-        required=0.975,
         verdict=verdict,
     )
 
@@ -584,12 +582,12 @@ def held_constant() -> list[findings.HeldConstant]:
         axis("parameters", "held", "parameters", 3_214_080, 3_214_080),
         axis("active parameters", "held", "parameters per token", 3_214_080, 3_214_080),
         axis("context length", "held", "tokens", 256, 256),
-        axis("KV memory", "not recorded", "bytes per item", None, None),
-        axis("inference budget", "held", "generated tokens per item", 1, 1),
+        axis("KV bytes", "not recorded", "bytes per item", None, None),
+        axis("generated tokens", "held", "generated tokens per item", 1, 1),
     ]
 
 
-def axis(name: findings.Axis, state: Any, unit: str, low: float | None, high: float | None) -> findings.HeldConstant:
+def axis(name: str, state: Any, unit: str, low: float | None, high: float | None) -> findings.HeldConstant:
     return findings.HeldConstant(axis=name, state=state, unit=unit, low=low, high=high)
 
 

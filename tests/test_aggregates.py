@@ -77,7 +77,7 @@ def test_the_data_of_means_say_that_nothing_is_paired(means):
     assert {task.unreadable for task in found.tasks} == {None}
     states = {held.axis: held.state for held in held_constant(table)}
     assert states["parameters"] == "held"
-    assert states["compute"] == states["inference budget"] == "not recorded"
+    assert states["compute"] == states["generated tokens"] == "not recorded"
 
 
 def test_a_mapping_chooses_the_rows_to_read(means, tmp_path):

@@ -129,7 +129,7 @@ def test_what_was_held_constant_is_said(report):
     states = {held.axis: held.state for held in report.held_constant}
     assert states["parameters"] == states["context length"] == "held"
     assert states["sparsity fraction"] == "varies"
-    assert states["compute"] == states["KV memory"] == "not recorded"
+    assert states["compute"] == states["KV bytes"] == "not recorded"
 
 
 def test_the_data_are_counted(report):

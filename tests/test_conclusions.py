@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from benchmarks.worlds.cellwise import Cellwise
 from benchmarks.worlds.worlds import WORLDS, difference, right, simulate
 from tolerance import DesignError, validate
-from tolerance.axes.table import by_key
+from tolerance.axes.table import AXES, by_key
 from tolerance.comparison.arms import arms, parse, rows
 from tolerance.comparison.compare import ALL_TYPES, Rules, compare
-from tolerance.comparison.verdicts import Held, Path, Stratum, at_equal, back, forward, joint, label
+from tolerance.comparison.verdicts import Held, Path, Stratum, at_equal, joint, label
 from tolerance.question import Question
 
 ASK = Question()
@@ -47,7 +47,7 @@ def test_what_does_not_overlap_has_no_number(start, width, gap, other):
     a = path([start, start + width], [0.5, 0.6])
     b = path([start + width + gap, start + width + gap + other], [0.5, 0.6])
     for stratum in (Stratum(a, b), Stratum(b, a)):
-        held = at_equal("compute", [stratum], ASK)
+        held = at_equal(AXES["compute"], [stratum], ASK)
         assert held.verdict == "no overlap"
         assert held.draws is None
         assert "treatment at" in held.reason
@@ -58,15 +58,15 @@ def test_what_does_not_overlap_has_no_number(start, width, gap, other):
 def test_the_support_lies_inside_both_hulls(steps, seed, shift):
     x = np.cumsum(steps)
     a, b = path(x, np.full(len(x), 0.6), seed=seed), path(x + shift * np.ptp(x), np.full(len(x), 0.6), seed=seed + 1)
-    held = at_equal("parameters", [Stratum(a, b)], ASK, seed=seed)
+    held = at_equal(AXES["params"], [Stratum(a, b)], ASK, seed=seed)
     assert held.verdict != "no overlap"
-    assert forward("parameters", held.low) >= b.x[0] - 0.02
-    assert forward("parameters", held.high) <= a.x[-1] + 0.02
+    assert AXES["params"].forward(held.low) >= b.x[0] - 0.02
+    assert AXES["params"].forward(held.high) <= a.x[-1] + 0.02
 
 
 def test_the_same_points_on_both_sides_are_compared_without_interpolation():
     a, b = path([1, 3, 5], [0.5, 0.6, 0.7]), path([1, 3, 5], [0.4, 0.5, 0.6], seed=1)
-    held = at_equal("compute", [Stratum(a, b)], ASK)
+    held = at_equal(AXES["compute"], [Stratum(a, b)], ASK)
     assert not held.interpolated
     np.testing.assert_allclose(held.draws, (a.draws - b.draws).mean(axis=1))
     assert held.verdict == "better"
@@ -76,7 +76,7 @@ def test_interpolating_between_few_far_sizes_is_less_certain_than_between_many_n
     def width(x):
         a = path(x, 0.5 + 0.02 * np.array(x))
         b = path(np.array(x) + 0.4, 0.5 + 0.02 * np.array(x), seed=1)
-        return np.std(at_equal("compute", [Stratum(a, b)], ASK).draws)
+        return np.std(at_equal(AXES["compute"], [Stratum(a, b)], ASK).draws)
 
     assert width([0, 6]) > 2 * width(np.arange(7))
 
@@ -85,14 +85,14 @@ def test_sizes_that_scatter_about_their_trend_widen_what_lies_between_them():
     def width(scatter):
         y = 0.6 + scatter * np.array([0, 1, -1, 1, -1, 0])
         b = path(np.arange(6) + 0.5, np.full(6, 0.6), seed=1)
-        return np.std(at_equal("compute", [Stratum(path(np.arange(6), y), b)], ASK).draws)
+        return np.std(at_equal(AXES["compute"], [Stratum(path(np.arange(6), y), b)], ASK).draws)
 
     assert width(0.2) > 1.5 * width(0.0)
 
 
 def test_a_sure_change_of_sign_is_undecided_with_the_crossing():
     x = np.array([0.0, 2.0, 4.0])
-    held = at_equal("compute", [Stratum(path(x, 0.5 + 0.05 * (x - 1)), path(x, [0.5] * 3, seed=1))], ASK)
+    held = at_equal(AXES["compute"], [Stratum(path(x, 0.5 + 0.05 * (x - 1)), path(x, [0.5] * 3, seed=1))], ASK)
     assert held.verdict == "undecided"
     assert held.crossover.first_better == "reference"
     assert held.crossover.probability > 0.95
@@ -101,16 +101,16 @@ def test_a_sure_change_of_sign_is_undecided_with_the_crossing():
 
 
 @few
-@given(st.sampled_from(["compute", "KV tokens", "sparsity fraction"]), st.floats(0.01, 0.99))
+@given(st.sampled_from(["compute", "kv-tokens", "sparsity"]), st.floats(0.01, 0.99))
 def test_the_scale_of_an_axis_goes_there_and_back(name, value):
-    value = value if name == "sparsity fraction" else 1e6 * value
-    assert np.isclose(back(name, forward(name, np.array(value))), value)
+    value = value if name == "sparsity" else 1e6 * value
+    assert np.isclose(AXES[name].back(AXES[name].forward(np.array(value))), value)
 
 
 def held(mean, spread=0.01, seed=0):
     draws = mean + spread * np.random.default_rng(seed).standard_normal(DRAWS)
     stratum = Stratum(Path(np.zeros(1), draws[:, None]), Path(np.zeros(1), np.zeros((DRAWS, 1))))
-    return at_equal("compute", [stratum], ASK)
+    return at_equal(AXES["compute"], [stratum], ASK)
 
 
 @pytest.mark.parametrize(
@@ -134,10 +134,10 @@ def test_labels(means, want):
 def test_levels_that_both_sides_measured_need_no_curve_between_them():
     x, measured = np.linspace(0, 4, 9), np.array([0, 4, 8])
     a, b = (Path(x, path(x, [m] * 9).draws, "curve", measured) for m in (0.6, 0.5))
-    held = at_equal("sparsity fraction", [Stratum(a, b)], ASK)
+    held = at_equal(AXES["sparsity"], [Stratum(a, b)], ASK)
     assert not held.interpolated
     np.testing.assert_allclose(held.draws, (a.draws - b.draws)[:, measured].mean(axis=1))
-    assert at_equal("compute", [Stratum(a, Path(x + 0.3, b.draws, "curve", measured))], ASK).interpolated
+    assert at_equal(AXES["compute"], [Stratum(a, Path(x + 0.3, b.draws, "curve", measured))], ASK).interpolated
 
 
 def test_verdicts_that_are_not_jointly_sure_are_no_flip():

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tolerance.axes.table import AXES
 from tolerance.comparison.verdicts import Path, Stratum, at_equal
 from tolerance.estimands.contrasts import difference
 from tolerance.question import Question
@@ -25,7 +26,7 @@ def test_contrasts_and_conclusions_decide_alike(positive, verdict):
     found = draws(positive)
     sides = Stratum(Path(np.zeros(1), found[:, None]), Path(np.zeros(1), np.zeros((len(found), 1))))
     assert difference(found, ASK).verdict == verdict
-    assert at_equal("compute", [sides], ASK).verdict == verdict
+    assert at_equal(AXES["compute"], [sides], ASK).verdict == verdict
     assert which(positive, 1 - positive, 0.0, ASK) == {"better": "first", "worse": "second"}.get(verdict, verdict)
 
 

@@ -43,6 +43,7 @@ from tolerance.reports.svg import forest
 from tolerance.reports.withhold import CARRIES, scrubbed
 from tolerance.reports.words import conclusions as words
 from tolerance.reports.words import glyphs
+from tolerance.stats.intervals import Estimate, Interval
 
 SCHEMAS = Path(__file__).parent.parent / "docs" / "schemas"
 
@@ -63,7 +64,7 @@ def marked(value: Any, number: float) -> Any:
         return number
     if not isinstance(value, BaseModel):
         return value
-    fixed = {"prob", "limit_k", "retention", "equivalence", "interval_prob", "decision_prob"}
+    fixed = {"prob", "limit_k", "retention", "equivalence", "interval_prob", "decision_prob", "direction_prob"}
     return value.model_copy(
         update={name: marked(one, number) for name, one in value if name not in fixed and one is not None}
     )
@@ -212,8 +213,7 @@ def test_thin_data_are_badged_on_figure_row_and_header():
 )
 def test_strips_hold_their_median_and_stay_on_their_row(found, equivalence):
     estimates = [
-        findings.Estimate(value=v, interval=findings.Interval(kind="eti", prob=0.9, lower=v - a, upper=v + b))
-        for v, a, b in found
+        Estimate(value=v, interval=Interval(kind="eti", prob=0.9, lower=v - a, upper=v + b)) for v, a, b in found
     ]
     scale = forest.scale(estimates, equivalence)
     for strip in map(scale.strip, estimates):

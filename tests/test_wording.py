@@ -23,7 +23,8 @@ from tests.report_example import (
     threshold,
     without_dense,
 )
-from tolerance.findings import Axis, Caveat, Reason
+from tolerance.axes.table import names
+from tolerance.findings import Caveat, Reason
 from tolerance.reports.words import numbers, phrases, sentences
 
 shares = st.floats(0, 1)
@@ -38,9 +39,9 @@ def test_headlines_lead_with_the_most_and_least_tolerant_task_type():
         "credible interval 80% to 85%). The least: multi-hop, 53% (90% credible interval less than 50% to 60%). "
         "Posterior probability of this order: > 0.99.",
         "Between methods, with posterior probabilities: top-k tolerates more on retrieval (> 0.99) and multi-hop "
-        "(0.97); undecided on aggregation (0.38 for top-k, 0.62 for streaming).",
-        "Held constant: parameters, active parameters, context length, inference budget; varying: sparsity fraction, "
-        "compute; not recorded: KV memory.",
+        "(0.98); undecided on aggregation (0.38 for top-k, 0.62 for streaming).",
+        "Held constant: parameters, active parameters, context length, generated tokens; varying: sparsity fraction, "
+        "compute; not recorded: KV bytes.",
     ]
 
 
@@ -254,10 +255,10 @@ def test_axes_say_what_follows():
     assert sentences.axis(compute) == "Not compared at equal compute."
     assert sentences.axis_range(compute) == "1.48 billion to 1.73 billion"
     assert sentences.axis(axis("context length", "held", "tokens", 4096, 4096)) == "Compared at equal context length."
-    assert sentences.axis(axis("KV memory", "not recorded", "bytes", None, None)) == "Not known for KV memory."
+    assert sentences.axis(axis("KV bytes", "not recorded", "bytes", None, None)) == "Not known for KV bytes."
 
 
-@pytest.mark.parametrize("name", get_args(Axis))
+@pytest.mark.parametrize("name", names())
 def test_every_axis_has_a_sentence(name):
     assert sentences.axis(axis(name, "varies", "unit", 0, 1)).endswith(".")
 

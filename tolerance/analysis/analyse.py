@@ -30,6 +30,7 @@ from tolerance.inference.settings import Settings
 from tolerance.instant.agreement import disagreements
 from tolerance.instant.answer import instant_answer
 from tolerance.question import Question
+from tolerance.stats.decide import required
 
 FAMILIES = "families"
 
@@ -112,6 +113,7 @@ def _report(
         retention=question.retention,
         interval_prob=question.interval_prob,
         decision_prob=question.decision_prob,
+        direction_prob=required(question),
         data=data,
         held_constant=list(design.held_constant(outcomes)),
         curves=[curve(one, done.source, question) for one in states],

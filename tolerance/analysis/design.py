@@ -1,47 +1,48 @@
 """The design of the data: what was answered, how items are paired, which axes were held constant. No fit needed."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 import pandas as pd
 
 from tolerance import findings
+from tolerance.axes.table import AXES, Accounted, one_value
 from tolerance.data.outcomes import is_dense, level
 from tolerance.data.published import assumed, is_aggregate
 
 
 def held_constant(outcomes: pd.DataFrame) -> Iterator[findings.HeldConstant]:
-    """Each axis with its range over the conditions (sparsifier x level) that are compared."""
-    # means are published without what they cost
-    costs = ["flops_linear", "flops_attention", "flops_selection", "kv_bytes_allocated", "generated_tokens"]
-    table = outcomes.reindex(columns=list(dict.fromkeys([*outcomes.columns, *costs])))
-    table = table.assign(flops=table[costs[:3]].sum(axis=1, min_count=3), sparsity=level(outcomes))
-    condition = ["sparsifier", "sparsity_requested"]
-    axes: tuple[tuple[findings.Axis, str, str], ...] = (
-        ("sparsity fraction", "sparsity", "fraction removed"),
-        ("compute", "flops", "FLOPs per item"),
-        ("parameters", "params", "parameters"),
-        ("active parameters", "params_active", "parameters per token"),
-        ("context length", "context_length", "tokens"),
-        ("KV memory", "kv_bytes_allocated", "bytes per item"),
-        ("inference budget", "generated_tokens", "generated tokens per item"),
+    """Each axis with its range over the conditions (sparsifier x level) that are compared.
+
+    A part of another axis (prefill, of compute) is told where it is known.
+    """
+    condition = [outcomes[name] for name in ("sparsifier", "sparsity_requested")]
+    for axis in AXES.values():
+        found = axis.account(outcomes)
+        if found.values is not None:
+            # what belongs to the item or model is compared as it is, what a condition costs as its mean
+            values = found.values.groupby(condition).mean() if "level" in axis.moved_by else found.values
+            yield _axis(found, float(values.min()), float(values.max()))
+        elif axis.key == "sparsity":
+            # fractions of different things have no common range, and vary all the same
+            yield _axis(found, None, None, "varies")
+        elif axis.part_of is None:
+            yield _axis(found, None, None, "not recorded")
+
+
+def _axis(
+    found: Accounted, low: float | None, high: float | None, state: Literal["varies", "not recorded"] = "varies"
+) -> findings.HeldConstant:
+    held = low is not None and high is not None and one_value(low, high)
+    return findings.HeldConstant(
+        axis=found.axis,
+        state="held" if held else state,
+        unit=found.unit,
+        low=low,
+        high=high,
+        accounting=found.accounting,
+        reason=found.reason,
     )
-    for axis, column, unit in axes:
-        values = table[column].astype("float64")
-        # what belongs to the item or model is compared as it is, what a condition costs as its mean
-        spread = (
-            values
-            if column in ("params", "params_active", "context_length")
-            else values.groupby([table[name] for name in condition]).mean()
-        )
-        yield _axis(axis, unit, spread)
-
-
-def _axis(axis: findings.Axis, unit: str, values: pd.Series) -> findings.HeldConstant:
-    if values.isna().any():
-        return findings.HeldConstant(axis=axis, state="not recorded", unit=unit, low=None, high=None)
-    low, high = float(values.min()), float(values.max())
-    held = high - low <= 0.01 * max(abs(high), 1e-12)
-    return findings.HeldConstant(axis=axis, state="held" if held else "varies", unit=unit, low=low, high=high)
 
 
 def data(outcomes: pd.DataFrame) -> findings.Data:

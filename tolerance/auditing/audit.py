@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from tolerance import findings
 from tolerance.auditing.claims import Claim
 from tolerance.auditing.evidence import Evidence
+from tolerance.axes.table import AXES
 from tolerance.errors import DesignError
 from tolerance.question import Question
 from tolerance.stats.decide import required
@@ -30,15 +31,8 @@ ASSUMED = (50, 200, 1000)
 PRINTED = ("threshold", "association")
 MOST_PARTS = 80
 CEILING, FLOOR = 0.98, 0.05
-# Axes along which published cells can be told apart.
-ALONG = {
-    "KV tokens": "kv_tokens",
-    "sparsity fraction": "sparsity",
-    "parameters": "params",
-    "context length": "context_length",
-    "question visible to the method": "query_visible",
-    "method": "method",
-}
+# What else tells published cells apart, and the column that carries it.
+FACTORS = {"question visible to the method": "query_visible", "method": "method"}
 
 
 def audit(claim: Claim, evidence: Evidence, question: Question | None = None) -> findings.Audit:
@@ -528,7 +522,8 @@ def _axes(claim: Claim, evidence: Evidence, question: Question) -> Iterator[find
     wide = _in_scope(claim, evidence, levels=False)
     if claim.claimed.kind not in PRINTED:
         wide = wide.only(wide.cells["n_items"].notna())
-    for axis, column in ALONG.items():
+    along = {one.name: one.published for one in AXES.values() if one.published} | FACTORS
+    for axis, column in along.items():
         known = wide.cells[column].notna()
         if not known.any():
             yield findings.AuditAxis(axis=axis, state="not recorded", parts=[])

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from tolerance.axes.table import names as axis_names
 from tolerance.errors import SchemaError
-from tolerance.findings import HeldAxis
 
 LIBRARY = Path(__file__).parent / "library"
 Unit = Literal["share of dense", "accuracy", "share of KV kept", "KV tokens", "correlation"]
@@ -32,6 +32,9 @@ LIMITS: dict[Unit, tuple[float, float]] = {
     "share of KV kept": (0.0, 1.0),
     "correlation": (-1.0, 1.0),
 }
+
+
+NO_AXIS = "none stated"
 
 
 class _Strict(BaseModel):
@@ -117,9 +120,18 @@ class Claim(_Strict):
     statement: str
     citation: Citation
     claimed: Claimed
-    axis: HeldAxis | Literal["none stated"]
+    axis: str
     scope: Scope = Scope()
     note: str = ""
+
+    @field_validator("axis")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in (known := (*axis_names(), NO_AXIS)):
+            near = get_close_matches(value, known, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Give one of {', '.join(known)}"
+            raise ValueError(f"{value!r} is no axis. {hint}")
+        return value
 
 
 def library() -> list[Claim]:

@@ -213,7 +213,8 @@ def compare(
 ) -> None:
     """Is one thing better than another, at equal compute, parameters, context, memory ...? From a saved analysis."""
     from tolerance.analysis.saved import read_report
-    from tolerance.axes.table import by_key, read_shapes
+    from tolerance.axes.model_shape import read_shapes
+    from tolerance.axes.table import by_key
     from tolerance.comparison.arms import parse
     from tolerance.comparison.compare import Rules, compare_saved
     from tolerance.data.run_folder import read_run

@@ -20,9 +20,10 @@ from scipy.special import ndtr, ndtri
 
 from tolerance import findings
 from tolerance.analysis.saved import read_report
-from tolerance.axes.table import AXES, Accounted, Axis, Mover, Shapes
+from tolerance.axes.model_shape import Shapes
+from tolerance.axes.table import AXES, SAME, Accounted, Axis, Mover
 from tolerance.comparison.arms import ARM, Arm, Side, arms, factor, keyed, rows
-from tolerance.comparison.verdicts import SAME, Held, Path, Stratum, at_equal, forward, joint, label
+from tolerance.comparison.verdicts import Held, Path, Stratum, at_equal, joint, label
 from tolerance.data.cells import SAME_LEVEL
 from tolerance.data.manifest import digest
 from tolerance.data.outcomes import DENSE
@@ -36,6 +37,7 @@ from tolerance.inference.saved import Fit, read_fit
 from tolerance.model.curve import LEAST_ABOVE_FLOOR
 from tolerance.question import Question
 from tolerance.stats import gee
+from tolerance.stats.decide import required
 from tolerance.stats.intervals import Interval, summarise
 
 Floats = NDArray[np.float64]
@@ -104,7 +106,7 @@ class Rules:
 
     question: Question = field(default_factory=Question)
     quantity: findings.Quantity = "accuracy"
-    axes: tuple[Axis, ...] = AXES
+    axes: tuple[Axis, ...] = field(default_factory=lambda: tuple(AXES.values()))
     shapes: Shapes = field(default_factory=dict)
     seed: int = 0
 
@@ -134,6 +136,7 @@ def compare(
         reference=reference.name,
         equivalence=rules.question.equivalence,
         decision_prob=rules.question.decision_prob,
+        direction_prob=required(rules.question),
         interval_prob=rules.question.interval_prob,
         fit_passed=posterior is not None,
         conclusions=[conclusion for conclusion, _ in made],
@@ -323,7 +326,7 @@ def _one_axis(
         seed = int(digest([rules.seed, kind, *(side.name for side in sides.sides)])[:8], 16)
         try:
             groups, strata = built.strata()
-            held = at_equal(axis.name, strata, rules.question, seed=seed)
+            held = at_equal(axis, strata, rules.question, seed=seed)
             if held.draws is not None and rules.quantity == "accuracy":
                 check = _check(sides, built, groups, held, rules.question)
         except _UnanswerableError as reason:
@@ -428,7 +431,7 @@ class _Built:
     def at(self, arm: Arm, tasks: list[str]) -> float:
         """Where an arm lies on the axis: the mean over its task mix, on the scale of the axis."""
         values = [self._means[arm.model, arm.context, arm.sparsifier, arm.requested, task] for task in tasks]
-        return float(forward(self.axis.name, np.array(np.average(values, weights=self.weights(tasks)))))
+        return float(self.axis.forward(np.array(np.average(values, weights=self.weights(tasks)))))
 
     @cached_property
     def _means(self) -> dict[_Place, float]:
@@ -545,7 +548,6 @@ def _finding(
         difference=None if draws is None else summarise(draws, question.interval_prob),
         prob_positive=None if held.decision is None else held.decision.prob_positive,
         prob_equivalent=None if held.decision is None else held.decision.prob_equivalent,
-        required=None if held.decision is None else held.decision.required,
         along=held.along,
         crossover=held.crossover,
         check=check,

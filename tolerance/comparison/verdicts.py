@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tolerance import findings
-from tolerance.data.cells import halvings, sparsity
+from tolerance.axes.table import SAME, Axis, one_value
 from tolerance.model.priors import PRIORS
 from tolerance.question import Question
 from tolerance.stats.decide import Decision, decide
@@ -25,8 +25,6 @@ from tolerance.stats.intervals import summarise
 
 Floats = NDArray[np.float64]
 GRID = 25
-# Values of an axis within one percent of each other are one value, as in the table of what was held constant.
-SAME = float(np.log2(1.01))
 # Prior of the bridge's scale, in logits for each root doubling of size: how far a model's dense accuracy lies off the
 # trend over sizes a priori, worth this many sizes.
 WOBBLE, WOBBLE_WORTH = PRIORS.sd_dense_config[0], 3.0
@@ -37,7 +35,7 @@ LARGE = ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"))
 
 @dataclass(frozen=True)
 class Path:
-    """One side along an axis: ``x`` ``(point,)`` ascending on the scale of `forward`, and draws ``(draw, point)``.
+    """One side along an axis: ``x`` ``(point,)`` ascending on the scale of `Axis.forward`, and draws ``(draw, point)``.
 
     Between points lie other sizes (``steps``) or levels of a fitted curve (``curve``), whose draws carry all there is;
     ``measured`` are the points that are no interpolation, all unless given.
@@ -80,19 +78,7 @@ class Held:
     crossover: findings.Crossover | None = None
 
 
-def forward(axis: findings.HeldAxis, values: Floats) -> Floats:
-    """Values of an axis on the scale it is travelled on: halvings of the density, or doublings."""
-    if axis == "sparsity fraction":
-        return halvings(values)
-    return np.asarray(np.log2(np.maximum(values, 0.5)))
-
-
-def back(axis: findings.HeldAxis, x: Floats) -> Floats:
-    """The inverse of `forward`."""
-    return sparsity(x) if axis == "sparsity fraction" else np.asarray(2.0 ** np.asarray(x))
-
-
-def at_equal(axis: findings.HeldAxis, strata: Sequence[Stratum], question: Question, *, seed: int = 0) -> Held:
+def at_equal(axis: Axis, strata: Sequence[Stratum], question: Question, *, seed: int = 0) -> Held:
     """Treatment against reference with one axis held equal: the mean over its common support and over strata.
 
     A difference that surely changes its sign on the way is undecided, whatever its mean: see ``crossover``.
@@ -115,8 +101,8 @@ def at_equal(axis: findings.HeldAxis, strata: Sequence[Stratum], question: Quest
     return Held(
         said,
         reason,
-        low=float(back(axis, np.array(low))),
-        high=float(back(axis, np.array(high))),
+        low=float(axis.back(np.array(low))),
+        high=float(axis.back(np.array(high))),
         n_strata=len(found),
         n_outside=outside,
         interpolated=any(one.interpolated for one in found),
@@ -228,7 +214,7 @@ def _wobble(path: Path, rng: np.random.Generator) -> Floats:
     return np.asarray(np.sqrt(squares / rng.chisquare(WOBBLE_WORTH + len(inner), len(path.draws))))
 
 
-def _crossover(axis: findings.HeldAxis, grid: Floats, draws: Floats, question: Question) -> findings.Crossover | None:
+def _crossover(axis: Axis, grid: Floats, draws: Floats, question: Question) -> findings.Crossover | None:
     """The more probable of the two changes of sign between the ends, if it is at all probable."""
     if len(grid) < 2:
         return None
@@ -245,22 +231,22 @@ def _crossover(axis: findings.HeldAxis, grid: Floats, draws: Floats, question: Q
     return findings.Crossover(
         first_better="treatment" if first == "treatment" else "reference",
         probability=float(changes.mean()),
-        at=summarise(back(axis, at), question.interval_prob),
+        at=summarise(axis.back(at), question.interval_prob),
     )
 
 
-def _along(axis: findings.HeldAxis, grid: Floats, draws: Floats, question: Question) -> findings.Along:
+def _along(axis: Axis, grid: Floats, draws: Floats, question: Question) -> findings.Along:
     tail = (1 - question.interval_prob) / 2
     lower, median, upper = np.quantile(draws, [tail, 0.5, 1 - tail], axis=0).tolist()
-    return findings.Along(at=back(axis, grid).tolist(), median=median, lower=lower, upper=upper)
+    return findings.Along(at=axis.back(grid).tolist(), median=median, lower=lower, upper=upper)
 
 
-def _apart(axis: findings.HeldAxis, strata: Sequence[Stratum]) -> str:
+def _apart(axis: Axis, strata: Sequence[Stratum]) -> str:
     """Where each side lies."""
 
     def ends(paths: Sequence[Path]) -> str:
-        low, high = (float(back(axis, np.array(end))) for end in _ends(paths))
-        return _short(low) if high - low <= 0.01 * abs(high) else f"{_short(low)} to {_short(high)}"
+        low, high = (float(axis.back(np.array(end))) for end in _ends(paths))
+        return _short(low) if one_value(low, high) else f"{_short(low)} to {_short(high)}"
 
     sides = [[s.treatment for s in strata], [s.reference for s in strata]]
     return f"treatment at {ends(sides[0])}, reference at {ends(sides[1])}"

@@ -212,7 +212,6 @@ def differences(draws: Floats, question: Question) -> list[findings.Difference]:
             estimate=estimate,
             prob_positive=one.prob_positive,
             prob_equivalent=one.prob_equivalent,
-            required=one.required,
             verdict=one.verdict,
         )
         for estimate, one in zip(estimates, decide_each(draws, question), strict=True)

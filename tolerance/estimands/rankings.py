@@ -14,7 +14,7 @@ from tolerance.estimands.curve_state import CurveState
 from tolerance.estimands.thresholds import order, tolerated
 from tolerance.estimands.type_curve import TypeCurve
 from tolerance.question import Question
-from tolerance.stats.decide import required, which
+from tolerance.stats.decide import which
 
 Floats = NDArray[np.float64]
 MOST_ORDERS = 5
@@ -44,7 +44,6 @@ def comparisons(contrasted: Contrasted) -> Iterator[findings.Comparison]:
             second=names[1],
             status=status,
             reason=reason,
-            required=required(contrasted.question),
             **(probabilities if matched is None else _decided(matched, contrasted.question)),
         )
 

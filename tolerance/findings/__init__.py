@@ -17,7 +17,6 @@ from tolerance.findings.audit import (
 )
 from tolerance.findings.base import Finding, Reason, Status
 from tolerance.findings.conclusions import (
-    Accounting,
     Along,
     AtEqual,
     AxisLabel,
@@ -26,7 +25,6 @@ from tolerance.findings.conclusions import (
     Conclusions,
     CrossCheck,
     Crossover,
-    HeldAxis,
     Quantity,
 )
 from tolerance.findings.contrasts import (
@@ -56,7 +54,7 @@ from tolerance.findings.curves import (
     ShapeKind,
     Threshold,
 )
-from tolerance.findings.data import Axis, Caveat, CellData, Data, HeldConstant, Provenance, TaskData
+from tolerance.findings.data import Accounting, Caveat, CellData, Data, HeldConstant, Provenance, TaskData
 from tolerance.findings.fit import Attempt, Check, Family, LeftOut, Plot, Predicted, Scaled, Sensitivity
 from tolerance.findings.instant import (
     Disagreement,
@@ -83,7 +81,6 @@ __all__ = [
     "AuditAxis",
     "AuditPart",
     "AuditVerdict",
-    "Axis",
     "AxisLabel",
     "AxisVerdict",
     "Band",
@@ -107,7 +104,6 @@ __all__ = [
     "Extreme",
     "Family",
     "Finding",
-    "HeldAxis",
     "HeldConstant",
     "Hidden",
     "Instant",

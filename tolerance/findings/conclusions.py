@@ -3,23 +3,10 @@
 from typing import Literal
 
 from tolerance.findings.base import Finding, Shown
-from tolerance.findings.data import Provenance
+from tolerance.findings.data import Accounting, Provenance
 from tolerance.findings.instant import Measured
 from tolerance.stats.intervals import Estimate, Number
 
-HeldAxis = Literal[
-    "compute",
-    "prefill compute",
-    "decode compute",
-    "parameters",
-    "active parameters",
-    "context length",
-    "KV bytes",
-    "KV tokens",
-    "generated tokens",
-    "sparsity fraction",
-]
-Accounting = Literal["measured", "estimated", "requested", "unavailable"]
 AxisVerdict = Literal[
     "better", "worse", "equivalent", "undecided", "no overlap", "unavailable", "withheld", "unanswerable"
 ]
@@ -55,15 +42,15 @@ class CrossCheck(Finding):
 
 
 class AtEqual(Finding):
-    """One conclusion with one axis held equal.
+    """One conclusion with one axis held equal; ``axis`` is a name of `tolerance.axes`.
 
     ``low`` to ``high`` is the common support; ``n_strata`` the matched strata in it, ``n_outside`` those without any.
     ``interpolated`` says that one side has no measurement where the other has. ``along`` and ``crossover`` are given
-    where all strata share their support; ``difference`` is the mean over it. Better and worse need ``required``: see
-    `tolerance.stats.decide`.
+    where all strata share their support; ``difference`` is the mean over it. Better and worse need
+    `Conclusions.direction_prob`: see `tolerance.stats.decide`.
     """
 
-    axis: HeldAxis
+    axis: str
     unit: str
     accounting: Accounting
     source: str
@@ -77,7 +64,6 @@ class AtEqual(Finding):
     difference: Estimate | None
     prob_positive: Number | None
     prob_equivalent: Number | None
-    required: Number | None
     along: Along | None
     crossover: Crossover | None
     check: CrossCheck | None
@@ -106,6 +92,8 @@ class Conclusion(Finding):
 class Conclusions(Shown):
     """All conclusions of one comparison, with the rules that were set before looking.
 
+    ``direction_prob``: what better and worse need; ``decision_prob``: what equivalent needs.
+
     ``prob_all_flips``: probability that every conclusion flagged axis-dependent is so, jointly; null without any.
     """
 
@@ -114,6 +102,7 @@ class Conclusions(Shown):
     reference: str
     equivalence: float
     decision_prob: float
+    direction_prob: Number
     interval_prob: float
     fit_passed: bool
     conclusions: list[Conclusion]

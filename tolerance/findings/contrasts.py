@@ -14,7 +14,7 @@ class Comparison(Finding):
     """Which of two thresholds is higher: two task types under one method, or two methods on one task type.
 
     ``prob_first + prob_second + prob_neither`` is 1; neither: both lie outside the measured range on the same side.
-    First and second need ``required``: see `tolerance.stats.decide`.
+    First and second need `Report.direction_prob`: see `tolerance.stats.decide`.
     """
 
     id: str
@@ -27,12 +27,11 @@ class Comparison(Finding):
     prob_first: Number | None
     prob_second: Number | None
     prob_neither: Number | None
-    required: Number
     verdict: Which | None
 
 
 class Difference(Finding):
-    """First minus second of a contrast. ``better``: the first is, with probability ``required``, and not equivalent.
+    """First minus second of a contrast. ``better``: the first is, with `Report.direction_prob`, and not equivalent.
 
     ``equivalent``: within plus and minus the report's ``equivalence``, with the report's ``decision_prob``: see
     `tolerance.stats.decide`.
@@ -41,7 +40,6 @@ class Difference(Finding):
     estimate: Estimate
     prob_positive: Number
     prob_equivalent: Number
-    required: Number
     verdict: Verdict
 
 

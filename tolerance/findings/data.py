@@ -5,25 +5,22 @@ from typing import Literal
 from tolerance.findings.base import Finding
 from tolerance.stats.intervals import Number
 
-Axis = Literal[
-    "sparsity fraction",
-    "compute",
-    "parameters",
-    "active parameters",
-    "context length",
-    "KV memory",
-    "inference budget",
-]
+Accounting = Literal["measured", "estimated", "requested", "unavailable"]
 
 
 class HeldConstant(Finding):
-    """One axis, and whether it was the same at every level that is compared."""
+    """One axis, and whether it was the same at every level that is compared; ``axis`` is a name of `tolerance.axes`.
 
-    axis: Axis
+    ``reason`` says why an axis has no range.
+    """
+
+    axis: str
     state: Literal["held", "varies", "not recorded"]
     unit: str
     low: Number | None
     high: Number | None
+    accounting: Accounting = "measured"
+    reason: str | None = None
 
 
 class TaskData(Finding):

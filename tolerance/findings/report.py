@@ -9,10 +9,15 @@ from tolerance.findings.curves import Curve, Shape, Threshold
 from tolerance.findings.data import Caveat, Data, HeldConstant, Provenance
 from tolerance.findings.fit import Attempt, Check, Family, LeftOut, Predicted, Sensitivity
 from tolerance.findings.instant import Disagreement, Instant
+from tolerance.stats.intervals import Number
 
 
 class Report(Shown):
-    """The whole of ``report.json``."""
+    """The whole of ``report.json``.
+
+    ``direction_prob`` is the posterior probability that better, worse, first and second need; ``decision_prob`` what
+    verdicts need that can be wrong in one way: see `tolerance.stats.decide`.
+    """
 
     format: Literal["tolerance-report/1"] = "tolerance-report/1"
     id: str
@@ -20,6 +25,7 @@ class Report(Shown):
     retention: float
     interval_prob: float
     decision_prob: float
+    direction_prob: Number
     data: Data
     held_constant: list[HeldConstant]
     curves: list[Curve]

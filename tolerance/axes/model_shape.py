@@ -1,0 +1,72 @@
+"""What the closed forms of cost need of a model."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tolerance.errors import SchemaError
+
+
+class ModelShape(BaseModel):
+    """What the closed forms need of a model; the names are those of a transformers ``config.json``.
+
+    linear_weights: weights of the linear layers that one token meets, output head not counted; ``params_active`` of the
+    outcomes stands for it where it is not given. bytes_per_element: of the KV cache, 2 for 16 bit.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    num_hidden_layers: int = Field(ge=1)
+    num_attention_heads: int = Field(ge=1)
+    num_key_value_heads: int | None = Field(default=None, ge=1)
+    head_dim: int | None = Field(default=None, ge=1)
+    hidden_size: int = Field(ge=1)
+    vocab_size: int | None = Field(default=None, ge=1)
+    tie_word_embeddings: bool = True
+    linear_weights: int | None = Field(default=None, ge=1)
+    bytes_per_element: float = Field(default=2.0, gt=0)
+
+    @property
+    def width(self) -> int:
+        """Width of one head."""
+        return self.head_dim or self.hidden_size // self.num_attention_heads
+
+    @property
+    def pair(self) -> float:
+        """FLOPs of one kept query-key pair, in all layers and heads."""
+        return 4.0 * self.num_hidden_layers * self.num_attention_heads * self.width
+
+    @property
+    def token_bytes(self) -> float:
+        """Bytes of KV cache that one token takes."""
+        heads = self.num_key_value_heads or self.num_attention_heads
+        return 2.0 * self.num_hidden_layers * heads * self.width * self.bytes_per_element
+
+
+Shapes = Mapping[str, ModelShape]
+
+
+def read_shapes(path: Path) -> dict[str, ModelShape]:
+    """Shapes of models from YAML or JSON: name of the model -> fields, or the path of its ``config.json``.
+
+    Raises:
+        SchemaError: naming file, model and field.
+    """
+    try:
+        named = yaml.safe_load(path.read_text())
+        assert isinstance(named, dict)
+    except (OSError, yaml.YAMLError, AssertionError) as error:
+        raise SchemaError(f"{path}: no YAML or JSON of model: shape. Give each model's name and its config.") from error
+    shapes = {}
+    for name, fields in named.items():
+        try:
+            given = yaml.safe_load((path.parent / fields).read_text()) if isinstance(fields, str) else fields
+            shapes[str(name)] = ModelShape.model_validate(given)
+        except OSError as error:
+            raise SchemaError(f"{path}: {name}: {fields}: cannot be read. Give the path of a config.json.") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise SchemaError(f"{path}: {name}: {where}: {first['msg']}. Give it as in config.json.") from error
+    return shapes
