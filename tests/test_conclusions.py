@@ -9,9 +9,11 @@ from benchmarks.worlds.cellwise import Cellwise
 from benchmarks.worlds.worlds import WORLDS, difference, right, simulate
 from tolerance import DesignError, validate
 from tolerance.axes.table import AXES, by_key
-from tolerance.comparison.arms import arms, parse, rows
-from tolerance.comparison.compare import ALL_TYPES, Rules, compare
-from tolerance.comparison.verdicts import Held, Path, Stratum, at_equal, joint, label
+from tolerance.comparison.arms import parse, rows
+from tolerance.comparison.both_arms import ALL_TYPES
+from tolerance.comparison.compare import Rules, compare
+from tolerance.comparison.conditions import conditions
+from tolerance.comparison.verdicts import AxisPath, Held, Stratum, at_equal, joint, label
 from tolerance.question import Question
 
 ASK = Question()
@@ -22,7 +24,7 @@ BY_NAME = {world.name: world for world in WORLDS}
 
 def path(x, means, spread=0.005, seed=0):
     rng = np.random.default_rng(seed)
-    return Path(np.array(x, float), np.array(means) + spread * rng.standard_normal((DRAWS, len(x))))
+    return AxisPath(np.array(x, float), np.array(means) + spread * rng.standard_normal((DRAWS, len(x))))
 
 
 def world(name, seed=0, n_items=100, **changes):
@@ -109,7 +111,7 @@ def test_the_scale_of_an_axis_goes_there_and_back(name, value):
 
 def held(mean, spread=0.01, seed=0):
     draws = mean + spread * np.random.default_rng(seed).standard_normal(DRAWS)
-    stratum = Stratum(Path(np.zeros(1), draws[:, None]), Path(np.zeros(1), np.zeros((DRAWS, 1))))
+    stratum = Stratum(AxisPath(np.zeros(1), draws[:, None]), AxisPath(np.zeros(1), np.zeros((DRAWS, 1))))
     return at_equal(AXES["compute"], [stratum], ASK)
 
 
@@ -133,11 +135,11 @@ def test_labels(means, want):
 
 def test_levels_that_both_sides_measured_need_no_curve_between_them():
     x, measured = np.linspace(0, 4, 9), np.array([0, 4, 8])
-    a, b = (Path(x, path(x, [m] * 9).draws, "curve", measured) for m in (0.6, 0.5))
+    a, b = (AxisPath(x, path(x, [m] * 9).draws, "curve", measured) for m in (0.6, 0.5))
     held = at_equal(AXES["sparsity"], [Stratum(a, b)], ASK)
     assert not held.interpolated
     np.testing.assert_allclose(held.draws, (a.draws - b.draws)[:, measured].mean(axis=1))
-    assert at_equal(AXES["compute"], [Stratum(a, Path(x + 0.3, b.draws, "curve", measured))], ASK).interpolated
+    assert at_equal(AXES["compute"], [Stratum(a, AxisPath(x + 0.3, b.draws, "curve", measured))], ASK).interpolated
 
 
 def test_verdicts_that_are_not_jointly_sure_are_no_flip():
@@ -264,4 +266,4 @@ def test_sides_that_share_answers_are_refused():
 def test_a_method_that_removed_nothing_is_dense():
     outcomes = world("a", n_items=2)
     outcomes.loc[outcomes["sparsity_requested"] == 0.5, "sparsity_realised"] = 0.0
-    assert {arm.requested for arm in arms(rows(outcomes, parse("a")))} == {0.8}
+    assert {condition.requested for condition in conditions(rows(outcomes, parse("a")))} == {0.8}

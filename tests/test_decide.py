@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tolerance.axes.table import AXES
-from tolerance.comparison.verdicts import Path, Stratum, at_equal
+from tolerance.comparison.verdicts import AxisPath, Stratum, at_equal
 from tolerance.estimands.contrasts import difference
 from tolerance.question import Question
 from tolerance.stats.decide import decide, decide_each, required, which
@@ -24,7 +24,7 @@ def draws(positive: float, n: int = 20_000) -> np.ndarray:
 )
 def test_contrasts_and_conclusions_decide_alike(positive, verdict):
     found = draws(positive)
-    sides = Stratum(Path(np.zeros(1), found[:, None]), Path(np.zeros(1), np.zeros((len(found), 1))))
+    sides = Stratum(AxisPath(np.zeros(1), found[:, None]), AxisPath(np.zeros(1), np.zeros((len(found), 1))))
     assert difference(found, ASK).verdict == verdict
     assert at_equal(AXES["compute"], [sides], ASK).verdict == verdict
     assert which(positive, 1 - positive, 0.0, ASK) == {"better": "first", "worse": "second"}.get(verdict, verdict)

@@ -32,8 +32,9 @@ from tests.report_example import (
 )
 from tests.simulated import outcomes
 from tolerance import findings, render, validate
-from tolerance.comparison.arms import Side
-from tolerance.comparison.compare import Fitted, compare
+from tolerance.comparison.arms import Arm
+from tolerance.comparison.compare import compare
+from tolerance.comparison.posterior import Fitted
 from tolerance.errors import DesignError
 from tolerance.reports import page
 from tolerance.reports.export import markdown, spreadsheet
@@ -337,7 +338,7 @@ def test_a_comparison_of_answers_reaches_the_page():
     """From rows to the matrix: simulated answers, scattered draws, conclusions, page."""
     methods = ("top-k", "streaming")
     rows = validate(outcomes(n_items=6, levels=(0.0, 0.5, 0.9), sparsifiers=methods, tasks={"a": "single-qa"}))
-    found = compare(rows, Fitted(fake_fit(rows)), *map(Side, methods))
+    found = compare(rows, Fitted(fake_fit(rows)), *map(Arm, methods))
     html = page.render(normal().model_copy(update={"conclusions": [found]}), kind="comparison")
     assert html.count('class="conclusion ') == len(found.conclusions)
     for one in found.conclusions:

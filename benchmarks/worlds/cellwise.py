@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tolerance.comparison.arms import Arm, keyed
+from tolerance.comparison.conditions import Condition, keyed
 from tolerance.data.cells import halvings
 from tolerance.data.outcomes import DENSE
 
@@ -43,19 +43,19 @@ class Cellwise:
                 cells.setdefault((str(task), model, int(context), method), {})[float(rows["level"].mean())] = share
         return cls(cells, n_draws)
 
-    def accuracy(self, arm: Arm, task: str, sparsities: Sequence[float]) -> Floats:
+    def accuracy(self, condition: Condition, task: str, sparsities: Sequence[float]) -> Floats:
         """Accuracy at some sparsities ``(draw, sparsity)``."""
-        found = {**self.cells.get((task, arm.model, arm.context, DENSE), {})}
-        found |= self.cells[task, arm.model, arm.context, arm.sparsifier]
+        found = {**self.cells.get((task, condition.model, condition.context, DENSE), {})}
+        found |= self.cells[task, condition.model, condition.context, condition.sparsifier]
         levels = sorted(found)
         at, x = halvings(np.array(levels)), halvings(np.asarray(sparsities, dtype=float))
         draws = np.column_stack([found[level] for level in levels])
         weights = np.stack([np.interp(x, at, unit) for unit in np.eye(len(at))])
         return np.asarray(draws @ weights)
 
-    def dense(self, arm: Arm, task: str) -> Floats | None:
+    def dense(self, condition: Condition, task: str) -> Floats | None:
         """Dense accuracy ``(draw,)``."""
-        return self.cells.get((task, arm.model, arm.context, DENSE), {}).get(0.0)
+        return self.cells.get((task, condition.model, condition.context, DENSE), {}).get(0.0)
 
     def floor(self, task: str) -> Floats:
         """No floor: nothing is right by guessing."""

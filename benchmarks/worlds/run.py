@@ -18,7 +18,8 @@ from benchmarks.worlds.cellwise import Cellwise
 from benchmarks.worlds.worlds import WORLDS, World, difference, right, simulate
 from tolerance.axes.table import by_key
 from tolerance.comparison.arms import parse
-from tolerance.comparison.compare import Fitted, Posterior, Rules, compare
+from tolerance.comparison.compare import Rules, compare
+from tolerance.comparison.posterior import Fitted, Posterior
 from tolerance.data.outcomes import validate
 from tolerance.diagnostics import checks
 from tolerance.diagnostics.refit import refitted

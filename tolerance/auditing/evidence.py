@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tolerance.comparison.arms import ARM, keyed
+from tolerance.comparison.conditions import CONDITION, keyed
 from tolerance.data.manifest import digest
 from tolerance.data.outcomes import DENSE
 from tolerance.errors import SchemaError
@@ -137,7 +137,7 @@ def answered(outcomes: pd.DataFrame, *, seed: int = 0) -> Evidence:
     for task, mine in table.groupby("task", sort=True):
         codes, items = pd.factorize(mine["item_id"], sort=True)
         weights = rng.standard_exponential((DRAWS, len(items)))
-        for key, part in mine.assign(code=codes).groupby(ARM, sort=True):
+        for key, part in mine.assign(code=codes).groupby(CONDITION, sort=True):
             model, context, method, asked = _arm(key)
             here = weights[:, part["code"].to_numpy()]
             # half a right and half a wrong item, so that no cell is certain

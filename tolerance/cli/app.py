@@ -519,7 +519,7 @@ def _with_conclusions(report: "Report", analysis: Path, source: Path | None) -> 
     """The report with its methods compared pair by pair; as it is where the outcomes are not at hand."""
     from itertools import combinations
 
-    from tolerance.comparison.arms import Side
+    from tolerance.comparison.arms import Arm
     from tolerance.comparison.compare import compare_saved
     from tolerance.data.run_folder import read_run
 
@@ -530,7 +530,7 @@ def _with_conclusions(report: "Report", analysis: Path, source: Path | None) -> 
     with _stages() as stage:
         stage("comparing methods at equal everything")
         outcomes = read_run(source)
-        pairs = [(Side(a), Side(b)) for a, b in combinations(methods, 2)]
+        pairs = [(Arm(a), Arm(b)) for a, b in combinations(methods, 2)]
         made = compare_saved(outcomes, analysis, pairs)
     return report.model_copy(update={"conclusions": made})
 

@@ -1,4 +1,4 @@
-"""The two sides of a comparison: a method, a level, or any attribute of a model, and the arms that each one has."""
+"""The two arms of a comparison: a method, a level, or any attribute of a model."""
 
 import re
 from dataclasses import dataclass, replace
@@ -7,22 +7,21 @@ from difflib import get_close_matches
 import numpy as np
 import pandas as pd
 
-from tolerance.data.cells import halvings
+from tolerance.comparison.conditions import Condition
 from tolerance.data.outcomes import BY_NAME, DENSE, is_dense, level
 from tolerance.errors import DesignError
 
-# What says who answered; the rest of a side says how.
+# What says who answered; the rest of an arm says how.
 ATTRIBUTES = (
     *("model", "revision", "params", "params_active", "n_layers", "hidden_size", "architecture"),
     *("training_protocol", "context_length"),
 )
-ARM = ["model", "context_length", "sparsifier", "sparsity_requested"]
 _PART = re.compile(r"^(?P<name>\w+)(?P<sense>>=|<=|=)(?P<value>.+)$")
 
 
 @dataclass(frozen=True)
-class Side:
-    """One side: a method, perhaps at one level asked for, by models with some attributes; as text for a reader."""
+class Arm:
+    """One arm: a method, perhaps at one level asked for, by models with some attributes; as text for a reader."""
 
     sparsifier: str = DENSE
     level: float | None = None
@@ -35,32 +34,15 @@ class Side:
         return ",".join([how, *(f"{name}{sense}{value}" for name, sense, value in self.attributes)])
 
 
-@dataclass(frozen=True)
-class Arm:
-    """One condition of a side: who, at which context, how sparse as realised on average, over which tasks."""
-
-    model: str
-    context: int
-    sparsifier: str
-    requested: float
-    level: float
-    tasks: frozenset[str]
-
-    @property
-    def halvings(self) -> float:
-        """Of the density."""
-        return float(halvings(np.array(self.level)))
-
-
-def parse(text: str) -> Side:
-    """A side from text: ``snapkv``, ``snapkv@0.9``, ``dense,params>=8e9``, ``snapkv,architecture=Llama``.
+def parse(text: str) -> Arm:
+    """An arm from text: ``snapkv``, ``snapkv@0.9``, ``dense,params>=8e9``, ``snapkv,architecture=Llama``.
 
     Without a method it is dense. Parts are separated by commas.
 
     Raises:
         DesignError: naming the part and what it may be.
     """
-    side = Side()
+    arm = Arm()
     for part in (part.strip() for part in text.split(",")):
         found = _PART.match(part)
         if found is not None:
@@ -69,11 +51,11 @@ def parse(text: str) -> Side:
                 near = get_close_matches(name, ATTRIBUTES, n=1)
                 hint = f" Did you mean {near[0]}?" if near else ""
                 raise DesignError(f"{part!r}: {name} is no attribute of a model.{hint} Known: {', '.join(ATTRIBUTES)}.")
-            side = replace(side, attributes=(*side.attributes, (name, sense, value)))
+            arm = replace(arm, attributes=(*arm.attributes, (name, sense, value)))
         else:
             method, at, asked = part.partition("@")
-            side = replace(side, sparsifier=method, level=_level(part, asked) if at else None)
-    return side
+            arm = replace(arm, sparsifier=method, level=_level(part, asked) if at else None)
+    return arm
 
 
 def _level(part: str, asked: str) -> float:
@@ -86,33 +68,33 @@ def _level(part: str, asked: str) -> float:
     return value
 
 
-def rows(outcomes: pd.DataFrame, side: Side) -> pd.DataFrame:
-    """The outcomes of a side.
+def rows(outcomes: pd.DataFrame, arm: Arm) -> pd.DataFrame:
+    """The outcomes of an arm.
 
     Raises:
         DesignError: nothing there, naming the part that finds nothing and what there is.
     """
     chosen = outcomes
-    for name, sense, value in side.attributes:
+    for name, sense, value in arm.attributes:
         chosen = chosen[_matching(chosen[name], name, sense, value)]
         if chosen.empty:
             seen = ", ".join(sorted({str(one) for one in outcomes[name].dropna()})[:8]) or "nothing recorded"
-            raise DesignError(f"{side.name}: no answer has {name}{sense}{value}. There is: {seen}.")
+            raise DesignError(f"{arm.name}: no answer has {name}{sense}{value}. There is: {seen}.")
     dense = is_dense(chosen) | (level(chosen) == 0)
     before = chosen
-    chosen = chosen[dense] if side.sparsifier == DENSE else chosen[chosen["sparsifier"] == side.sparsifier]
+    chosen = chosen[dense] if arm.sparsifier == DENSE else chosen[chosen["sparsifier"] == arm.sparsifier]
     if chosen.empty:
         there = sorted(set(before["sparsifier"]))
-        near = get_close_matches(side.sparsifier, there, n=1)
+        near = get_close_matches(arm.sparsifier, there, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
-        raise DesignError(f"{side.name}: no answer under {side.sparsifier!r}.{hint} There is: {', '.join(there)}.")
-    if side.sparsifier != DENSE:
+        raise DesignError(f"{arm.name}: no answer under {arm.sparsifier!r}.{hint} There is: {', '.join(there)}.")
+    if arm.sparsifier != DENSE:
         chosen, before = chosen[level(chosen) > 0], chosen
-    if side.level is not None:
-        chosen, before = chosen[np.isclose(chosen["sparsity_requested"], side.level, atol=5e-4)], chosen
+    if arm.level is not None:
+        chosen, before = chosen[np.isclose(chosen["sparsity_requested"], arm.level, atol=5e-4)], chosen
     if chosen.empty:
         there = sorted({f"{one:g}" for one in before["sparsity_requested"]})
-        raise DesignError(f"{side.name}: no answer at this level. Levels asked for: {', '.join(there)}.")
+        raise DesignError(f"{arm.name}: no answer at this level. Levels asked for: {', '.join(there)}.")
     return chosen
 
 
@@ -130,38 +112,17 @@ def _matching(values: pd.Series, name: str, sense: str, value: str) -> pd.Series
     return found.fillna(value=False).astype(bool)
 
 
-def keyed(outcomes: pd.DataFrame) -> pd.DataFrame:
-    """Outcomes with `ARM` as arms have it, and ``level``: a method that removed nothing is dense."""
-    at = level(outcomes)
-    return outcomes.assign(
-        context_length=outcomes["context_length"].fillna(0).astype("int64"),
-        level=at,
-        sparsifier=outcomes["sparsifier"].where(at > 0, DENSE),
-        sparsity_requested=outcomes["sparsity_requested"].where(at > 0, 0.0),
-    )
-
-
-def arms(outcomes: pd.DataFrame) -> list[Arm]:
-    """The conditions of a side's rows, by model, context and level; a dense one is the same whatever its name."""
-    groups = keyed(outcomes).groupby(ARM, sort=True)
-    found = groups.agg(level=("level", "mean"), tasks=("task", frozenset)).reset_index()
-    return [
-        Arm(str(model), int(context), str(sparsifier), float(requested), float(at), tasks)
-        for model, context, sparsifier, requested, at, tasks in found.itertuples(index=False)
-    ]
-
-
-def factor(a: Side, b: Side, mine: list[Arm], theirs: list[Arm]) -> list[str]:
-    """What differs between two sides by their definition: method, level, or attributes of the model."""
+def factor(a: Arm, b: Arm, mine: list[Condition], theirs: list[Condition]) -> list[str]:
+    """What differs between two arms by their definition: method, level, or attributes of the model."""
     found = ["method"] if a.sparsifier != b.sparsifier else []
     if {a.level, b.level} != {None} and a.level != b.level and not found:
         found.append("level")
     differing = {name for name, _, _ in set(a.attributes) ^ set(b.attributes)}
     found += [name for name in ATTRIBUTES if name in differing]
-    if not found or {_key(arm) for arm in mine} & {_key(arm) for arm in theirs}:
+    if not found or {_key(condition) for condition in mine} & {_key(condition) for condition in theirs}:
         raise DesignError(f"{a.name} and {b.name} share answers, so there is nothing to compare. Name two things.")
     return found
 
 
-def _key(arm: Arm) -> tuple[str, int, str, float]:
-    return arm.model, arm.context, arm.sparsifier, arm.requested
+def _key(condition: Condition) -> tuple[str, int, str, float]:
+    return condition.model, condition.context, condition.sparsifier, condition.requested

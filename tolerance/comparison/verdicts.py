@@ -1,7 +1,7 @@
 """One conclusion along one axis held equal, and one label across axes: functions of posterior draws alone.
 
-Each side of a comparison is a path: what moves along the axis, and the draws there. Two paths of one stratum (the same
-context, model, level: whatever both sides share) are compared where both were measured or lie between measurements,
+Each arm of a comparison is a path: what moves along the axis, and the draws there. Two paths of one stratum (the same
+context, model, level: whatever both arms share) are compared where both were measured or lie between measurements,
 never beyond; differences are averaged over strata within draws, and summarised last.
 
 Between sizes that were measured, accuracy is taken as straight on the axis plus a Wiener bridge, so that an
@@ -34,8 +34,8 @@ LARGE = ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"))
 
 
 @dataclass(frozen=True)
-class Path:
-    """One side along an axis: ``x`` ``(point,)`` ascending on the scale of `Axis.forward`, and draws ``(draw, point)``.
+class AxisPath:
+    """One arm along an axis: ``x`` ``(point,)`` ascending on the scale of `Axis.forward`, and draws ``(draw, point)``.
 
     Between points lie other sizes (``steps``) or levels of a fitted curve (``curve``), whose draws carry all there is;
     ``measured`` are the points that are no interpolation, all unless given.
@@ -55,10 +55,10 @@ class Path:
 
 @dataclass(frozen=True)
 class Stratum:
-    """Two sides that share all but what differs and what moves along the axis."""
+    """Two arms that share all but what differs and what moves along the axis."""
 
-    treatment: Path
-    reference: Path
+    treatment: AxisPath
+    reference: AxisPath
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class _Difference:
 
     @property
     def mean(self) -> Floats:
-        """Over the support: at the points that both sides measured, or evenly along the axis."""
+        """Over the support: at the points that both arms measured, or evenly along the axis."""
         if not self.interpolated or len(self.grid) == 1:
             return np.asarray(self.draws.mean(axis=1))
         return np.asarray(np.trapezoid(self.draws, self.grid, axis=1) / (self.grid[-1] - self.grid[0]))
@@ -172,7 +172,7 @@ def _difference(stratum: Stratum, rng: np.random.Generator) -> _Difference | Non
     return _Difference(grid, _on(a, grid, rng) - _on(b, grid, rng), interpolated=True)
 
 
-def _on(path: Path, grid: Floats, rng: np.random.Generator) -> Floats:
+def _on(path: AxisPath, grid: Floats, rng: np.random.Generator) -> Floats:
     """Draws on a grid inside a path's hull ``(draw, grid)``."""
     straight = _straight(path.x, path.draws, grid)
     if path.between == "curve" or len(path.x) == 1:
@@ -194,7 +194,7 @@ def _slope(share: Floats) -> Floats:
     return np.asarray(inner * (1 - inner))
 
 
-def _bridges(path: Path, grid: Floats, rng: np.random.Generator) -> Floats:
+def _bridges(path: AxisPath, grid: Floats, rng: np.random.Generator) -> Floats:
     """Wiener bridges, 0 at every measured point, in logits ``(draw, grid)``."""
     at = np.union1d(path.x, grid)
     steps = np.sqrt(np.diff(at, prepend=at[0])) * rng.standard_normal((len(path.draws), len(at)))
@@ -203,7 +203,7 @@ def _bridges(path: Path, grid: Floats, rng: np.random.Generator) -> Floats:
     return np.asarray(off[:, np.searchsorted(at, grid)] * _wobble(path, rng)[:, None])
 
 
-def _wobble(path: Path, rng: np.random.Generator) -> Floats:
+def _wobble(path: AxisPath, rng: np.random.Generator) -> Floats:
     """Draws of the bridge's scale: scaled inverse chi-squared, from inner points against the line beside them."""
     x, mean = path.x, path.draws.mean(axis=0)
     inner = np.arange(1, len(x) - 1)
@@ -242,14 +242,14 @@ def _along(axis: Axis, grid: Floats, draws: Floats, question: Question) -> findi
 
 
 def _apart(axis: Axis, strata: Sequence[Stratum]) -> str:
-    """Where each side lies."""
+    """Where each arm lies."""
 
-    def ends(paths: Sequence[Path]) -> str:
+    def ends(paths: Sequence[AxisPath]) -> str:
         low, high = (float(axis.back(np.array(end))) for end in _ends(paths))
         return _short(low) if one_value(low, high) else f"{_short(low)} to {_short(high)}"
 
-    sides = [[s.treatment for s in strata], [s.reference for s in strata]]
-    return f"treatment at {ends(sides[0])}, reference at {ends(sides[1])}"
+    arms = [[s.treatment for s in strata], [s.reference for s in strata]]
+    return f"treatment at {ends(arms[0])}, reference at {ends(arms[1])}"
 
 
 def _short(value: float) -> str:
@@ -260,5 +260,5 @@ def _short(value: float) -> str:
     return f"{float(f'{value:.4g}'):,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def _ends(paths: Sequence[Path]) -> tuple[float, float]:
+def _ends(paths: Sequence[AxisPath]) -> tuple[float, float]:
     return min(path.x[0] for path in paths), max(path.x[-1] for path in paths)

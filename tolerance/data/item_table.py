@@ -26,7 +26,7 @@ CHUNK = 4_000_000
 NOWHERE = -1
 
 
-class Condition(NamedTuple):
+class MethodLevel(NamedTuple):
     """A sparsifier at the level it was asked for."""
 
     sparsifier: str
@@ -69,7 +69,7 @@ class Answers:
     """All tasks, in order of their names, and the conditions that their columns refer to."""
 
     tasks: tuple[Task, ...]
-    conditions: tuple[Condition, ...]
+    conditions: tuple[MethodLevel, ...]
     units: dict[str, str]
 
     @property
@@ -101,7 +101,7 @@ def by_item(outcomes: pd.DataFrame) -> Answers:
     model, _ = pd.factorize(outcomes["model"], sort=True)
     context, contexts = pd.factorize(outcomes["context_length"].fillna(0), sort=True)
     table = table.assign(item=item, condition=condition, config=model * len(contexts) + context)
-    conditions = tuple(Condition(str(sparsifiers[c // len(levels)]), float(levels[c % len(levels)])) for c in both)
+    conditions = tuple(MethodLevel(str(sparsifiers[c // len(levels)]), float(levels[c % len(levels)])) for c in both)
     kinds = outcomes.groupby("task")["task_type"].first()
     order = np.argsort(task_codes, kind="stable")
     ends = np.cumsum(np.bincount(task_codes, minlength=len(tasks)))
@@ -115,7 +115,7 @@ def by_item(outcomes: pd.DataFrame) -> Answers:
     )
 
 
-def _task(name: str, task_type: str, rows: pd.DataFrame, conditions: tuple[Condition, ...]) -> Task:
+def _task(name: str, task_type: str, rows: pd.DataFrame, conditions: tuple[MethodLevel, ...]) -> Task:
     items, item = np.unique(rows["item"].to_numpy(), return_inverse=True)
     keys = rows["config"].to_numpy() * len(conditions) + rows["condition"].to_numpy()
     columns, column = np.unique(keys, return_inverse=True)

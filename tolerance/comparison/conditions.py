@@ -1,0 +1,49 @@
+"""Conditions: who answered, at which context, how sparse; and the answers of each."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from tolerance.data.cells import halvings
+from tolerance.data.outcomes import DENSE, level
+
+CONDITION = ["model", "context_length", "sparsifier", "sparsity_requested"]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One condition of an arm: who, at which context, how sparse as realised on average, over which tasks."""
+
+    model: str
+    context: int
+    sparsifier: str
+    requested: float
+    level: float
+    tasks: frozenset[str]
+
+    @property
+    def halvings(self) -> float:
+        """Of the density."""
+        return float(halvings(np.array(self.level)))
+
+
+def keyed(outcomes: pd.DataFrame) -> pd.DataFrame:
+    """Outcomes with `CONDITION` as conditions have it, and ``level``: a method that removed nothing is dense."""
+    at = level(outcomes)
+    return outcomes.assign(
+        context_length=outcomes["context_length"].fillna(0).astype("int64"),
+        level=at,
+        sparsifier=outcomes["sparsifier"].where(at > 0, DENSE),
+        sparsity_requested=outcomes["sparsity_requested"].where(at > 0, 0.0),
+    )
+
+
+def conditions(outcomes: pd.DataFrame) -> list[Condition]:
+    """The conditions of an arm's rows, by model, context and level; a dense one is the same whatever its name."""
+    groups = keyed(outcomes).groupby(CONDITION, sort=True)
+    found = groups.agg(level=("level", "mean"), tasks=("task", frozenset)).reset_index()
+    return [
+        Condition(str(model), int(context), str(sparsifier), float(requested), float(at), tasks)
+        for model, context, sparsifier, requested, at, tasks in found.itertuples(index=False)
+    ]
