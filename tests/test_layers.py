@@ -3,10 +3,11 @@
 import ast
 import subprocess
 import sys
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+
+from tests.import_graph import components, files, imports
 
 ROOT = Path(__file__).parent.parent
 # A part may import what stands to the left of it. Parts between two bars know nothing of each other.
@@ -38,42 +39,20 @@ HOMES = {
 }
 
 
-def module(path: Path) -> str:
-    """``tolerance.runners.plan`` of ``runners/plan.py``."""
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    inside = parts if parts[0] == "tolerance" else ("tolerance", *parts)
-    return ".".join(inside[:-1] if inside[-1] == "__init__" and len(inside) > 2 else inside)
+FILES = files(ROOT)
+IMPORTS = {name: imports(path, FILES) - {name, "tolerance.__init__"} for name, path in FILES.items()}
 
 
-FILES = {
-    module(path): path
-    for top in ("tolerance", "runners", "reports")
-    for path in sorted((ROOT / top).rglob("*.py"))
-    if not any(one.is_symlink() for one in path.relative_to(ROOT).parents if (ROOT / one).is_symlink())
-}
-
-
-def imported(path: Path) -> set[str]:
-    """Names that a file imports, and the modules of ours that it names in a string."""
-    names = set()
+def libraries(path: Path) -> set[str]:
+    """Top-level names of all that a file imports."""
+    found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
+            found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            full = {f"{node.module}.{alias.name}" for alias in node.names}
-            names |= full if full <= FILES.keys() else full | {str(node.module)}
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in FILES:
-            names.add(node.value)
-    return names
-
-
-IMPORTS = {name: imported(path) for name, path in FILES.items()}
-
-
-def ours(name: str) -> set[str]:
-    """Modules of ours that a module imports."""
-    return {one for one in IMPORTS[name] if one in FILES} - {name, "tolerance.__init__"}
+            found.add(str(node.module).partition(".")[0])
+    return found
 
 
 def ring(order: str) -> dict[str, int]:
@@ -85,7 +64,7 @@ def upward(name: str, order: str, depth: int) -> list[str]:
     rings, mine = ring(order), name.split(".")[depth]
     assert mine in rings, f"{name} has no place in the order of layers yet"
     prefix = name.split(".")[:depth]
-    parts = {one.split(".")[depth] for one in ours(name) if one.split(".")[:depth] == prefix} - {mine}
+    parts = {one.split(".")[depth] for one in IMPORTS[name] if one.split(".")[:depth] == prefix} - {mine}
     return sorted(part for part in parts if rings[part] >= rings[mine])
 
 
@@ -104,18 +83,17 @@ def test_the_same_holds_inside_the_runner_and_the_reports(side):
 
 
 def test_no_two_files_import_each_other_by_any_way_round():
-    graph = {name: ours(name) for name in FILES if name != "tolerance.__init__"}
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as error:
-        pytest.fail(" -> ".join(error.args[1]))
+    assert components({name: found for name, found in IMPORTS.items() if name != "tolerance.__init__"}) == []
+
+
+def test_the_top_level_can_be_seen_at_a_glance():
+    assert len({name.split(".")[1] for name in FILES}) <= 22
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_heavy_libraries_stay_home(name):
     part = name.split(".")[1]
-    for one in IMPORTS[name]:
-        library = one.split(".")[0]
+    for library in libraries(FILES[name]):
         assert part in HOMES.get(library, {part}), f"{name} imports {library}"
 
 
@@ -124,7 +102,7 @@ def test_runners_and_reports_know_only_their_neighbours(name):
     side = name.split(".")[1]
     sees = {"runners": RUNNERS_SEE, "reports": REPORTS_SEE}.get(side)
     if sees is not None:
-        outside = [one.removeprefix("tolerance.") for one in ours(name) if one.split(".")[1] != side]
+        outside = [one.removeprefix("tolerance.") for one in IMPORTS[name] if one.split(".")[1] != side]
         assert [one for one in outside if one not in sees and one.split(".")[0] not in sees - {"data"}] == []
 
 

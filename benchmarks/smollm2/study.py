@@ -58,7 +58,13 @@ def pack(run: str, out: str) -> None:
 
 
 def tables(folder: str, report: str) -> None:
-    """Markdown. An end of an interval that lies outside the measured levels is the first or last of them."""
+    """Markdown: what was answered, and what the fit says of it."""
+    accuracies(folder)
+    thresholds(report)
+
+
+def accuracies(folder: str) -> None:
+    """What was screened, and accuracy by level, from the answers alone."""
     screen = pd.read_parquet(Path(folder) / "screen.parquet").query("sparsifier == 'dense'")
     _print(screen.pivot_table(index="task", columns="context_length", values="score", sort=False))
     rows = pd.read_parquet(Path(folder) / "outcomes.parquet").assign(correct=lambda t: t["correct"].astype(float))
@@ -69,6 +75,10 @@ def tables(folder: str, report: str) -> None:
     single = rows[rows["task"] == "niah-single"]
     _print(_begun(single))
     _print(_worded(single))
+
+
+def thresholds(report: str) -> None:
+    """What is tolerated. An end of an interval outside the measured levels is the first or last of them."""
     found = json.loads(Path(report).read_text())
     budgets = {(b["sparsifier"], b["context_length"]): b for b in found["budgets"]}
     lengths = sorted({length for _, length in budgets})
