@@ -100,12 +100,12 @@ def test_of_two_runs_at_once_one_is_refused_and_its_repeat_finds_all_done(plan, 
 
 def test_two_runs_that_start_at_once_in_an_empty_folder_cannot_mix(plan, tmp_path):
     from tolerance.data.manifest import Manifest
-    from tolerance.data.run_folder import RunFolder, _locked
+    from tolerance.data.run_folder import RunFolder, locked
 
     out = tmp_path / "run"
     out.mkdir()
     mine = Manifest("collected", plan.to_dict(), created="now")
-    with _locked(out), pytest.raises(StoreError, match="another process is writing"):
+    with locked(out), pytest.raises(StoreError, match="another process is writing"):
         RunFolder.create(out, mine)
     assert [p.name for p in out.iterdir()] == [".lock"]
     assert RunFolder.create(out, mine).manifest == mine

@@ -70,6 +70,31 @@ def test_a_second_writer_is_refused(tmp_path):
         pass
 
 
+def test_what_a_killed_writer_left_does_not_lock_its_run(tmp_path, frame):
+    folder = RunFolder.create(tmp_path / "run", manifest())
+    context = multiprocessing.get_context("fork")
+    writer = context.Process(target=_write_for_ever, args=(folder.path, frame))
+    writer.start()
+    deadline = time.monotonic() + 20
+    while not folder.shards() and time.monotonic() < deadline:
+        time.sleep(0.001)
+    with pytest.raises(StoreError, match="another process is writing"), folder.writing():
+        pass
+    os.kill(writer.pid, signal.SIGKILL)
+    writer.join()
+    with folder.writing():
+        folder.write("after", rows(frame))
+    assert "after" in folder.blocks()
+
+
+def test_a_lock_file_that_nobody_holds_does_not_block(tmp_path, frame):
+    folder = RunFolder.create(tmp_path / "run", manifest())
+    (folder.path / ".lock").write_text("4194305\nelsewhere\n")
+    with folder.writing():
+        folder.write("block", rows(frame))
+    assert folder.blocks() == {"block"}
+
+
 def test_an_empty_run_and_no_run_are_told_apart(tmp_path):
     RunFolder.create(tmp_path / "run", manifest())
     with pytest.raises(StoreError, match="no outcomes yet"):

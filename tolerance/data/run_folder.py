@@ -5,7 +5,6 @@ killed goes on with the blocks that are not there, and nothing can be written tw
 """
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import re
@@ -17,6 +16,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
 
 from tolerance.data.manifest import Manifest
 from tolerance.data.outcomes import COLUMNS, NAMES, Kind, validate
@@ -52,9 +52,9 @@ class RunFolder:
         there = cls.find(path, manifest)
         if there is not None:
             return there
-        with _storing(path):
+        with storing(path):
             path.mkdir(parents=True, exist_ok=True)
-        with _locked(path):
+        with locked(path):
             # another run may have started here since
             there = cls.find(path, manifest)
             if there is not None:
@@ -99,8 +99,8 @@ class RunFolder:
         Raises:
             StoreError: another process is writing.
         """
-        with _locked(self.path):
-            with _storing(self.path / SHARDS):
+        with locked(self.path):
+            with storing(self.path / SHARDS):
                 (self.path / SHARDS).mkdir(exist_ok=True)
                 for leftover in (self.path / SHARDS).glob(".*.tmp"):
                     leftover.unlink()
@@ -125,7 +125,7 @@ class RunFolder:
             StoreError: the disk is full.
         """
         aside = self.path / QUARANTINE
-        with _storing(aside):
+        with storing(aside):
             aside.mkdir(exist_ok=True)
             return shard.rename(aside / shard.name)
 
@@ -194,18 +194,25 @@ class RunFolder:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a folder against other writers; the system lets go of it when a writer dies."""
+def locked(path: Path, *, again: bool = False) -> Iterator[None]:
+    """Hold a folder against other writers; the system lets go of it when a writer dies.
+
+    ``again``: whoever holds it in this thread already may hold it once more.
+
+    Raises:
+        StoreError: another process is writing, or nothing can be written there.
+    """
+    lock = FileLock(path / LOCK, timeout=0, is_singleton=again)
     try:
-        held = (path / LOCK).open("w")
+        lock.acquire()
+    except Timeout as error:
+        raise StoreError(f"{path}: another process is writing here. Wait for it or use another folder.") from error
     except OSError as error:
         raise StoreError(f"{path}: cannot be written ({error.strerror}). Make room, or use another folder.") from error
-    with held as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StoreError(f"{path}: another process is writing here. Wait for it or use another folder.") from error
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def read_run(path: str | os.PathLike[str]) -> pd.DataFrame:
@@ -253,26 +260,33 @@ def _read(shard: Path) -> pa.Table | None:
 def write_atomically(path: Path, content: bytes) -> None:
     """Beside, flushed, renamed; then the folder is flushed, so that the rename survives a power cut."""
     beside = path.with_name(f".{path.name}.tmp")
-    with _storing(path):
+    with storing(path):
         try:
             with beside.open("wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             beside.replace(path)
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            flush_folder(path.parent)
         except OSError:
             with contextlib.suppress(OSError):
                 beside.unlink(missing_ok=True)
             raise
 
 
+def flush_folder(path: Path) -> None:
+    """Have what was renamed or removed in a folder survive a power cut, where the system lets folders be opened."""
+    if os.name == "nt":
+        return
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
 @contextlib.contextmanager
-def _storing(path: Path) -> Iterator[None]:
+def storing(path: Path) -> Iterator[None]:
     """What the system refuses is said of a path."""
     try:
         yield
