@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tolerance.data.canonical import canonical
 from tolerance.data.outcomes import is_dense, level
 from tolerance.data.published import is_aggregate, require_counts
 from tolerance.errors import DesignError
@@ -124,12 +125,13 @@ def sparsity(halved: Floats) -> Floats:
 
 
 def collapse(outcomes: pd.DataFrame) -> Cells:
-    """Collapse validated outcomes, or published means, to cells.
+    """Collapse validated outcomes, or published means, to cells; their order makes no difference.
 
     Raises:
         DesignError: nothing but dense answers, one task under two task types, or means of an unknown number of items.
     """
     published = is_aggregate(outcomes)
+    outcomes = canonical(outcomes)  # sums of floats follow the order of what is summed
     table = outcomes.assign(sparsity=level(outcomes))
     table["context_length"] = table["context_length"].fillna(0).astype("int64")
     refuse_useless(table)
