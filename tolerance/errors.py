@@ -3,9 +3,12 @@
 ToleranceError
 ├── SchemaError (ValueError)       a table, mapping or plan that does not say what it must
 ├── StoreError (OSError)           a run or analysis folder that cannot be used as asked
+│   └── OtherFitError              saved draws of another model, other outcomes, or another fit than the report's
 ├── RunnerError (RuntimeError)     a model or method that cannot be run exactly as asked
 └── DesignError (ValueError)       valid outcomes that cannot answer the question put to them
 """
+
+from typing import Literal
 
 
 class ToleranceError(Exception):
@@ -18,6 +21,14 @@ class SchemaError(ToleranceError, ValueError):
 
 class StoreError(ToleranceError, OSError):
     """A run or analysis folder that cannot be used as asked."""
+
+
+class OtherFitError(StoreError):
+    """Saved draws that are not of what is asked; ``reason`` says of what they are instead."""
+
+    def __init__(self, message: str, reason: Literal["another model", "other outcomes", "two fits"]) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class RunnerError(ToleranceError, RuntimeError):

@@ -22,7 +22,7 @@ from tolerance.estimands.source import Source
 from tolerance.estimands.type_curve import TypeCurve
 from tolerance.findings import Attempt, Check
 from tolerance.inference.fit import Stage, fit
-from tolerance.inference.saved import Fit, saved_among
+from tolerance.inference.saved import Fit, saved_among, saved_key
 from tolerance.inference.settings import Settings
 from tolerance.model.priors import NARROW, PRIORS, Priors
 
@@ -130,16 +130,19 @@ def refitted(
         stage(f"some checks failed, trying again: {later.change}")
         now = later
     if folder is not None:
-        rows = [one.model_dump() for one in attempts]
-        write_atomically(folder / ATTEMPTS, (json.dumps(rows, indent=1) + "\n").encode())
+        kept = {"fit": fitted.key, "attempts": [one.model_dump() for one in attempts]}
+        write_atomically(folder / ATTEMPTS, (json.dumps(kept, indent=1) + "\n").encode())
     return Refitted(fitted, source, curves, checks, attempts)
 
 
 def _before(folder: Path | None) -> list[Attempt]:
-    """Attempts before the one that is saved in a folder; empty where they were not recorded."""
+    """Attempts before the one that is saved in a folder; empty where they were not recorded, or are another fit's."""
     if folder is None or not (folder / ATTEMPTS).is_file():
         return []
     try:
-        return [Attempt.model_validate(row) for row in json.loads((folder / ATTEMPTS).read_text())][:-1]
-    except ValueError as error:
+        kept = json.loads((folder / ATTEMPTS).read_text())
+        if not isinstance(kept, dict) or kept.get("fit") != saved_key(folder):
+            return []
+        return [Attempt.model_validate(row) for row in kept["attempts"]][:-1]
+    except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{folder / ATTEMPTS}: cannot be read ({error}). Remove the folder and fit again.") from error

@@ -75,15 +75,22 @@ Caveat = Literal[
     "published means",
     "items assumed",
     "items independent",
+    "conclusions need another fit",
+    "conclusions need other outcomes",
 ]
 
 
 class Provenance(Finding):
-    """How to get the same numbers again."""
+    """How to get the same numbers again.
+
+    ``data_hash`` is that of the outcomes whatever their order, ``fit`` the key of the draws that every number is of;
+    reports of before it was recorded have none.
+    """
 
     command: str
     created: str
     data_hash: str
+    fit: str | None = None
     seed: int
     sampler: str
     draws: int

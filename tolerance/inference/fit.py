@@ -14,6 +14,7 @@ import xarray as xr
 from tolerance.data.cells import Cells, collapse
 from tolerance.data.manifest import versions
 from tolerance.inference.draws import tree
+from tolerance.inference.folder import opened, require_room
 from tolerance.inference.saved import PACKAGES, Fit, content_hash, key_of, read_kept, seed_of
 from tolerance.inference.settings import Settings
 from tolerance.inference.warmup import Floats, after_pilot, final_blocks, long_enough, pilot_run, plug_in
@@ -30,31 +31,36 @@ def fit(
     settings: Settings | None = None,
     seed: int | None = None,
     folder: Path | None = None,
+    force: bool = False,
     stage: Stage | None = None,
 ) -> Fit:
     """Fit the hierarchical tolerance model to validated outcomes.
 
-    With ``folder``, an unchanged fit is read from there and a new one is saved there. ``stage`` is told what is being
-    done, for progress. The seed defaults to one that follows from the data.
+    With ``folder``, an unchanged fit is read from there and a new one is saved there; ``force`` writes over one of
+    another run. ``stage`` is told what is being done, for progress. The seed defaults to one that follows from the
+    data.
 
     Raises:
         DesignError: the outcomes hold nothing to fit.
-        StoreError: the saved draws cannot be read.
+        StoreError: the folder cannot be written to, holds something else or another run's analysis, or another process
+            writes there (all before anything is sampled); or the saved draws cannot be read.
     """
-    settings = settings or Settings()
+    settings, tell = settings or Settings(), stage or (lambda _: None)
     cells = collapse(outcomes)
     seed = seed_of(cells) if seed is None else seed
     key = key_of(content_hash(cells), settings, seed)
-    if folder is not None and (kept := read_kept(folder, key, cells, settings, seed)) is not None:
-        return kept
-    draws = _sample(cells, settings, seed, stage or (lambda _: None))
-    done = Fit(cells, draws, settings, seed, key, versions(PACKAGES))
-    if folder is not None:
+    if folder is None:
+        return Fit(cells, _sample(cells, settings, seed, key, tell), settings, seed, key, versions(PACKAGES))
+    with opened(folder, outcomes, force=force):
+        if (kept := read_kept(folder, key, cells, settings, seed)) is not None:
+            return kept
+        require_room(folder, _size(cells, settings))
+        done = Fit(cells, _sample(cells, settings, seed, key, tell), settings, seed, key, versions(PACKAGES))
         done.save(folder)
     return done
 
 
-def _sample(cells: Cells, settings: Settings, seed: int, stage: Stage) -> xr.DataTree:
+def _sample(cells: Cells, settings: Settings, seed: int, key: str, stage: Stage) -> xr.DataTree:
     """A pilot with independent items sets the centring, the blocks' covariance and where the chains start."""
     parameters = Parameters(cells, settings.priors)
     settings = long_enough(settings, parameters)
@@ -68,7 +74,18 @@ def _sample(cells: Cells, settings: Settings, seed: int, stage: Stage) -> xr.Dat
     final = final_blocks(cells, settings.likelihood, *plug_in(parameters, m))
     stage("sampling")
     design, positions, statistics = after_pilot(parameters, final, design, pilot, m, settings, seed)
-    return tree(parameters, design, final, positions, statistics, seed)
+    drawn = tree(parameters, design, final, positions, statistics, seed)
+    drawn.attrs["fit"] = key
+    return drawn
+
+
+def _size(cells: Cells, settings: Settings) -> int:
+    """Bytes of the draws before they are compressed: accuracies and log densities by cell, and the parameters."""
+    parameters = Parameters(cells, settings.priors)
+    settings = long_enough(settings, parameters)
+    by_cell, by_parameter = 4 * 3 + 8, 8
+    a_draw = by_cell * len(cells.frame) + by_parameter * parameters.size
+    return settings.chains * settings.draws * a_draw
 
 
 def without_cell(fit: Fit, cell: int) -> tuple[Floats, Floats]:

@@ -17,20 +17,15 @@ from numpy.typing import NDArray
 
 from tolerance.data.cells import Cells, collapse
 from tolerance.data.manifest import digest
-from tolerance.data.run_folder import write_atomically
-from tolerance.errors import StoreError
+from tolerance.data.run_folder import flush_folder, storing, write_atomically
+from tolerance.errors import OtherFitError, StoreError
+from tolerance.inference.folder import DRAWS, FACTS, HALF_DRAWS
 from tolerance.inference.settings import Settings
 from tolerance.model.covariance import Blocks
 from tolerance.model.priors import Priors
+from tolerance.model.version import MODEL
 
-DRAWS, FACTS = "draws.zarr", "fit.json"
 PACKAGES = ("sparsity-tolerance", "pymc", "nutpie", "pytensor", "numba", "arviz", "numpy", "scipy", "pandas", "xarray")
-# The files that say what is sampled.
-MODEL = (
-    *("model/pymc_model.py", "model/parameters.py", "model/density.py", "model/numba_math.py", "model/transform.py"),
-    *("model/covariance.py", "model/curve.py", "model/log_likelihood.py"),
-    *("inference/preconditioning.py", "inference/nuts.py", "inference/warmup.py"),
-)
 
 
 @dataclass(frozen=True)
@@ -66,39 +61,65 @@ class Fit:
         return Blocks(**{name: np.asarray(held[name]) for name in Blocks.__dataclass_fields__})
 
     def save(self, folder: Path) -> None:
-        """Write draws and facts into an analysis folder, whole or not at all."""
-        folder.mkdir(parents=True, exist_ok=True)
-        beside = folder / f".{DRAWS}.tmp"
-        shutil.rmtree(beside, ignore_errors=True)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # zarr's notes on its own format versions
-            self.draws.to_zarr(beside, mode="w", consolidated=False)
-        # Without facts draws are nobody's: a save that is cut short can't leave old facts beside new draws.
-        (folder / FACTS).unlink(missing_ok=True)
-        shutil.rmtree(folder / DRAWS, ignore_errors=True)
-        beside.rename(folder / DRAWS)
-        facts = {"key": self.key, "seed": self.seed, "settings": asdict(self.settings), "packages": self.packages}
-        write_atomically(folder / FACTS, (json.dumps(facts, indent=2, sort_keys=True) + "\n").encode())
+        """Write draws and facts into an analysis folder, whole or not at all. Call inside `folder.opened`.
+
+        Raises:
+            StoreError: the disk is full.
+        """
+        beside = folder / HALF_DRAWS
+        try:
+            with storing(folder / DRAWS), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # zarr's notes on its own format versions
+                self.draws.to_zarr(beside, mode="w", consolidated=False)
+                # Without facts draws are nobody's: a save that is cut short can't leave old facts beside new draws.
+                (folder / FACTS).unlink(missing_ok=True)
+                flush_folder(folder)
+                shutil.rmtree(folder / DRAWS, ignore_errors=True)
+                beside.rename(folder / DRAWS)
+        except StoreError:
+            shutil.rmtree(beside, ignore_errors=True)
+            raise
+        write_atomically(folder / FACTS, (json.dumps(self._facts(), indent=2, sort_keys=True) + "\n").encode())
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "key": self.key,
+            "model": MODEL,
+            "content": content_hash(self.cells),
+            "settings": _asked(self.settings),
+            "seed": self.seed,
+            "packages": self.packages,
+        }
 
 
 def read_fit(outcomes: pd.DataFrame, folder: Path) -> Fit:
     """The fit that was saved in an analysis folder, which must be one of these outcomes.
 
     Raises:
-        StoreError: no fit is saved there, or it is of other outcomes or of another version of the model.
+        OtherFitError: it is of another version of the model, or of other outcomes.
+        StoreError: no fit is saved there, or it cannot be read.
     """
     facts = _saved_facts(folder)
     if facts is None:
-        raise StoreError(f"{folder}: no fit ({FACTS} missing). Give the --out of tolerance fit.")
-    cells, asked = collapse(outcomes), facts["settings"]
-    priors: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in asked["priors"].items()}
-    try:
-        settings = Settings(**{**asked, "priors": Priors(**priors)})
-    except TypeError:  # another version's settings
-        settings = Settings()
-    found = read_kept(folder, key_of(content_hash(cells), settings, facts["seed"]), cells, settings, facts["seed"])
+        raise StoreError(f"{folder}: no fit ({FACTS} missing). Give the --out of tolerance fit, or run it (again).")
+    if facts.get("model") != MODEL:
+        raise OtherFitError(
+            f"{folder}: the fit is of another version of the model ({facts.get('model', 'an early one')}; this is "
+            f"{MODEL}). Run tolerance fit again.",
+            "another model",
+        )
+    cells, seed = collapse(outcomes), facts["seed"]
+    content = content_hash(cells)
+    if facts["content"] != content:
+        raise OtherFitError(
+            f"{folder}: the fit is of other outcomes than the run holds. Run tolerance fit again, or give the run that "
+            "it was made from.",
+            "other outcomes",
+        )
+    settings = _settings(facts, folder)
+    found = read_kept(folder, key_of(content, settings, seed), cells, settings, seed)
     if found is None:
-        raise StoreError(f"{folder}: the fit is of other outcomes, or of another version. Run tolerance fit again.")
+        raise StoreError(f"{folder / FACTS}: says other settings than its key is of. Run tolerance fit again.")
     return found
 
 
@@ -113,25 +134,40 @@ def saved_among(outcomes: pd.DataFrame, settings: Sequence[Settings], seed: int 
     return keys.index(saved["key"]) if saved.get("key") in keys else None
 
 
+def saved_key(folder: Path) -> str | None:
+    """The key of the fit that is saved in a folder, if one is."""
+    facts = _saved_facts(folder)
+    return None if facts is None else facts.get("key")
+
+
 def seed_of(cells: Cells) -> int:
     """The seed that follows from the data."""
     return int(content_hash(cells)[:8], 16) % 2**31
 
 
 def key_of(content: str, settings: Settings, seed: int) -> str:
-    """Hash of data (by `content_hash`), settings, seed and model."""
-    return digest([content, asdict(settings), seed, _model_hash()])
+    """Hash of data (by `content_hash`), settings, seed and version of the model."""
+    return digest([content, _asked(settings), seed, MODEL])
 
 
 def content_hash(cells: Cells) -> str:
-    """SHA-256 of what enters the likelihood."""
-    rows = pd.util.hash_pandas_object(cells.frame, index=False).to_numpy()
-    pairs = b"".join(pair.products.tobytes() + pair.common.tobytes() for pair in cells.pairs)
-    return hashlib.sha256(rows.tobytes() + json.dumps(cells.chance).encode() + pairs).hexdigest()
+    """SHA-256 of what enters the likelihood, written out so that no library's way of hashing enters too."""
+    frame = cells.frame
+    texts = [json.dumps([list(map(str, frame[name])) for name in ("task", "model", "sparsifier", "task_type")])]
+    texts.append(json.dumps([cells.tasks, cells.sparsifiers, cells.configs, cells.chance, list(cells.covariates)]))
+    numbers = ("context_length", "sparsity", "right", "n", "weight")
+    arrays = [frame[name].to_numpy(dtype=np.float64) for name in numbers] + [cells.covariates.to_numpy(np.float64)]
+    arrays += [part for pair in cells.pairs for part in (pair.products, pair.common)]
+    whole = b"".join(np.ascontiguousarray(one + 0.0).tobytes() for one in arrays)  # -0.0 is 0.0
+    return hashlib.sha256("\n".join(texts).encode() + whole).hexdigest()
 
 
 def read_kept(folder: Path, key: str, cells: Cells, settings: Settings, seed: int) -> Fit | None:
-    """The fit saved in this folder, if it is of the same data, model and settings."""
+    """The fit saved in this folder, if it is of the same data, model and settings.
+
+    Raises:
+        StoreError: its draws cannot be read, or are of another fit.
+    """
     facts = _saved_facts(folder)
     if facts is None or facts.get("key") != key:
         return None
@@ -141,7 +177,24 @@ def read_kept(folder: Path, key: str, cells: Cells, settings: Settings, seed: in
             draws = xr.open_datatree(folder / DRAWS, engine="zarr", consolidated=False).load()
     except (ValueError, KeyError, OSError) as error:
         raise StoreError(f"{folder}: saved draws cannot be read ({error}). Remove the folder and fit again.") from error
+    if draws.attrs.get("fit") != key:
+        raise StoreError(f"{folder}: {DRAWS} is of another fit than {FACTS}. Remove the folder and fit again.")
     return Fit(cells, draws, settings, seed, key, facts["packages"])
+
+
+def _asked(settings: Settings) -> dict[str, Any]:
+    """The settings that decide the draws: how many cores make them does not."""
+    return {name: value for name, value in asdict(settings).items() if name != "cores"}
+
+
+def _settings(facts: dict[str, Any], folder: Path) -> Settings:
+    """What was asked for, of facts that this version of the model wrote."""
+    asked = facts["settings"]
+    try:
+        priors: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in asked["priors"].items()}
+        return Settings(**{**asked, "priors": Priors(**priors)})
+    except (TypeError, KeyError, AttributeError) as error:
+        raise StoreError(f"{folder / FACTS}: settings cannot be read ({error}). Run tolerance fit again.") from error
 
 
 def _saved_facts(folder: Path) -> dict[str, Any] | None:
@@ -153,9 +206,3 @@ def _saved_facts(folder: Path) -> dict[str, Any] | None:
     except ValueError as error:
         raise StoreError(f"{folder / FACTS}: cannot be read ({error}). Remove the folder and fit again.") from error
     return facts
-
-
-def _model_hash() -> str:
-    """Changes whenever the text of the model, of the curve, or of what is kept beside the draws does."""
-    here = Path(__file__).parent.parent
-    return hashlib.sha256(b"".join((here / name).read_bytes() for name in MODEL)).hexdigest()

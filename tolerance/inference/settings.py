@@ -11,7 +11,7 @@ Likelihood = Literal["paired", "over-dispersed", "independent"]
 
 @dataclass(frozen=True)
 class Settings:
-    """How to sample. The pilot runs on two chains."""
+    """How to sample. The pilot runs on two chains; ``cores`` change no draw."""
 
     chains: int = 4
     tune: int = 150
