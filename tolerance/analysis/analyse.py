@@ -1,6 +1,7 @@
 """Outcomes -> fit -> checks -> findings. The one orchestrator, read from top to bottom in `analyse`."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from tolerance import findings
 from tolerance.analysis import design
 from tolerance.analysis.curve_findings import common_ends, curve, threshold
 from tolerance.analysis.saved import REPORT
+from tolerance.data.canonical import canonical, table_hash
 from tolerance.data.manifest import digest
 from tolerance.data.outcomes import is_dense, level
 from tolerance.data.published import is_aggregate
@@ -25,6 +27,7 @@ from tolerance.estimands.curve_state import curve_states
 from tolerance.estimands.kv_budgets import budgets
 from tolerance.estimands.rankings import comparisons, orderings
 from tolerance.inference.fit import Stage
+from tolerance.inference.folder import opened
 from tolerance.inference.saved import Fit
 from tolerance.inference.settings import Settings
 from tolerance.instant.agreement import disagreements
@@ -44,6 +47,7 @@ def analyse(
     without_dense: bool = False,
     families: bool = False,
     folder: Path | None = None,
+    force: bool = False,
     command: str = "",
     sources: tuple[str, ...] = (),
     stage: Stage | None = None,
@@ -51,29 +55,32 @@ def analyse(
 ) -> findings.Report:
     """Fit validated outcomes, or published means, and state what they show.
 
-    With ``folder``, draws and ``report.json`` are kept there. ``at_once`` is told the instant answer, which needs no
-    fit, before sampling starts. A fit that fails its checks is repeated: longer and with smaller steps, or with more
-    room to leave the family. What still fails is withheld. ``families`` also compares curve families, which takes as
-    many fits.
+    With ``folder``, draws and ``report.json`` are kept there; ``force`` writes over the analysis of another run. Rows
+    may come in any order. ``at_once`` is told the instant answer, which needs no fit, before sampling starts. A fit
+    that fails its checks is repeated: longer and with smaller steps, or with more room to leave the family. What still
+    fails is withheld. ``families`` also compares curve families, which takes as many fits.
 
     Raises:
         DesignError: no dense baseline (and ``without_dense`` is not set), or nothing to fit.
+        StoreError: before anything is sampled, if the folder cannot be written to or holds something else.
     """
     question, settings = question or Question(), settings or Settings()
     _require_dense(outcomes, without_dense)
-    instant = _instant(outcomes, question)
-    if at_once is not None and instant is not None:
-        at_once(instant)
-    done = refitted(outcomes, settings, seed, folder, stage or (lambda _: None))
-    report = _report(outcomes, done, question, command, sources)
-    if instant is not None:
-        report = report.model_copy(update={"instant": instant, "disagreements": disagreements(report, instant)})
-    if families:
-        inside = None if folder is None else folder / FAMILIES
-        compared = compare_families(outcomes, settings=settings, seed=seed, folder=inside, stage=stage)
-        report = report.model_copy(update={"families": compared})
-    if folder is not None:
-        write_atomically(folder / REPORT, (report.model_dump_json(indent=1) + "\n").encode())
+    outcomes = canonical(outcomes)
+    with nullcontext() if folder is None else opened(folder, outcomes, force=force):
+        instant = _instant(outcomes, question)
+        if at_once is not None and instant is not None:
+            at_once(instant)
+        done = refitted(outcomes, settings, seed, folder, stage or (lambda _: None))
+        report = _report(outcomes, done, question, command, sources)
+        if instant is not None:
+            report = report.model_copy(update={"instant": instant, "disagreements": disagreements(report, instant)})
+        if families:
+            inside = None if folder is None else folder / FAMILIES
+            compared = compare_families(outcomes, settings=settings, seed=seed, folder=inside, stage=stage)
+            report = report.model_copy(update={"families": compared})
+        if folder is not None:
+            write_atomically(folder / REPORT, (report.model_dump_json(indent=1) + "\n").encode())
     return report
 
 
@@ -126,7 +133,7 @@ def _report(
         left_out=as_findings.left_out(done.fit, passed),
         attempts=done.attempts,
         caveats=list(design.caveats(outcomes, data)),
-        provenance=_provenance(done.fit, command, sources),
+        provenance=_provenance(outcomes, done.fit, command, sources),
         margin=question.margin,
         equivalence=question.equivalence,
         contrasts=list(contrasted.contrasts()),
@@ -135,12 +142,13 @@ def _report(
     )
 
 
-def _provenance(fitted: Fit, command: str, sources: tuple[str, ...]) -> findings.Provenance:
+def _provenance(outcomes: pd.DataFrame, fitted: Fit, command: str, sources: tuple[str, ...]) -> findings.Provenance:
     settings = fitted.settings
     return findings.Provenance(
         command=command,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        data_hash=fitted.key,
+        data_hash=table_hash(outcomes),
+        fit=fitted.key,
         seed=fitted.seed,
         sampler=f"NUTS (nutpie), {settings.chains} chains x ({settings.tune} warm-up + {settings.draws} draws)",
         draws=settings.chains * settings.draws,

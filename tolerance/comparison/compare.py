@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tolerance import findings
-from tolerance.analysis.saved import read_report
+from tolerance.analysis.saved import fit_of, read_report
 from tolerance.axes.model_shape import Shapes
 from tolerance.axes.table import AXES, Accounted, Axis
 from tolerance.comparison.arms import Arm, rows
@@ -19,9 +19,9 @@ from tolerance.comparison.cross_check import cross_check
 from tolerance.comparison.posterior import Fitted, Posterior
 from tolerance.comparison.strata import Strata, UnanswerableError
 from tolerance.comparison.verdicts import Held, at_equal, joint, label
+from tolerance.data.canonical import canonical
 from tolerance.data.manifest import digest
 from tolerance.data.published import assume_items
-from tolerance.inference.saved import read_fit
 from tolerance.question import Question
 from tolerance.stats.decide import required
 from tolerance.stats.intervals import summarise
@@ -78,7 +78,8 @@ def compare_saved(
     """`compare` each two arms from the analysis that `analysis.analyse` left in a folder, under its question.
 
     Raises:
-        StoreError: no analysis there, or one of other outcomes.
+        OtherFitError: an analysis of other outcomes, of another version of the model, or of two fits.
+        StoreError: no analysis there.
         DesignError: see `compare`.
     """
     report = read_report(folder)
@@ -89,11 +90,13 @@ def compare_saved(
         margin=report.margin,
         equivalence=(rules or Rules()).question.equivalence,
     )
+    outcomes = canonical(outcomes)
     if report.data.assumed_items is not None:
         outcomes = assume_items(outcomes, report.data.assumed_items)
-    fitted = Fitted(read_fit(outcomes, folder)) if report.fit_passed else None
+    fitted = fit_of(report, outcomes, folder)
+    posterior = Fitted(fitted) if report.fit_passed else None
     rules = replace(rules or Rules(), question=question)
-    found = [compare(outcomes, fitted, treatment, reference, rules) for treatment, reference in pairs]
+    found = [compare(outcomes, posterior, treatment, reference, rules) for treatment, reference in pairs]
     return [one.model_copy(update={"provenance": report.provenance}) for one in found]
 
 
