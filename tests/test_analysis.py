@@ -7,6 +7,7 @@ import pytest
 
 from tests.simulated import outcomes, threshold
 from tolerance import DesignError, Settings, StoreError, analyse, read_report, validate
+from tolerance.data import prepared
 from tolerance.data.cells import collapse
 from tolerance.estimands.curves import type_curves
 from tolerance.estimands.thresholds import order
@@ -214,3 +215,19 @@ def test_a_question_can_be_changed_without_sampling_again(table, folder):
     report = analyse(table, folder=folder, question=Question(retention=0.8), stage=stages.append)
     assert "sampling" not in stages
     assert found(report, "multi-hop", "top-k").level.median > threshold(6.0)
+
+
+def test_what_everything_asks_of_the_outcomes_is_made_once(monkeypatch):
+    counts = dict.fromkeys(("collapse", "by_item", "content_hash"), 0)
+
+    def counted(name, made):
+        def count(*args, **more):
+            counts[name] += 1
+            return made(*args, **more)
+
+        return count
+
+    for name in counts:
+        monkeypatch.setattr(prepared, name, counted(name, getattr(prepared, name)))
+    analyse(validate(outcomes(n_items=30)), settings=Settings(chains=2, tune=60, draws=60), seed=1)
+    assert counts == dict.fromkeys(counts, 1)

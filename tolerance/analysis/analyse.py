@@ -13,10 +13,9 @@ from tolerance import findings
 from tolerance.analysis import design
 from tolerance.analysis.curve_findings import common_ends, curve, threshold
 from tolerance.analysis.saved import REPORT
-from tolerance.data.canonical import canonical, table_hash
 from tolerance.data.manifest import digest
 from tolerance.data.outcomes import is_dense, level
-from tolerance.data.published import is_aggregate
+from tolerance.data.prepared import Prepared, prepare
 from tolerance.data.run_folder import write_atomically
 from tolerance.diagnostics import as_findings, checks
 from tolerance.diagnostics.model_comparison import compare_families
@@ -66,29 +65,29 @@ def analyse(
     """
     question, settings = question or Question(), settings or Settings()
     _require_dense(outcomes, without_dense)
-    outcomes = canonical(outcomes)
-    with nullcontext() if folder is None else opened(folder, outcomes, force=force):
-        instant = _instant(outcomes, question)
+    prepared = prepare(outcomes, in_order=True)
+    with nullcontext() if folder is None else opened(folder, prepared.outcomes, force=force):
+        instant = _instant(prepared, question)
         if at_once is not None and instant is not None:
             at_once(instant)
-        done = refitted(outcomes, settings, seed, folder, stage or (lambda _: None))
-        report = _report(outcomes, done, question, command, sources)
+        done = refitted(prepared, settings, seed, folder, stage or (lambda _: None))
+        report = _report(prepared, done, question, command, sources)
         if instant is not None:
             report = report.model_copy(update={"instant": instant, "disagreements": disagreements(report, instant)})
         if families:
             inside = None if folder is None else folder / FAMILIES
-            compared = compare_families(outcomes, settings=settings, seed=seed, folder=inside, stage=stage)
+            compared = compare_families(prepared, settings=settings, seed=seed, folder=inside, stage=stage)
             report = report.model_copy(update={"families": compared})
         if folder is not None:
             write_atomically(folder / REPORT, (report.model_dump_json(indent=1) + "\n").encode())
     return report
 
 
-def _instant(outcomes: pd.DataFrame, question: Question) -> findings.Instant | None:
+def _instant(prepared: Prepared, question: Question) -> findings.Instant | None:
     """The answer that needs no fit; published means have no items to give it from."""
-    if is_aggregate(outcomes):
+    if prepared.published:
         return None
-    return instant_answer(outcomes, retention=question.retention, prob=question.interval_prob)
+    return instant_answer(prepared, retention=question.retention, prob=question.interval_prob)
 
 
 def _require_dense(outcomes: pd.DataFrame, without_dense: bool) -> None:
@@ -102,13 +101,13 @@ def _require_dense(outcomes: pd.DataFrame, without_dense: bool) -> None:
 
 
 def _report(
-    outcomes: pd.DataFrame,
+    prepared: Prepared,
     done: Refitted,
     question: Question,
     command: str,
     sources: tuple[str, ...],
 ) -> findings.Report:
-    passed = checks.trustworthy(done.checks)
+    outcomes, passed = prepared.outcomes, checks.trustworthy(done.checks)
     states = curve_states(done.fit, done.curves, passed)
     contrasted = Contrasted(done.source, states, question)
     scaled = as_findings.sensitivities(done.fit, states, question.retention)
@@ -133,7 +132,7 @@ def _report(
         left_out=as_findings.left_out(done.fit, passed),
         attempts=done.attempts,
         caveats=list(design.caveats(outcomes, data)),
-        provenance=_provenance(outcomes, done.fit, command, sources),
+        provenance=_provenance(prepared, done.fit, command, sources),
         margin=question.margin,
         equivalence=question.equivalence,
         contrasts=list(contrasted.contrasts()),
@@ -142,12 +141,12 @@ def _report(
     )
 
 
-def _provenance(outcomes: pd.DataFrame, fitted: Fit, command: str, sources: tuple[str, ...]) -> findings.Provenance:
+def _provenance(prepared: Prepared, fitted: Fit, command: str, sources: tuple[str, ...]) -> findings.Provenance:
     settings = fitted.settings
     return findings.Provenance(
         command=command,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        data_hash=table_hash(outcomes),
+        data_hash=prepared.table,
         fit=fitted.key,
         seed=fitted.seed,
         sampler=f"NUTS (nutpie), {settings.chains} chains x ({settings.tune} warm-up + {settings.draws} draws)",

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import pandas as pd
-
 from tolerance import findings
+from tolerance.data.prepared import Outcomes, prepare
 from tolerance.diagnostics.checks import check
 from tolerance.diagnostics.loo import REFITS, LeftOut, difference, refit_high_k
 from tolerance.estimands.curves import type_curves
@@ -55,7 +54,7 @@ def usual(settings: Settings | None = None) -> dict[str, Member]:
 
 
 def compare_families(
-    outcomes: pd.DataFrame,
+    outcomes: Outcomes,
     *,
     settings: Settings | None = None,
     seed: int | None = None,
@@ -70,6 +69,7 @@ def compare_families(
     are not one posterior, or of which more cells are beyond reach, has its numbers withheld and is not compared; those
     come last. Differences are to the best of the others. With ``folder``, fits are remembered in folders inside.
     """
+    outcomes = prepare(outcomes)
     tell = stage or (lambda _: None)
     members = families or usual(settings)
     found: dict[str, tuple[list[str], LeftOut]] = {}

@@ -12,8 +12,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
+from tolerance.data.prepared import Outcomes, prepare
 from tolerance.data.run_folder import write_atomically
 from tolerance.diagnostics.checks import DIVERGENCES, check, trustworthy, unsampled
 from tolerance.errors import StoreError
@@ -104,7 +103,7 @@ def widened(priors: Priors) -> Priors:
 
 
 def refitted(
-    outcomes: pd.DataFrame,
+    outcomes: Outcomes,
     settings: Settings,
     seed: int | None = None,
     folder: Path | None = None,
@@ -114,6 +113,7 @@ def refitted(
 
     A later attempt that is saved already is where it goes on, so an unchanged analysis samples nothing.
     """
+    outcomes = prepare(outcomes)
     each = [one.of(settings) for one in TRIES]
     place = 0 if folder is None else saved_among(outcomes, each, seed, folder) or 0
     now, attempts = TRIES[place], _before(folder) if place else []

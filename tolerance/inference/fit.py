@@ -8,14 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
-from tolerance.data.cells import Cells, collapse
+from tolerance.data.cells import Cells
 from tolerance.data.manifest import versions
+from tolerance.data.prepared import Outcomes, prepare
 from tolerance.inference.draws import tree
 from tolerance.inference.folder import opened, require_room
-from tolerance.inference.saved import PACKAGES, Fit, content_hash, key_of, read_kept, seed_of
+from tolerance.inference.saved import PACKAGES, Fit, key_of, read_kept, seed_of
 from tolerance.inference.settings import Settings
 from tolerance.inference.warmup import Floats, after_pilot, final_blocks, long_enough, pilot_run, plug_in
 from tolerance.model import covariance, density
@@ -26,7 +26,7 @@ Stage = Callable[[str], None]
 
 
 def fit(
-    outcomes: pd.DataFrame,
+    outcomes: Outcomes,
     *,
     settings: Settings | None = None,
     seed: int | None = None,
@@ -46,12 +46,13 @@ def fit(
             writes there (all before anything is sampled); or the saved draws cannot be read.
     """
     settings, tell = settings or Settings(), stage or (lambda _: None)
-    cells = collapse(outcomes)
-    seed = seed_of(cells) if seed is None else seed
-    key = key_of(content_hash(cells), settings, seed)
+    prepared = prepare(outcomes)
+    cells = prepared.cells
+    seed = seed_of(prepared.content) if seed is None else seed
+    key = key_of(prepared.content, settings, seed)
     if folder is None:
         return Fit(cells, _sample(cells, settings, seed, key, tell), settings, seed, key, versions(PACKAGES))
-    with opened(folder, outcomes, force=force):
+    with opened(folder, prepared.outcomes, force=force):
         if (kept := read_kept(folder, key, cells, settings, seed)) is not None:
             return kept
         require_room(folder, _size(cells, settings))

@@ -1,6 +1,5 @@
 """A fit in an analysis folder: whole or not at all, and known again by what it was made of."""
 
-import hashlib
 import json
 import shutil
 import warnings
@@ -11,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from tolerance.data.cells import Cells, collapse
+from tolerance.data.cells import Cells
 from tolerance.data.manifest import digest
+from tolerance.data.prepared import Outcomes, content_hash, prepare
 from tolerance.data.run_folder import flush_folder, storing, write_atomically
 from tolerance.errors import OtherFitError, StoreError
 from tolerance.inference.folder import DRAWS, FACTS, HALF_DRAWS
@@ -92,7 +91,7 @@ class Fit:
         }
 
 
-def read_fit(outcomes: pd.DataFrame, folder: Path) -> Fit:
+def read_fit(outcomes: Outcomes, folder: Path) -> Fit:
     """The fit that was saved in an analysis folder, which must be one of these outcomes.
 
     Raises:
@@ -108,8 +107,8 @@ def read_fit(outcomes: pd.DataFrame, folder: Path) -> Fit:
             f"{MODEL}). Run tolerance fit again.",
             "another model",
         )
-    cells, seed = collapse(outcomes), facts["seed"]
-    content = content_hash(cells)
+    prepared, seed = prepare(outcomes), facts["seed"]
+    cells, content = prepared.cells, prepared.content
     if facts["content"] != content:
         raise OtherFitError(
             f"{folder}: the fit is of other outcomes than the run holds. Run tolerance fit again, or give the run that "
@@ -123,13 +122,12 @@ def read_fit(outcomes: pd.DataFrame, folder: Path) -> Fit:
     return found
 
 
-def saved_among(outcomes: pd.DataFrame, settings: Sequence[Settings], seed: int | None, folder: Path) -> int | None:
+def saved_among(outcomes: Outcomes, settings: Sequence[Settings], seed: int | None, folder: Path) -> int | None:
     """Which of several settings the fit saved in a folder was made with, if it is of these outcomes."""
     if (saved := _saved_facts(folder)) is None:
         return None
-    cells = collapse(outcomes)
-    seed = seed_of(cells) if seed is None else seed
-    content = content_hash(cells)
+    content = prepare(outcomes).content
+    seed = seed_of(content) if seed is None else seed
     keys = [key_of(content, one, seed) for one in settings]
     return keys.index(saved["key"]) if saved.get("key") in keys else None
 
@@ -140,26 +138,14 @@ def saved_key(folder: Path) -> str | None:
     return None if facts is None else facts.get("key")
 
 
-def seed_of(cells: Cells) -> int:
-    """The seed that follows from the data."""
-    return int(content_hash(cells)[:8], 16) % 2**31
+def seed_of(content: str) -> int:
+    """The seed that follows from the data, by their `content_hash`."""
+    return int(content[:8], 16) % 2**31
 
 
 def key_of(content: str, settings: Settings, seed: int) -> str:
     """Hash of data (by `content_hash`), settings, seed and version of the model."""
     return digest([content, _asked(settings), seed, MODEL])
-
-
-def content_hash(cells: Cells) -> str:
-    """SHA-256 of what enters the likelihood, written out so that no library's way of hashing enters too."""
-    frame = cells.frame
-    texts = [json.dumps([list(map(str, frame[name])) for name in ("task", "model", "sparsifier", "task_type")])]
-    texts.append(json.dumps([cells.tasks, cells.sparsifiers, cells.configs, cells.chance, list(cells.covariates)]))
-    numbers = ("context_length", "sparsity", "right", "n", "weight")
-    arrays = [frame[name].to_numpy(dtype=np.float64) for name in numbers] + [cells.covariates.to_numpy(np.float64)]
-    arrays += [part for pair in cells.pairs for part in (pair.products, pair.common)]
-    whole = b"".join(np.ascontiguousarray(one + 0.0).tobytes() for one in arrays)  # -0.0 is 0.0
-    return hashlib.sha256("\n".join(texts).encode() + whole).hexdigest()
 
 
 def read_kept(folder: Path, key: str, cells: Cells, settings: Settings, seed: int) -> Fit | None:

@@ -6,18 +6,17 @@ mean over the tasks (by model and context) of a type, with the rule's guessing f
 accuracy is meant. Every item counts once, however often it was asked. docs/instant.md has the formulas' sources.
 """
 
-import pandas as pd
-
 from tolerance import findings
-from tolerance.data.item_table import NOWHERE, by_item
+from tolerance.data.item_table import NOWHERE
 from tolerance.data.outcomes import DENSE
+from tolerance.data.prepared import Outcomes, prepare
 from tolerance.instant.cells import Asked, observed_cells
 from tolerance.instant.contrasts import RESAMPLES, paired, task_pairs
 from tolerance.instant.trends import observed_levels, trends
 
 
 def instant_answer(
-    outcomes: pd.DataFrame, *, retention: float = 0.95, prob: float = 0.90, resamples: int = RESAMPLES, seed: int = 0
+    outcomes: Outcomes, *, retention: float = 0.95, prob: float = 0.90, resamples: int = RESAMPLES, seed: int = 0
 ) -> findings.Instant:
     """What validated outcomes show without a model; the order of their rows does not matter.
 
@@ -25,7 +24,8 @@ def instant_answer(
         DesignError: every answer is dense, one task has two types, or one sparsifier two units.
     """
     asked = Asked(retention, prob, resamples, seed)
-    answers = by_item(outcomes)
+    prepared = prepare(outcomes)
+    answers = prepared.items
     pairs = list(task_pairs(answers, asked))
     against_dense = [pair for pair in pairs if pair.second == DENSE]
     contrasts = paired(pairs, asked)
@@ -35,7 +35,7 @@ def instant_answer(
         interval_prob=prob,
         resamples=resamples,
         seed=seed,
-        n_answers=len(outcomes),
+        n_answers=len(prepared.outcomes),
         n_unpaired=without + sum(pair.unpaired[0] for pair in against_dense),
         cells=list(observed_cells(answers, asked)),
         contrasts=contrasts,
