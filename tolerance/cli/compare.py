@@ -1,0 +1,76 @@
+"""`tolerance compare`: two sides at equal everything, from a saved analysis."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tolerance.cli.console import console, plain, print_table, stages
+from tolerance.cli.gate import gate, one_of
+from tolerance.cli.options import AsJson, PageFolder, Script, TemplateDir
+from tolerance.cli.report import write_page
+
+
+def compare(
+    treatment: Annotated[
+        str, typer.Argument(help="Method, method@level, or attributes of a model: snapkv@0.9,params>=8e9")
+    ],
+    reference: Annotated[str, typer.Argument(help="What it is compared with; dense where no method is named.")],
+    analysis: Annotated[Path, typer.Option(help="Analysis folder of fit.")] = Path("analysis"),
+    run: Annotated[Path | None, typer.Option(help="Its run folder, if it has moved since.")] = None,
+    hold: Annotated[
+        str,
+        typer.Option(
+            help="Axes to hold equal: all, or some of compute, prefill, decode, params, active, context, kv, "
+            "kv-tokens, budget, sparsity."
+        ),
+    ] = "all",
+    quantity: Annotated[str, typer.Option(help="accuracy, or retention (share of dense accuracy kept).")] = "accuracy",
+    equivalence: Annotated[float, typer.Option(help="Differences within plus and minus this are equivalent.")] = 0.02,
+    shapes: Annotated[
+        Path | None, typer.Option(help="YAML of model: config.json, for costs that were not recorded.")
+    ] = None,
+    fail_on: Annotated[
+        str | None, typer.Option(help="Exit with code 2 on some of axis-dependent, fragile, untestable, withheld.")
+    ] = None,
+    out: PageFolder = None,
+    script: Script = True,
+    template_dir: TemplateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Is one thing better than another, at equal compute, parameters, context, memory ...? From a saved analysis."""
+    from tolerance.analysis.saved import read_report
+    from tolerance.axes.model_shape import read_shapes
+    from tolerance.axes.table import by_key
+    from tolerance.comparison.arms import parse
+    from tolerance.comparison.compare import Rules, compare_saved
+    from tolerance.data.run_folder import read_run
+    from tolerance.question import Question
+    from tolerance.reports.words import axes as told
+
+    failing = gate(fail_on, ("axis-dependent", "fragile", "untestable", "withheld"))
+    rules = Rules(
+        Question(equivalence=equivalence),
+        one_of("--quantity", quantity, ("accuracy", "retention")),
+        by_key(hold),
+        {} if shapes is None else read_shapes(shapes),
+    )
+    sides = parse(treatment), parse(reference)
+    with stages() as stage:
+        stage("reading outcomes")
+        report = read_report(analysis)
+        outcomes = read_run(run or Path(report.provenance.sources[0]))
+        stage("comparing")
+        (found,) = compare_saved(outcomes, analysis, [sides], rules)
+    if as_json:
+        typer.echo(found.model_dump_json(indent=1))
+    else:
+        for one in found.conclusions:
+            print_table(told.title(one), told.HEADS, told.table(one))
+        for sentence in told.sentences(found):
+            console().print(plain(sentence), highlight=False, soft_wrap=True)
+    if out is not None:
+        whole = report.model_copy(update={"conclusions": [found]})
+        write_page(whole, out, kind="comparison", script=script, template_dir=template_dir, quiet=as_json)
+    if failing & {one.label for one in found.conclusions}:
+        raise typer.Exit(2)

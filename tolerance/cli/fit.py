@@ -1,0 +1,98 @@
+"""`tolerance fit`: curves of a run, the instant answer first."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tolerance.cli.console import command_line, stages
+from tolerance.cli.options import AsJson, AssumeItems, Cores, Margin, Out, Retention, Seed, WithoutDense
+from tolerance.cli.quick import print_instant
+from tolerance.cli.report import print_headlines
+from tolerance.errors import StoreError
+
+if TYPE_CHECKING:
+    from tolerance.findings import Instant, Report
+    from tolerance.question import Question
+
+
+def fit(
+    run: Annotated[Path, typer.Argument(help="Run folder of collect or import.")],
+    out: Out = Path("analysis"),
+    retention: Retention = 0.95,
+    margin: Margin = None,
+    without_dense: WithoutDense = False,
+    assume_items: AssumeItems = None,
+    compare_families: Annotated[
+        bool, typer.Option("--compare-families", help="Also fit other curve families and compare them (six more fits).")
+    ] = False,
+    seed: Seed = None,
+    cores: Cores = 2,
+    as_json: AsJson = False,
+) -> None:
+    """Fit tolerance curves to a run, the instant answer first; an unchanged fit is not repeated."""
+    from tolerance.question import Question
+
+    report = fit_aloud(
+        run,
+        out,
+        question=Question(retention=retention, margin=margin),
+        without_dense=without_dense,
+        assume_items=assume_items,
+        families=compare_families,
+        seed=seed,
+        cores=cores,
+        aloud=not as_json,
+    )
+    if as_json:
+        typer.echo(report.model_dump_json(indent=1))
+    else:
+        print_headlines(report)
+
+
+def fit_aloud(
+    run: Path,
+    out: Path,
+    *,
+    question: "Question | None" = None,
+    without_dense: bool = False,
+    assume_items: int | None = None,
+    families: bool = False,
+    seed: int | None = None,
+    cores: int = 2,
+    aloud: bool = True,
+) -> "Report":
+    """Fit; ``aloud``, the instant answer is printed before sampling starts."""
+    from tolerance.analysis.analyse import analyse
+    from tolerance.data.published import assume_items as assuming
+    from tolerance.data.run_folder import read_run
+    from tolerance.inference.settings import Settings
+
+    _refuse_strangers(out)
+    with stages() as stage:
+        stage("reading outcomes")
+        outcomes = read_run(run)
+
+        def at_once(found: "Instant") -> None:
+            with stage.aside():
+                print_instant(found)
+
+        return analyse(
+            outcomes if assume_items is None else assuming(outcomes, assume_items),
+            question=question,
+            settings=Settings(cores=cores),
+            seed=seed,
+            without_dense=without_dense,
+            families=families,
+            folder=out,
+            command=command_line(),
+            sources=(str(run),),
+            stage=stage,
+            at_once=at_once if aloud else None,
+        )
+
+
+def _refuse_strangers(out: Path) -> None:
+    """An analysis is written over only by another analysis."""
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / "fit.json").is_file())):
+        raise StoreError(f"{out}: exists and is no analysis folder. Give a new or empty folder; nothing was written.")
