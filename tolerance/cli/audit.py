@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tolerance.cli.console import console, plain, print_table, stages
+from tolerance.cli.console import print_table, say, stages
 from tolerance.cli.gate import gate
-from tolerance.cli.options import AsJson, PageFolder, Script, TemplateDir
-from tolerance.cli.report import write_page
+from tolerance.cli.options import Answer
+from tolerance.cli.report import write_answer
 from tolerance.errors import DesignError
 
 if TYPE_CHECKING:
@@ -25,10 +25,8 @@ def audit(
     fail_on: Annotated[
         str | None, typer.Option(help="Exit with code 2 on some of contradicted, supported only for, not identifiable.")
     ] = None,
-    out: PageFolder = None,
-    script: Script = True,
-    template_dir: TemplateDir = None,
-    as_json: AsJson = False,
+    *,
+    answer: Answer,
 ) -> None:
     """Does a claim's number hold: overall, by task type, by model, on each axis? And what does its average hide?"""
     from tolerance.auditing.audit import audit as audited
@@ -39,7 +37,7 @@ def audit(
 
     failing = gate(fail_on, ("contradicted", "supported only for", "not identifiable"))
     if list_:
-        _list_claims(library(), as_json=as_json)
+        _list_claims(library(), as_json=answer.as_json)
         return
     if claim is None or evidence is None:
         raise DesignError("what to audit against is missing. Give a claim and --evidence, or --list.")
@@ -49,15 +47,14 @@ def audit(
         seen = answered(read_run(evidence)) if evidence.is_dir() else published(evidence)
         stage("auditing")
         found = audited(asked, seen)
-    if as_json:
+    if answer.as_json:
         typer.echo(found.model_dump_json(indent=1))
     else:
         for sentence in told.sentences(found):
-            console().print(plain(sentence), highlight=False, soft_wrap=True)
+            say(sentence, wrap=False)
         for title, rows in told.tables(found):
             print_table(title, told.HEADS, rows)
-    if out is not None:
-        write_page(found, out, kind="audit", script=script, template_dir=template_dir, quiet=as_json)
+    write_answer(found, answer, kind="audit")
     if found.verdict in failing:
         raise typer.Exit(2)
 

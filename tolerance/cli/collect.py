@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tolerance.cli.console import command_line, console, plain, print_frame, stages
+from tolerance.cli.console import command_line, meanwhile, note, print_frame, say, stages
 from tolerance.cli.options import Out
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def collect_aloud(plan: "Plan", out: Path, *, device: str = "auto", engine: str 
         TimeRemainingColumn(),
         TextColumn("{task.description}"),
     )
-    with Progress(*columns, console=console(stderr=True)) as bar:
+    with Progress(*columns, console=meanwhile()) as bar:
         task = bar.add_task("loading", total=None, rate="")
         folder = collect_plan(
             plan,
@@ -61,7 +61,7 @@ def collect_aloud(plan: "Plan", out: Path, *, device: str = "auto", engine: str 
             engine=engine,
             workers=workers,
         )
-    console().print(f"answers -> {plain(str(folder.path))}")
+    note(f"answers -> {folder.path}")
 
 
 def print_estimate(plan: "Plan", out: Path, *, device: str, workers: int) -> None:
@@ -91,4 +91,4 @@ def print_estimate(plan: "Plan", out: Path, *, device: str, workers: int) -> Non
     cells, items = sum(line.cells for line in made.lines), sum(line.items_left for line in made.lines)
     flops = "" if made.flops_left is None else f", {made.flops_left:.2g} FLOP at most"
     seconds = "time not estimated" if made.seconds is None else f"{made.seconds:,.0f} s"
-    console().print(f"{cells} cells, {items:,} answers left{flops}, {seconds} ({made.basis})", soft_wrap=True)
+    say(f"{cells} cells, {items:,} answers left{flops}, {seconds} ({made.basis})", wrap=False)

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from tolerance.cli.console import console, plain, print_table, stages
+from tolerance.cli.console import print_table, say, stages
 from tolerance.cli.gate import gate, one_of
-from tolerance.cli.options import AsJson, PageFolder, Script, TemplateDir
-from tolerance.cli.report import write_page
+from tolerance.cli.options import Answer
+from tolerance.cli.report import write_answer
 
 
 def compare(
@@ -33,10 +33,8 @@ def compare(
     fail_on: Annotated[
         str | None, typer.Option(help="Exit with code 2 on some of axis-dependent, fragile, untestable, withheld.")
     ] = None,
-    out: PageFolder = None,
-    script: Script = True,
-    template_dir: TemplateDir = None,
-    as_json: AsJson = False,
+    *,
+    answer: Answer,
 ) -> None:
     """Is one thing better than another, at equal compute, parameters, context, memory ...? From a saved analysis."""
     from tolerance.analysis.saved import read_report
@@ -62,15 +60,13 @@ def compare(
         outcomes = read_run(run or Path(report.provenance.sources[0]))
         stage("comparing")
         (found,) = compare_saved(outcomes, analysis, [sides], rules)
-    if as_json:
+    if answer.as_json:
         typer.echo(found.model_dump_json(indent=1))
     else:
         for one in found.conclusions:
             print_table(told.title(one), told.HEADS, told.table(one))
         for sentence in told.sentences(found):
-            console().print(plain(sentence), highlight=False, soft_wrap=True)
-    if out is not None:
-        whole = report.model_copy(update={"conclusions": [found]})
-        write_page(whole, out, kind="comparison", script=script, template_dir=template_dir, quiet=as_json)
+            say(sentence, wrap=False)
+    write_answer(report.model_copy(update={"conclusions": [found]}), answer, kind="comparison")
     if failing & {one.label for one in found.conclusions}:
         raise typer.Exit(2)

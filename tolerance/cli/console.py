@@ -1,9 +1,13 @@
-"""What is printed: tables, spinners and plain lines; rich is imported when something is."""
+"""What is printed: results on stdout, what happens meanwhile on stderr; rich is imported when something is.
+
+With `hushed`, results alone are left.
+"""
 
 import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +15,23 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
     from rich.progress import Progress, TaskID
+
+_QUIET = ContextVar("quiet", default=False)
+
+
+@contextmanager
+def hushed(quiet: bool = True) -> Iterator[None]:
+    """Print nothing but results; inside of it, what is quiet stays so."""
+    before = _QUIET.set(quiet or _QUIET.get())
+    try:
+        yield
+    finally:
+        _QUIET.reset(before)
+
+
+def is_quiet() -> bool:
+    """Whether results alone are printed."""
+    return _QUIET.get()
 
 
 @dataclass(frozen=True)
@@ -37,8 +58,7 @@ def stages() -> Iterator[Stages]:
     """A spinner with what is being done and for how long, on stderr."""
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    to = console(stderr=True)
-    with Progress(SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}"), console=to) as bar:
+    with Progress(SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}"), console=meanwhile()) as bar:
         yield Stages(bar, bar.add_task("starting", total=None))
 
 
@@ -55,14 +75,39 @@ def print_table(title: str, heads: list[str], rows: list[list[str]]) -> None:
     shown = Table(*heads, title=plain(title))
     for row in rows:
         shown.add_row(*[plain(value) for value in row])
-    console().print(shown)
+    results().print(shown)
 
 
-def console(*, stderr: bool = False) -> "Console":
-    """Where to print: results on stdout, what happens meanwhile and errors on stderr."""
+def say(text: str, *, wrap: bool = True) -> None:
+    """A sentence of the result, broken between words where the terminal ends or, without ``wrap``, wherever it ends."""
+    results().print(plain(text), highlight=False, soft_wrap=not wrap)
+
+
+def note(text: str) -> None:
+    """What was written where: no result, so that `hushed` leaves it out."""
+    if not is_quiet():
+        results().print(plain(text), soft_wrap=True)
+
+
+def print_error(text: str) -> None:
+    """What went wrong, on stderr, hushed or not."""
     from rich.console import Console
 
-    return Console(stderr=stderr)
+    Console(stderr=True).print(f"[bold red]error:[/] {plain(text)}", soft_wrap=True, highlight=False)
+
+
+def results() -> "Console":
+    """Stdout."""
+    from rich.console import Console
+
+    return Console()
+
+
+def meanwhile() -> "Console":
+    """Stderr, for bars and spinners; nothing where one is to be quiet."""
+    from rich.console import Console
+
+    return Console(stderr=True, quiet=is_quiet())
 
 
 def plain(text: str) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tolerance.cli.console import command_line, stages
+from tolerance.cli.console import command_line, is_quiet, stages
 from tolerance.cli.options import AsJson, AssumeItems, Cores, Margin, Out, Retention, Seed, WithoutDense
 from tolerance.cli.quick import print_instant
 from tolerance.cli.report import print_headlines
@@ -62,7 +62,7 @@ def fit_aloud(
     cores: int = 2,
     aloud: bool = True,
 ) -> "Report":
-    """Fit; ``aloud``, the instant answer is printed before sampling starts."""
+    """Fit; ``aloud``, the instant answer is printed before sampling starts, unless one is to be quiet."""
     from tolerance.analysis.analyse import analyse
     from tolerance.data.published import assume_items as assuming
     from tolerance.data.run_folder import read_run
@@ -88,7 +88,7 @@ def fit_aloud(
             command=command_line(),
             sources=(str(run),),
             stage=stage,
-            at_once=at_once if aloud else None,
+            at_once=at_once if aloud and not is_quiet() else None,
         )
 
 

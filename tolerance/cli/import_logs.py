@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tolerance.cli.console import command_line, console, plain, stages
+from tolerance.cli.console import command_line, note, stages
 from tolerance.cli.options import Out
 
 
@@ -26,4 +26,4 @@ def import_(
         stage(f"reading {path}")
         import_any = import_published if aggregates else import_run
         folder, n_rows = import_any(path, mapping, out, command=command_line())
-    console().print(f"{n_rows:,} {'means' if aggregates else 'answers'} -> {plain(str(folder.path))}")
+    note(f"{n_rows:,} {'means' if aggregates else 'answers'} -> {folder.path}")

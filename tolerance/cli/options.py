@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,10 @@ AssumeItems = Annotated[
     typer.Option(min=1, help="Items behind every published mean that came without a number: a sensitivity analysis."),
 ]
 Seed = Annotated[int | None, typer.Option(help="Seed of the sampler; follows from the data unless given.")]
-PageFolder = Annotated[Path | None, typer.Option("--out", "-o", help="Also write a page and its numbers there.")]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", envvar="TOLERANCE_QUIET", help="Print the result and errors, nothing else."),
+]
 Script = Annotated[
     bool, typer.Option("--script/--no-script", help="Buttons to save numbers; --no-script for pages sent by mail.")
 ]
@@ -30,3 +34,13 @@ TemplateDir = Annotated[
     Path | None, typer.Option(help="Folder of your templates, looked into first (docs/reports.md).")
 ]
 Cores = Annotated[int, typer.Option(min=1, help="CPU cores for sampling.")]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How an answer is given that is printed, and written as a page where one asks for it."""
+
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Also write a page and its numbers there.")] = None
+    script: Script = True
+    template_dir: TemplateDir = None
+    as_json: AsJson = False

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tolerance.cli.console import console, plain, print_table, stages
+from tolerance.cli.console import print_table, say, stages
 from tolerance.cli.options import AsJson, Retention
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def print_instant(found: "Instant") -> None:
     ]
     print_table(f"The instant answer: at least {numbers.level(found.retention)} of dense accuracy kept", heads, rows)
     for sentence in instantly.sentences(found):
-        console().print(plain(sentence), highlight=False)
+        say(sentence)
 
 
 def _instant_by_level(found: "Instant") -> None:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tolerance.cli.console import console, plain, print_table, stages
-from tolerance.cli.options import Script, TemplateDir
+from tolerance.cli.console import note, print_table, say, stages
+from tolerance.cli.options import Answer, Script, TemplateDir
 from tolerance.errors import StoreError
 
 if TYPE_CHECKING:
@@ -77,8 +77,8 @@ def write_report(
     print_headlines(found)
     _matrix(found)
     if drawn:
-        console().print(f"{len(drawn)} figures -> {plain(str(out / 'figures'))}", soft_wrap=True)
-    console().print(f"report -> {plain(str(page))}", soft_wrap=True)
+        note(f"{len(drawn)} figures -> {out / 'figures'}")
+    note(f"report -> {page}")
 
 
 def _run_of(report: "Report", run: Path | None) -> Path | None:
@@ -122,22 +122,15 @@ def _with_conclusions(report: "Report", analysis: Path, source: Path | None) -> 
     return report.model_copy(update={"conclusions": made})
 
 
-def write_page(
-    found: "Report | Audit",
-    out: Path,
-    *,
-    kind: "Kind",
-    script: bool,
-    template_dir: Path | None,
-    quiet: bool,
-) -> Path:
-    """Write a page of another kind than the card; ``quiet``, without saying where."""
+def write_answer(found: "Report | Audit", answer: Answer, *, kind: "Kind") -> None:
+    """Write the page of an answer that was printed, where one was asked for."""
     from tolerance.reports.page import write
 
-    page = write(found, out, kind=kind, script=script, template_dir=template_dir)
-    if not quiet:
-        console().print(f"report -> {plain(str(page))}", soft_wrap=True)
-    return page
+    if answer.out is None:
+        return
+    page = write(found, answer.out, kind=kind, script=answer.script, template_dir=answer.template_dir)
+    if not answer.as_json:
+        note(f"report -> {page}")
 
 
 def print_headlines(report: "Report") -> None:
@@ -145,11 +138,10 @@ def print_headlines(report: "Report") -> None:
     from tolerance.reports.sections.instant import disagreements
     from tolerance.reports.words.sentences import headlines
 
-    out = console()
     for sentence in headlines(report):
-        out.print(plain(sentence), highlight=False)
+        say(sentence)
     for sentence in disagreements(report):
-        out.print(plain(f"Beside the instant answer: {sentence}"), highlight=False)
+        say(f"Beside the instant answer: {sentence}")
 
 
 def _matrix(report: "Report") -> None:
@@ -168,7 +160,7 @@ def _matrix(report: "Report") -> None:
         ]
         print_table("Conclusions along what can be held equal", ["on", "across axes", "at equal ..."], rows)
     for warning in tables.warnings(report):
-        console().print(plain(f"Note: {warning.text}"), highlight=False)
+        say(f"Note: {warning.text}")
 
 
 def _by_verdict(row: "Row") -> str:
