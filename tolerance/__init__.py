@@ -45,6 +45,7 @@ _HOMES = {
     "data.run_folder": ("read_run",),
 }
 VIEWS.lazily("html", "tolerance.reports.export.notebook:html")
+VIEWS.lazily("text", "tolerance.reports.export.text:text")
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "DesignError",

@@ -25,7 +25,17 @@ class Finding(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Shown(Finding):
+class Told(Finding):
+    """A finding that is printed in words, by whoever writes them, on at most one screen."""
+
+    def __repr__(self) -> str:
+        return VIEWS["text"](self)
+
+    def __str__(self) -> str:
+        return VIEWS["text"](self)
+
+
+class Shown(Told):
     """A finding that a notebook shows in words, by whoever writes HTML."""
 
     def _repr_html_(self) -> str:

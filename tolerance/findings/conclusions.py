@@ -1,17 +1,23 @@
 """Two arms at equal anything: one conclusion a task type, asked once for each axis."""
 
-from typing import Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
 
 from tolerance.findings.base import Finding, Shown
+from tolerance.findings.columns import ACCURACY, SHARE, Row, estimate, frame
 from tolerance.findings.data import Accounting, Provenance
 from tolerance.findings.instant import Measured
 from tolerance.stats.intervals import Estimate, Number
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 AxisVerdict = Literal[
     "better", "worse", "equivalent", "undecided", "no overlap", "unavailable", "withheld", "unanswerable"
 ]
 AxisLabel = Literal["robust", "axis-dependent", "fragile", "untestable", "withheld"]
 Quantity = Literal["accuracy", "retention"]
+CONCLUSION_UNITS = {"difference": f"by `quantity`: {ACCURACY}, or {SHARE}", "low": "`unit`", "high": "`unit`"}
 
 
 class Along(Finding):
@@ -68,6 +74,13 @@ class AtEqual(Finding):
     crossover: Crossover | None
     check: CrossCheck | None
 
+    def columns(self, *, passed: bool) -> Row:
+        """The conclusion at this axis; without numbers where the fit did not pass, or nothing could be compared."""
+        named = ("axis", "unit", "accounting", "source", "verdict", "reason", "low", "high", "n_strata", "n_outside")
+        asked = {name: getattr(self, name) for name in (*named, "interpolated")}
+        numbers = {name: getattr(self, name) if passed else None for name in ("prob_positive", "prob_equivalent")}
+        return {**asked, **estimate("difference", self.difference if passed else None), **numbers}
+
 
 class Conclusion(Finding):
     """Treatment against reference on one task type (or the mean over all), asked once for each axis held equal.
@@ -109,3 +122,20 @@ class Conclusions(Shown):
     n_flagged: int
     prob_all_flips: Number | None
     provenance: Provenance | None = None
+
+    def rows(self) -> Iterator[Row]:
+        """One for each conclusion at each axis."""
+        passed = self.fit_passed
+        for one in self.conclusions:
+            named = {name: getattr(one, name) for name in ("id", "treatment", "reference", "task_type", "quantity")}
+            across = {"label": one.label, "prob_flip": one.prob_flip if passed else None}
+            for at in one.axes:
+                yield {**named, **across, **at.columns(passed=passed)}
+
+    def to_frame(self) -> "pd.DataFrame":
+        """A row for each conclusion at each axis: treatment minus reference, with interval and verdict.
+
+        ``low`` to ``high`` is where both lie on the axis, in ``unit``; ``difference`` is in shares of 1. Numbers are
+        null where the fit failed its checks, or nothing could be compared.
+        """
+        return frame(self.rows(), CONCLUSION_UNITS)

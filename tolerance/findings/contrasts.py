@@ -1,8 +1,10 @@
 """What is said of two curves or of several: comparisons of thresholds, contrasts, orderings; and KV budgets."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 from tolerance.findings.base import Finding, Reason, Status
+from tolerance.findings.columns import Row, estimate, fields
 from tolerance.findings.curves import Assured
 from tolerance.stats.decide import Verdict, Which
 from tolerance.stats.intervals import Estimate, Number
@@ -29,6 +31,11 @@ class Comparison(Finding):
     prob_neither: Number | None
     verdict: Which | None
 
+    def rows(self) -> Iterator[Row]:
+        """One row; its numbers are null unless the two could be compared."""
+        numbers = ("prob_first", "prob_second", "prob_neither", "verdict")
+        yield {**fields(self), **({} if self.status == "ok" else dict.fromkeys(numbers))}
+
 
 class Difference(Finding):
     """First minus second of a contrast. ``better``: the first is, with `Report.direction_prob`, and not equivalent.
@@ -41,6 +48,13 @@ class Difference(Finding):
     prob_positive: Number
     prob_equivalent: Number
     verdict: Verdict
+
+    @staticmethod
+    def columns(found: "Difference | None") -> Row:
+        """A difference as columns, null where there is none."""
+        names = ("prob_positive", "prob_equivalent", "verdict")
+        rest = {name: None if found is None else getattr(found, name) for name in names}
+        return {**estimate("difference", None if found is None else found.estimate), **rest}
 
 
 class LevelContrast(Finding):
@@ -70,6 +84,21 @@ class Contrast(Finding):
     upto: Number | None
     whole: Difference | None
     levels: list[LevelContrast]
+
+    def rows(self) -> Iterator[Row]:
+        """One for the mean up to ``sparsity`` (``at`` is whole), two for each level: accuracy and retention.
+
+        A contrast that could not be made is one row without numbers.
+        """
+        named = {name: getattr(self, name) for name in ("id", "of", "within", "first", "second", "status", "reason")}
+        ok = self.status == "ok"
+        made: list[tuple[str, float | None, str, Difference | None]]
+        made = [("whole", self.upto if ok else None, "retention", self.whole if ok else None)]
+        for one in self.levels if ok else ():
+            made += [("level", one.sparsity, name, getattr(one, name)) for name in ("accuracy", "retention")]
+        for at, sparsity, quantity, found in made:
+            counted = {"n_tasks": self.n_tasks, "at": at, "sparsity": sparsity, "quantity": quantity}
+            yield {**named, **counted, **Difference.columns(found)}
 
 
 class Rank(Finding):

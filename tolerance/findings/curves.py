@@ -1,8 +1,10 @@
 """Curves, and the sparsity that they tolerate."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 from tolerance.findings.base import Finding, Reason, Status
+from tolerance.findings.columns import Row, estimate, interval
 from tolerance.stats.intervals import Estimate, Interval, Number
 
 
@@ -48,6 +50,27 @@ class Curve(Finding):
     band: Band | None
     beyond: Band | None = None
     required: Number | None = None
+
+    def rows(self) -> Iterator[Row]:
+        """One for each point of the bands; ``part`` says which. None where the curve is withheld."""
+        bands = {"measured": self.band, "beyond": self.beyond}
+        for part, band in bands.items():
+            if band is None or self.status == "withheld":
+                continue
+            ends = ("lower_50", "upper_50", "lower_90", "upper_90")
+            for i, (sparsity, median) in enumerate(zip(band.sparsity, band.median, strict=True)):
+                at = {f"accuracy_{end}": getattr(band, end)[i] for end in ends}
+                yield {**self._named(), "part": part, "sparsity": sparsity, "accuracy": median, **at}
+
+    def observed_rows(self) -> Iterator[Row]:
+        """One for each cell that was observed; these do not rest on the fit."""
+        for one in self.observed:
+            counted = {"sparsity": one.sparsity, "n_items": one.n_items, "accuracy": one.accuracy}
+            yield {**self._named(), **counted, **interval("accuracy", one.interval)}
+
+    def _named(self) -> Row:
+        named = {"id": self.id, "task_type": self.task_type, "sparsifier": self.sparsifier, "unit": self.unit}
+        return {**named, "status": self.status, "reason": self.reason}
 
 
 class Assured(Finding):
@@ -127,6 +150,19 @@ class Level(Finding):
             return "none"
         return "left" if self.prob_below > self.prob_beyond else "right"
 
+    @staticmethod
+    def columns(name: str, found: "Level | None") -> Row:
+        """A level as columns: an end outside the measured range is null, and ``censored`` says where the median is."""
+        ends = {"": "median", "_lower": "lower", "_upper": "upper", "_prob": "prob"}
+        where = ("censored", "first", "last", "prob_below", "prob_beyond")
+        assured = None if found is None else found.assured
+        at = {"assured": "value", "assured_prob": "prob", "assured_censored": "censored"}
+        return {
+            **{f"{name}{end}": getattr(found, field, None) for end, field in ends.items()},
+            **{field: getattr(found, field, None) for field in where},
+            **{column: getattr(assured, field, None) for column, field in at.items()},
+        }
+
 
 class Kept(Finding):
     """Probability that at least ``retention`` of dense accuracy is kept at every sparsity up to a measured one."""
@@ -160,3 +196,26 @@ class Threshold(Finding):
     exceedance: Exceedance | None = None
     area: Area | None = None
     leaning: Leaning | None = None
+
+    def rows(self) -> Iterator[Row]:
+        """One row; its numbers are null unless the threshold could be given."""
+        ok = self.status == "ok"
+        area = self.area if ok else None
+        yield {
+            "id": self.id,
+            "task_type": self.task_type,
+            "sparsifier": self.sparsifier,
+            "unit": self.unit,
+            "retention": self.retention,
+            "margin": self.margin,
+            "status": self.status,
+            "reason": self.reason,
+            "n_items": self.n_items,
+            "n_levels": self.n_levels,
+            **Level.columns("level", self.level if ok else None),
+            **estimate("dense", self.dense if ok else None),
+            "area_upto": None if area is None else area.upto,
+            **estimate("area_over_halvings", None if area is None else area.over_halvings),
+            **estimate("area_over_sparsity", None if area is None else area.over_sparsity),
+            "leaning": self.leaning if ok else None,
+        }

@@ -1,10 +1,29 @@
 """The answer without a model."""
 
-from typing import Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
 
-from tolerance.findings.base import Finding, Reason
+from tolerance.errors import DesignError
+from tolerance.findings.base import Finding, Reason, Told
+from tolerance.findings.columns import ACCURACY, SHARE, SPARSITY, Row, fields, frame, interval
 from tolerance.findings.curves import Level
 from tolerance.stats.intervals import Interval, Number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+InstantTable = Literal["tolerated", "contrasts", "cells", "trends"]
+INSTANT_UNITS: dict[InstantTable, dict[str, str]] = {
+    "tolerated": dict.fromkeys(("level", "first", "last"), SPARSITY),
+    "contrasts": {
+        **dict.fromkeys(("level", "sparsity"), SPARSITY),
+        **dict.fromkeys(("accuracy_first", "accuracy_second", "difference"), ACCURACY),
+        "retention": SHARE,
+    },
+    "cells": {**dict.fromkeys(("level", "sparsity"), SPARSITY), "accuracy": ACCURACY, "wilson": ACCURACY},
+    "trends": {"slope": "log odds of a right answer per halving of the density"},
+}
 
 
 class Measured(Finding):
@@ -12,6 +31,13 @@ class Measured(Finding):
 
     value: Number
     interval: Interval | None
+
+    @staticmethod
+    def columns(name: str, found: "Measured | None") -> Row:
+        """The number and its interval as columns, null where there is none."""
+        if found is None:
+            return {name: None, **interval(name, None)}
+        return {name: found.value, **interval(name, found.interval)}
 
 
 class ObservedCell(Finding):
@@ -32,6 +58,11 @@ class ObservedCell(Finding):
     accuracy: Number
     wilson: Interval | None
     robust: Interval | None
+
+    def rows(self) -> Iterator[Row]:
+        """One row, with both intervals."""
+        ends = {**interval("accuracy", self.robust), **interval("wilson", self.wilson)}
+        yield {**fields(self, but=("wilson", "robust")), **ends}
 
 
 class Discordance(Finding):
@@ -74,6 +105,13 @@ class Paired(Finding):
     reason: Reason | None
     mcnemar: Discordance | None
 
+    def rows(self) -> Iterator[Row]:
+        """One row; ``p`` is McNemar's, of the items that changed."""
+        found, test = ("difference", "retention", "mcnemar"), self.mcnemar
+        counted = {name: None if test is None else getattr(test, name) for name in ("only_first", "only_second", "p")}
+        measured = {**Measured.columns("difference", self.difference), **Measured.columns("retention", self.retention)}
+        yield {**fields(self, but=found), **measured, **counted}
+
 
 class Trend(Finding):
     """Change of the log odds of a right answer with each halving of the density, answers to one item correlated.
@@ -101,6 +139,10 @@ class Trend(Finding):
         | None
     )
 
+    def rows(self) -> Iterator[Row]:
+        """One row."""
+        yield {**fields(self, but=("slope",)), **Measured.columns("slope", self.slope)}
+
 
 class ObservedLevel(Finding):
     """The tolerated level that the answers show, straight in halvings between measured levels.
@@ -115,8 +157,12 @@ class ObservedLevel(Finding):
     reason: Reason | Literal["a task with a single item"] | None
     level: Level | None
 
+    def rows(self) -> Iterator[Row]:
+        """One row."""
+        yield {**fields(self, but=("level",)), **Level.columns("level", self.level)}
 
-class Instant(Finding):
+
+class Instant(Told):
     """What the answers show without a model: it takes no sampling and does not rest on the fit."""
 
     retention: float
@@ -129,6 +175,18 @@ class Instant(Finding):
     contrasts: list[Paired]
     trends: list[Trend]
     tolerated: list[ObservedLevel]
+
+    def to_frame(self, table: InstantTable = "tolerated") -> "pd.DataFrame":
+        """A table of the instant answer.
+
+        ``tolerated``: the level that the answers show, one row a task type and method. ``contrasts``: two conditions on
+        the same items. ``cells``: accuracy by condition, the interval cluster-robust. ``trends``: change of the log
+        odds of a right answer with each halving of the density.
+        """
+        if table not in INSTANT_UNITS:
+            raise DesignError(f"{table!r} is no table of the instant answer. There is: {', '.join(INSTANT_UNITS)}.")
+        rows = (row for one in getattr(self, table) for row in one.rows())
+        return frame(rows, INSTANT_UNITS[table])
 
 
 class Disagreement(Finding):

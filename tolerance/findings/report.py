@@ -1,15 +1,43 @@
 """`Report` is `report.json`: everything a report says. The page renders it and nothing more."""
 
-from typing import Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
 
+from tolerance.errors import DesignError
 from tolerance.findings.base import Shown
-from tolerance.findings.conclusions import Conclusions
+from tolerance.findings.columns import ACCURACY, SHARE, SPARSITY, Row, frame
+from tolerance.findings.conclusions import CONCLUSION_UNITS, Conclusions
 from tolerance.findings.contrasts import Budget, Comparison, Contrast, Ordering
 from tolerance.findings.curves import Curve, Shape, Threshold
 from tolerance.findings.data import Caveat, Data, HeldConstant, Provenance
 from tolerance.findings.fit import Attempt, Check, Family, LeftOut, Predicted, Sensitivity
 from tolerance.findings.instant import Disagreement, Instant
 from tolerance.stats.intervals import Number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+Table = Literal["thresholds", "curves", "observed", "contrasts", "comparisons", "conclusions"]
+UNITS: dict[Table, dict[str, str]] = {
+    "thresholds": {
+        **dict.fromkeys(("level", "first", "last", "assured", "area_upto"), f"{SPARSITY}, of `unit`"),
+        "dense": ACCURACY,
+        "area_over_halvings": SHARE,
+        "area_over_sparsity": SHARE,
+        "retention": SHARE,
+        "margin": ACCURACY,
+    },
+    "curves": {
+        "sparsity": f"{SPARSITY}, of `unit`",
+        **dict.fromkeys(("accuracy", "accuracy_lower_50", "accuracy_upper_50"), ACCURACY),
+        **dict.fromkeys(("accuracy_lower_90", "accuracy_upper_90"), ACCURACY),
+    },
+    "observed": {"sparsity": f"{SPARSITY}, of `unit`", "accuracy": ACCURACY},
+    "contrasts": {"sparsity": SPARSITY, "difference": f"by `quantity`: {ACCURACY}, or {SHARE}"},
+    "comparisons": {},
+    "conclusions": CONCLUSION_UNITS,
+}
 
 
 class Report(Shown):
@@ -48,3 +76,23 @@ class Report(Shown):
     orderings: list[Ordering] = []
     budgets: list[Budget] = []
     conclusions: list["Conclusions"] = []
+
+    def to_frame(self, table: Table = "thresholds") -> "pd.DataFrame":
+        """A table of the report; intervals as lower, upper and prob, null where a number is withheld.
+
+        ``thresholds``: tolerated levels, one row a task type and method. ``curves``: accuracy on a grid of sparsity.
+        ``observed``: accuracy of the cells that curves rest on. ``contrasts``: one curve minus another.
+        ``comparisons``: which of two tolerates more. ``conclusions``: see `Conclusions.to_frame`; empty unless
+        methods were compared.
+        ``attrs["units"]`` says what a column is measured in.
+
+        Raises:
+            DesignError: there is no such table.
+        """
+        if table not in UNITS:
+            raise DesignError(f"{table!r} is no table of a report. There is: {', '.join(UNITS)}.")
+        return frame(self._rows(table), UNITS[table])
+
+    def _rows(self, table: Table) -> Iterator[Row]:
+        for one in self.curves if table == "observed" else getattr(self, table):
+            yield from one.observed_rows() if table == "observed" else one.rows()
