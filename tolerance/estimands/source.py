@@ -43,11 +43,15 @@ class Source:
     fit: Fit
 
     @cached_property
-    def draws(self) -> _Draws:
-        """Draws, fewer where there are very many curves."""
+    def at_most(self) -> int:
+        """How many draws curves are made of at most: fewer where there are very many curves."""
         n_curves = len({(method, self.kinds[task]) for method, task, _ in self.measured})
-        room = MOST_NUMBERS // (n_curves * GRID)
-        return _Draws.of(self.fit, at_most=int(np.clip(room, LEAST_DRAWS, MOST_DRAWS)))
+        return int(np.clip(MOST_NUMBERS // (n_curves * GRID), LEAST_DRAWS, MOST_DRAWS))
+
+    @cached_property
+    def draws(self) -> _Draws:
+        """Draws, thinned."""
+        return _Draws.of(self.fit, at_most=self.at_most)
 
     @cached_property
     def kinds(self) -> tuple[int, ...]:
