@@ -29,10 +29,8 @@ def audit(
     answer: Answer,
 ) -> None:
     """Does a claim's number hold: overall, by task type, by model, on each axis? And what does its average hide?"""
-    from tolerance.auditing.audit import audit as audited
+    from tolerance.auditing.ask import audit as asked
     from tolerance.auditing.claims import find_claim, library
-    from tolerance.auditing.evidence import answered, published
-    from tolerance.data.run_folder import read_run
     from tolerance.reports.words import audit_sentences as told
 
     failing = gate(fail_on, ("contradicted", "supported only for", "not identifiable"))
@@ -41,12 +39,9 @@ def audit(
         return
     if claim is None or evidence is None:
         raise DesignError("what to audit against is missing. Give a claim and --evidence, or --list.")
-    asked = find_claim(claim)
     with stages() as stage:
-        stage("reading evidence")
-        seen = answered(read_run(evidence)) if evidence.is_dir() else published(evidence)
         stage("auditing")
-        found = audited(asked, seen)
+        found = asked(find_claim(claim), evidence)
     if answer.as_json:
         typer.echo(found.model_dump_json(indent=1))
     else:

@@ -1,4 +1,4 @@
-"""`tolerance compare`: two sides at equal everything, from a saved analysis."""
+"""`tolerance compare`: two arms at equal everything, from a saved analysis."""
 
 from pathlib import Path
 from typing import Annotated
@@ -38,28 +38,26 @@ def compare(
 ) -> None:
     """Is one thing better than another, at equal compute, parameters, context, memory ...? From a saved analysis."""
     from tolerance.analysis.saved import read_report
-    from tolerance.axes.model_shape import read_shapes
-    from tolerance.axes.table import by_key
-    from tolerance.comparison.arms import parse
-    from tolerance.comparison.compare import Rules, compare_saved
+    from tolerance.comparison.ask import compare as asked
     from tolerance.data.run_folder import read_run
-    from tolerance.question import Question
     from tolerance.reports.words import axes as told
 
     failing = gate(fail_on, ("axis-dependent", "fragile", "untestable", "withheld"))
-    rules = Rules(
-        Question(equivalence=equivalence),
-        one_of("--quantity", quantity, ("accuracy", "retention")),
-        by_key(hold),
-        {} if shapes is None else read_shapes(shapes),
-    )
-    sides = parse(treatment), parse(reference)
     with stages() as stage:
         stage("reading outcomes")
         report = read_report(analysis)
         outcomes = read_run(run or Path(report.provenance.sources[0]))
         stage("comparing")
-        (found,) = compare_saved(outcomes, analysis, [sides], rules)
+        found = asked(
+            outcomes,
+            analysis,
+            treatment,
+            reference,
+            hold=hold,
+            quantity=one_of("--quantity", quantity, ("accuracy", "retention")),
+            equivalence=equivalence,
+            shapes=shapes,
+        )
     if answer.as_json:
         typer.echo(found.model_dump_json(indent=1))
     else:
