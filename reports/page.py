@@ -52,7 +52,7 @@ def render(
     *,
     kind: Kind | None = None,
     script: bool = True,
-    template_dir: Path | None = None,
+    template_dir: str | os.PathLike[str] | None = None,
     plots: Sequence[Plot] = (),
 ) -> str:
     """The page of a report or of audits, the same bytes for the same findings.
@@ -202,7 +202,7 @@ def _of_audits(found: list[Audit]) -> dict[str, Any]:
     }
 
 
-def _rendered(name: str, values: dict[str, Any], *, script: bool, template_dir: Path | None) -> str:
+def _rendered(name: str, values: dict[str, Any], *, script: bool, template_dir: str | os.PathLike[str] | None) -> str:
     style, code = _file("report.css"), _file("report.js") if script else ""
     embedded = values.pop("json")
     words = {
@@ -217,7 +217,7 @@ def _rendered(name: str, values: dict[str, Any], *, script: bool, template_dir: 
     }
     try:
         return (
-            _environment(template_dir)
+            _environment(None if template_dir is None else Path(template_dir))
             .get_template(name)
             .render(
                 **values,
@@ -246,11 +246,11 @@ def _instant(report: Report) -> dict[str, Any] | None:
 
 def write(
     found: Report | Audit | Sequence[Audit],
-    folder: Path,
+    folder: str | os.PathLike[str],
     *,
     kind: Kind | None = None,
     script: bool = True,
-    template_dir: Path | None = None,
+    template_dir: str | os.PathLike[str] | None = None,
     plots: Sequence[Plot] = (),
 ) -> Path:
     """Write ``report.html`` and, beside it, ``report.json``; of a report also ``report.csv`` and ``report.md``.
@@ -270,6 +270,7 @@ def write(
     else:
         each = [found] if isinstance(found, Audit) else found
         texts[JSON] = f"[{',\n'.join(one.model_dump_json(indent=1) for one in each)}]\n"
+    folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():

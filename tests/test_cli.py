@@ -84,6 +84,9 @@ def test_a_saved_analysis_is_compared_at_equal_everything(demo):
     assert at["parameters"]["check"]["n_answers"] == 32
     assert at["compute"]["verdict"] == "no overlap"
     assert at["compute"]["difference"] is None
+    by_plan = tolerance("compare", "top-k@0.8", *sides[2:], "--hold", "params", "-q", "--json", cwd=folder)
+    assert json.loads(by_plan.stdout)["treatment"] == "oracle-top-k@0.8"
+    assert by_plan.stderr == ""
     gated = tolerance(*sides, "--hold", "params", "--fail-on", "axis-dependent,untestable", cwd=folder)
     assert gated.returncode == 2
     assert "worse at equal parameters" in gated.stdout

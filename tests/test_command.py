@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import tolerance
+from tests.report_example import normal
 from tests.simulated import outcomes
 from tests.test_cli import tolerance as run
 
@@ -98,6 +99,17 @@ def test_quiet_is_not_silent_about_errors(tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith("error: nowhere: no run folder")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_analysis_that_names_no_run_is_one_line(tmp_path):
+    (tmp_path / "analysis").mkdir()
+    made = normal()
+    nowhere = made.provenance.model_copy(update={"sources": []})
+    text = made.model_copy(update={"provenance": nowhere}).model_dump_json()
+    (tmp_path / "analysis" / "report.json").write_text(text)
+    done = run("compare", "top-k", "dense", cwd=tmp_path)
+    assert "error: analysis: does not say which run it is of. Give --run FOLDER." in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_every_variable_that_is_read_is_documented_and_no_other():

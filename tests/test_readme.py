@@ -27,6 +27,12 @@ def test_the_python_example_runs_after_the_demo(demo):
     assert done.returncode == 0, done.stderr
     assert "aggregation oracle-top-k" in done.stdout
     assert "R-hat" in done.stdout
+    assert "Conclusions: Is oracle-top-k@0.9 more accurate than dense" in done.stdout
+    assert "'task_type': 3, 'sparsifier': 2" in done.stdout
+
+
+def test_the_python_example_needs_public_names_alone():
+    assert set(re.findall(r"^from (\S+) import|^import (\S+)", block("python"), re.MULTILINE)) == {("tolerance", "")}
 
 
 def test_the_plan_in_the_readme_is_a_plan():

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tolerance.data.outcomes import validate
     from tolerance.data.run_folder import read_run
     from tolerance.diagnostics.model_comparison import compare_families
-    from tolerance.errors import DesignError, RunnerError, SchemaError, StoreError, ToleranceError
+    from tolerance.errors import DesignError, OtherFitError, RunnerError, SchemaError, StoreError, ToleranceError
     from tolerance.estimands.draws import with_thresholds
     from tolerance.findings import Audit, Conclusions, Instant, Report
     from tolerance.inference.fit import fit
@@ -50,7 +50,7 @@ _HOMES = {
     "data.outcomes": "validate",
     "data.run_folder": "read_run",
     "diagnostics.model_comparison": "compare_families",
-    "errors": "DesignError RunnerError SchemaError StoreError ToleranceError",
+    "errors": "DesignError OtherFitError RunnerError SchemaError StoreError ToleranceError",
     "estimands.draws": "with_thresholds",
     "findings": "Audit Conclusions Instant Report",
     "inference.fit": "fit",
@@ -75,6 +75,7 @@ __all__ = [
     "DesignError",
     "Fit",
     "Instant",
+    "OtherFitError",
     "Plan",
     "Priors",
     "Question",

@@ -20,6 +20,12 @@ class Question:
     margin: float | None = None
     equivalence: float = 0.02
 
+    def __repr__(self) -> str:
+        """What is asked, on two lines that can be typed again."""
+        kept = f"retention={self.retention:g}, margin={self.margin}"
+        probabilities = f"interval_prob={self.interval_prob:g}, decision_prob={self.decision_prob:g}"
+        return f"Question({kept}, {probabilities},\n         equivalence={self.equivalence:g})"
+
     def __post_init__(self) -> None:
         """Refuse shares outside (0, 1)."""
         for name, value in vars(self).items():

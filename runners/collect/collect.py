@@ -6,6 +6,7 @@ is the same as ``tolerance collect``, for machines that have torch and transform
 """
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -52,7 +53,7 @@ Report = Callable[[Progress], None]
 
 def collect(
     plan: Plan,
-    out: Path,
+    out: str | os.PathLike[str],
     *,
     device: str = "auto",
     command: str = "",
@@ -68,6 +69,7 @@ def collect(
         StoreError: the folder holds something else, another process writes there, the disk is full, or a model's
             weights are not those that answered before.
     """
+    out = Path(out)
     manifest = Manifest(
         "collected", plan.to_dict(), created=datetime.now(UTC).isoformat(timespec="seconds"), command=command
     )

@@ -11,7 +11,9 @@ pruned:                             # optional: checkpoints of a model that were
 - {model: path/to/model, folder: path/to/model-sparsegpt-50, method: sparsegpt, level: 0.5}
 """
 
+import os
 import re
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -73,6 +75,21 @@ class Plan:
     files: tuple[tuple[str, str], ...] = ()
     pruned: tuple[Pruned, ...] = ()
 
+    def __repr__(self) -> str:
+        """The plan on one screen."""
+        lines = {
+            "Plan for": ", ".join(self.models),
+            "tasks": ", ".join(self.tasks),
+            "sparsifiers": ", ".join(f"{name} {dict(of)}" if of else name for name, of in self.sparsifiers),
+            "levels": ", ".join(f"{level:g}" for level in self.levels),
+            "kv_budgets": ", ".join(map(str, self.kv_budgets)),
+            "context_lengths": ", ".join(map(str, self.context_lengths)),
+            "items": f"{self.items} a task, seed {self.seed}, phase {self.phase}, {self.dtype}",
+            "pruned": ", ".join(one.folder for one in self.pruned),
+        }
+        told = (f"{name}: {text}" for name, text in lines.items() if text)
+        return "\n".join(textwrap.shorten(line, 80, placeholder=" ...") for line in told)
+
     @classmethod
     def make(cls, source: str = "plan", **given: Any) -> "Plan":  # noqa: ANN401 - checked field by field
         """Check every field; ``source`` names the plan in messages.
@@ -83,12 +100,13 @@ class Plan:
         return _Checked(source, given).plan()
 
     @classmethod
-    def from_yaml(cls, path: Path) -> "Plan":
+    def from_yaml(cls, path: str | os.PathLike[str]) -> "Plan":
         """Read a plan file.
 
         Raises:
             SchemaError: the file cannot be read, or a field is wrong.
         """
+        path = Path(path)
         if not path.is_file():
             raise SchemaError(f"{path}: no such plan file.")
         try:

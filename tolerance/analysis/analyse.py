@@ -1,5 +1,6 @@
 """Outcomes -> fit -> checks -> findings. The one orchestrator, read from top to bottom in `analyse`."""
 
+import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -45,7 +46,7 @@ def analyse(
     seed: int | None = None,
     without_dense: bool = False,
     families: bool = False,
-    folder: Path | None = None,
+    folder: str | os.PathLike[str] | None = None,
     force: bool = False,
     command: str = "",
     sources: tuple[str, ...] = (),
@@ -64,6 +65,7 @@ def analyse(
         StoreError: before anything is sampled, if the folder cannot be written to or holds something else.
     """
     question, settings = question or Question(), settings or Settings()
+    folder = None if folder is None else Path(folder)
     _require_dense(outcomes, without_dense)
     prepared = prepare(outcomes, in_order=True)
     with nullcontext() if folder is None else opened(folder, prepared.outcomes, force=force):

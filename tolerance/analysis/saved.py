@@ -1,5 +1,6 @@
 """The report in an analysis folder, and the draws that it is of."""
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -12,12 +13,13 @@ from tolerance.inference.saved import Fit, read_fit
 REPORT = "report.json"
 
 
-def read_report(folder: Path) -> findings.Report:
+def read_report(folder: str | os.PathLike[str]) -> findings.Report:
     """The report that `analyse` left in an analysis folder.
 
     Raises:
         StoreError: there is none, or it is of another version.
     """
+    folder = Path(folder)
     path = folder / REPORT
     if not path.is_file():
         raise StoreError(f"{folder}: no analysis ({REPORT} missing). Give the --out of tolerance fit.")

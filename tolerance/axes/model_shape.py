@@ -1,5 +1,6 @@
 """What the closed forms of cost need of a model."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -47,12 +48,13 @@ class ModelShape(BaseModel):
 Shapes = Mapping[str, ModelShape]
 
 
-def read_shapes(path: Path) -> dict[str, ModelShape]:
+def read_shapes(path: str | os.PathLike[str]) -> dict[str, ModelShape]:
     """Shapes of models from YAML or JSON: name of the model -> fields, or the path of its ``config.json``.
 
     Raises:
         SchemaError: naming file, model and field.
     """
+    path = Path(path)
     try:
         named = yaml.safe_load(path.read_text())
         assert isinstance(named, dict)

@@ -1,7 +1,7 @@
 """`tolerance compare`: two arms at equal everything, from a saved analysis."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +9,10 @@ from tolerance.cli.console import print_table, say, stages
 from tolerance.cli.gate import gate, one_of
 from tolerance.cli.options import Answer
 from tolerance.cli.report import write_answer
+from tolerance.errors import StoreError
+
+if TYPE_CHECKING:
+    from tolerance.findings import Report
 
 
 def compare(
@@ -46,7 +50,7 @@ def compare(
     with stages() as stage:
         stage("reading outcomes")
         report = read_report(analysis)
-        outcomes = read_run(run or Path(report.provenance.sources[0]))
+        outcomes = read_run(run or _recorded(report, analysis))
         stage("comparing")
         found = asked(
             outcomes,
@@ -68,3 +72,10 @@ def compare(
     write_answer(report.model_copy(update={"conclusions": [found]}), answer, kind="comparison")
     if failing & {one.label for one in found.conclusions}:
         raise typer.Exit(2)
+
+
+def _recorded(report: "Report", analysis: Path) -> Path:
+    """Where the run of an analysis was; one that was made from Python may not say."""
+    if not report.provenance.sources:
+        raise StoreError(f"{analysis}: does not say which run it is of. Give --run FOLDER.")
+    return Path(report.provenance.sources[0])

@@ -50,7 +50,7 @@ def compare(
         Question(equivalence=equivalence),
         quantity,
         by_key(hold if isinstance(hold, str) else ",".join(hold)),
-        {} if shapes is None else read_shapes(Path(shapes)),
+        {} if shapes is None else read_shapes(shapes),
     )
     if isinstance(analysis, Fit):
         passed = trustworthy(check(analysis, type_curves(analysis)))

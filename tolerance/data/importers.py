@@ -65,7 +65,11 @@ def import_means(path: str | os.PathLike[str], mapping: str | os.PathLike[str] |
 
 
 def import_run(
-    path: str | os.PathLike[str], mapping: str | os.PathLike[str] | Mapping | None, out: Path, *, command: str = ""
+    path: str | os.PathLike[str],
+    mapping: str | os.PathLike[str] | Mapping | None,
+    out: str | os.PathLike[str],
+    *,
+    command: str = "",
 ) -> tuple[RunFolder, int]:
     """Import a file into a run folder; importing the same again changes nothing. Returns the run and its rows.
 
@@ -75,14 +79,18 @@ def import_run(
     """
     chosen = mapping if isinstance(mapping, Mapping) else read_mapping(mapping)
     table = import_table(path, chosen)
-    folder = RunFolder.create(out, _manifest("imported", path, chosen, command))
+    folder = RunFolder.create(Path(out), _manifest("imported", path, chosen, command))
     with folder.writing():
         folder.write_frame("imported", table.assign(run_id=folder.manifest.run_id))
     return folder, len(table)
 
 
 def import_published(
-    path: str | os.PathLike[str], mapping: str | os.PathLike[str] | Mapping | None, out: Path, *, command: str = ""
+    path: str | os.PathLike[str],
+    mapping: str | os.PathLike[str] | Mapping | None,
+    out: str | os.PathLike[str],
+    *,
+    command: str = "",
 ) -> tuple[RunFolder, int]:
     """Import published means into a run folder, as `import_run` imports answers.
 
@@ -92,7 +100,7 @@ def import_published(
     """
     chosen = mapping if isinstance(mapping, Mapping) else read_mapping(mapping, published.AGGREGATES_BY_NAME)
     table = import_means(path, chosen)
-    folder = RunFolder.create(out, _manifest("published", path, chosen, command))
+    folder = RunFolder.create(Path(out), _manifest("published", path, chosen, command))
     with folder.writing():
         folder.write_published(table)
     return folder, len(table)

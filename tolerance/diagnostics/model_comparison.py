@@ -4,6 +4,7 @@ The tail of the Burr curve is held near a Weibull's or a log-logistic's, or esti
 held near 0, or estimated. Compared is the expected log density of left-out cells (`tolerance.diagnostics.loo`).
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -59,7 +60,7 @@ def compare_families(
     settings: Settings | None = None,
     seed: int | None = None,
     families: Mapping[str, Member] | None = None,
-    folder: Path | None = None,
+    folder: str | os.PathLike[str] | None = None,
     stage: Stage | None = None,
     refits: int = REFITS,
 ) -> list[findings.Family]:
@@ -78,7 +79,7 @@ def compare_families(
         def told(what: str, name: str = name) -> None:
             tell(f"{name}: {what}")
 
-        inside = None if folder is None else folder / name.replace(", ", "-").replace(" ", "-").lower()
+        inside = None if folder is None else Path(folder) / name.replace(", ", "-").replace(" ", "-").lower()
         fitted = fit(outcomes, settings=member.settings, seed=seed, folder=inside, stage=told)
         checks = check(fitted, type_curves(fitted))
         failed = [one.name for one in checks[:-1] if not one.passed]

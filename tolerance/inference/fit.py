@@ -4,6 +4,7 @@
 from the data unless it is given, so the same outcomes give the same draws (to the bit on one machine with one build).
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def fit(
     *,
     settings: Settings | None = None,
     seed: int | None = None,
-    folder: Path | None = None,
+    folder: str | os.PathLike[str] | None = None,
     force: bool = False,
     stage: Stage | None = None,
 ) -> Fit:
@@ -46,6 +47,7 @@ def fit(
             writes there (all before anything is sampled); or the saved draws cannot be read.
     """
     settings, tell = settings or Settings(), stage or (lambda _: None)
+    folder = None if folder is None else Path(folder)
     prepared = prepare(outcomes)
     cells = prepared.cells
     seed = seed_of(prepared.content) if seed is None else seed

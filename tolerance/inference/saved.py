@@ -1,7 +1,9 @@
 """A fit in an analysis folder: whole or not at all, and known again by what it was made of."""
 
 import json
+import os
 import shutil
+import textwrap
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -42,6 +44,19 @@ class Fit:
     key: str
     packages: dict[str, str]
 
+    def __repr__(self) -> str:
+        """What was fitted and how, on one screen; whether the draws may be believed is not asked here."""
+        cells, sizes = self.cells, self.draws["posterior"].sizes
+        lines = {
+            f"Fit of {len(cells.frame):,} cells": f"{sizes['chain']} chains of {sizes['draw']} draws, seed {self.seed}",
+            "task types": ", ".join(cells.task_types),
+            "tasks": ", ".join(cells.tasks),
+            "methods": ", ".join(cells.sparsifiers),
+            "models @ context": ", ".join(f"{model} @ {context}" for model, context in cells.configs),
+        }
+        told = [textwrap.shorten(f"{name}: {text}", 80, placeholder=" ...") for name, text in lines.items()]
+        return "\n".join([*told, "More: fit.draws (ArviZ), with_thresholds(fit), compare(outcomes, fit, a, b)"])
+
     def variable(self, name: str, *, at_most: int | None = None) -> NDArray[np.float64]:
         """Draws of one variable, chain after chain ``(draw, ...)``, each chain thinned so that ``at_most`` are left."""
         values: NDArray[np.float64] = np.asarray(self.draws["posterior"][name], dtype=np.float64)
@@ -59,12 +74,13 @@ class Fit:
         held = self.draws["constant_data"]
         return Blocks(**{name: np.asarray(held[name]) for name in Blocks.__dataclass_fields__})
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: str | os.PathLike[str]) -> None:
         """Write draws and facts into an analysis folder, whole or not at all. Call inside `folder.opened`.
 
         Raises:
             StoreError: the disk is full.
         """
+        folder = Path(folder)
         beside = folder / HALF_DRAWS
         try:
             with storing(folder / DRAWS), warnings.catch_warnings():
@@ -91,13 +107,14 @@ class Fit:
         }
 
 
-def read_fit(outcomes: Outcomes, folder: Path) -> Fit:
+def read_fit(outcomes: Outcomes, folder: str | os.PathLike[str]) -> Fit:
     """The fit that was saved in an analysis folder, which must be one of these outcomes.
 
     Raises:
         OtherFitError: it is of another version of the model, or of other outcomes.
         StoreError: no fit is saved there, or it cannot be read.
     """
+    folder = Path(folder)
     facts = _saved_facts(folder)
     if facts is None:
         raise StoreError(f"{folder}: no fit ({FACTS} missing). Give the --out of tolerance fit, or run it (again).")
