@@ -76,15 +76,16 @@ def _methods(node: ast.ClassDef) -> Iterator[ast.FunctionDef]:
 
 def _of_class(node: ast.ClassDef) -> str:
     """The class with its fields."""
-    bases = f"({', '.join(ast.unparse(base) for base in node.bases)})" if node.bases else ""
-    fields = [ast.unparse(one) for one in node.body if isinstance(one, ast.AnnAssign)]
-    return "\n".join([f"class {node.name}{bases}:", *(f"    {field}" for field in fields or ["..."])])
+    bases = f"({', '.join(_written(base) for base in node.bases)})" if node.bases else ""
+    fields = [_written(one) for one in node.body if isinstance(one, ast.AnnAssign)]
+    head = f"class {node.name}{bases}:"
+    return "\n".join([head, *(f"    {field}" for field in fields)]) if fields else f"{head} ..."
 
 
 def _of_function(node: ast.FunctionDef) -> str:
     """Decorators, name, parameters and what is returned; a parameter a line where one line is too short."""
-    marks = "".join(f"@{ast.unparse(one)}\n" for one in node.decorator_list)
-    returns = "" if node.returns is None else f" -> {ast.unparse(node.returns)}"
+    marks = "".join(f"@{_written(one)}\n" for one in node.decorator_list)
+    returns = "" if node.returns is None else f" -> {_written(node.returns)}"
     given = list(_parameters(node.args))
     line = f"def {node.name}({', '.join(given)}){returns}"
     if len(line) > 100:
@@ -105,8 +106,13 @@ def _parameters(args: ast.arguments) -> Iterator[str]:
 
 
 def _parameter(arg: ast.arg, default: ast.expr | None) -> str:
-    typed = arg.arg if arg.annotation is None else f"{arg.arg}: {ast.unparse(arg.annotation)}"
-    return typed if default is None else f"{typed} = {ast.unparse(default)}"
+    typed = arg.arg if arg.annotation is None else f"{arg.arg}: {_written(arg.annotation)}"
+    return typed if default is None else f"{typed} = {_written(default)}"
+
+
+def _written(node: ast.AST) -> str:
+    """Code as it is formatted here: text in double quotes."""
+    return re.sub(r"'([^'\"]*)'", r'"\1"', ast.unparse(node))
 
 
 def _docstring(node: Definition) -> str:
