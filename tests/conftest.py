@@ -17,7 +17,7 @@ from tests.simulated import outcomes
 from tests.tiny_models import save_llama
 from tolerance.data.outcomes import validate
 
-# Tests that take more than about five seconds on two cores, by file. `-m "not slow"` leaves them out, the gate runs them.
+# Tests of more than about five seconds on two cores, by file. `-m "not slow"` leaves them out, the gate runs them.
 SLOW: dict[str, set[str]] = {}
 
 
