@@ -12,7 +12,7 @@ from tests.import_graph import components, files, imports
 ROOT = Path(__file__).parent.parent
 # A part may import what stands to the left of it. Parts between two bars know nothing of each other.
 ORDER = (
-    "errors | plugins | question | stats | findings | data | axes | model | instant | inference | estimands | "
+    "errors | checkout plugins | question | stats | findings | data | axes | model | instant | inference | estimands | "
     "diagnostics | analysis | comparison | auditing | runners reports | cli | __init__ __main__"
 )
 RUNNERS = "rope tiny | sparsifiers tasks | attention | models | decoding | pruning | selfcheck | collect"

@@ -10,6 +10,7 @@ library; what else can be imported may change between versions.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from tolerance.checkout import explain_missing_links
 from tolerance.plugins import VIEWS
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ _HOMES = {
     "runners.collect.plan": "Plan",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
+explain_missing_links()
 VIEWS.lazily("html", "tolerance.reports.export.notebook:html")
 VIEWS.lazily("text", "tolerance.reports.export.text:text")
 __all__ = [
