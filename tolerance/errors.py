@@ -5,7 +5,8 @@ ToleranceError
 ├── StoreError (OSError)           a run or analysis folder that cannot be used as asked
 │   └── OtherFitError              saved draws of another model, other outcomes, or another fit than the report's
 ├── RunnerError (RuntimeError)     a model or method that cannot be run exactly as asked
-└── DesignError (ValueError)       valid outcomes that cannot answer the question put to them
+├── DesignError (ValueError)       valid outcomes that cannot answer the question put to them
+└── CheckoutError (ImportError)    a checkout that lacks its links
 """
 
 from typing import Literal
@@ -37,3 +38,7 @@ class RunnerError(ToleranceError, RuntimeError):
 
 class DesignError(ToleranceError, ValueError):
     """Valid outcomes that cannot answer the question put to them."""
+
+
+class CheckoutError(ToleranceError, ImportError):
+    """A checkout of this package that lacks the links which make it whole."""

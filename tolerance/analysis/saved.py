@@ -8,13 +8,19 @@ import pandas as pd
 from tolerance import findings
 from tolerance.data.canonical import table_hash
 from tolerance.errors import OtherFitError, StoreError
-from tolerance.inference.saved import Fit, read_fit
+from tolerance.inference.saved import Fit, read_fit, saved_key
 
 REPORT = "report.json"
+# What a page says in place of conclusions that it could not ask for.
+UNASKED: dict[str, findings.Caveat] = {
+    "another model": "conclusions need another fit",
+    "two fits": "conclusions need another fit",
+    "other outcomes": "conclusions need other outcomes",
+}
 
 
 def read_report(folder: str | os.PathLike[str]) -> findings.Report:
-    """The report that `analyse` left in an analysis folder.
+    """The report that `analyse` left in an analysis folder, without what could not be asked of it before.
 
     Raises:
         StoreError: there is none, or it is of another version.
@@ -24,10 +30,16 @@ def read_report(folder: str | os.PathLike[str]) -> findings.Report:
     if not path.is_file():
         raise StoreError(f"{folder}: no analysis ({REPORT} missing). Give the --out of tolerance fit.")
     try:
-        return findings.Report.model_validate_json(path.read_text())
+        found = findings.Report.model_validate_json(path.read_text())
     except ValueError as error:
         first = str(error).splitlines()[0]
         raise StoreError(f"{path}: not a report of this version ({first}). Run tolerance fit again.") from error
+    return found.model_copy(update={"caveats": [one for one in found.caveats if one not in UNASKED.values()]})
+
+
+def without_answer(report: findings.Report, error: OtherFitError) -> findings.Report:
+    """The report as it stands, saying what the draws or the run beside it were not asked, and why."""
+    return report.model_copy(update={"caveats": [*report.caveats, UNASKED[error.reason]]})
 
 
 def fit_of(report: findings.Report, outcomes: pd.DataFrame, folder: Path) -> Fit:
@@ -35,14 +47,20 @@ def fit_of(report: findings.Report, outcomes: pd.DataFrame, folder: Path) -> Fit
 
     Raises:
         OtherFitError: the draws are of another version of the model, of other outcomes, or of another fit than the
-            report's: one that was interrupted before its report was written.
-        StoreError: no fit is saved there, or it cannot be read.
+            report's: one that was interrupted before its report was written; or there are none.
+        StoreError: they cannot be read.
     """
     if report.provenance.fit is not None and report.provenance.data_hash != table_hash(outcomes):
         raise OtherFitError(
             f"{folder}: the report is of other outcomes than the run holds. Run tolerance fit again, or give the run "
             "that it was made from.",
             "other outcomes",
+        )
+    if saved_key(folder) is None:
+        raise OtherFitError(
+            f"{folder}: the report's draws are gone, where a later fit ended before it had saved its own. Run "
+            "tolerance fit again.",
+            "two fits",
         )
     fitted = read_fit(outcomes, folder)
     if report.provenance.fit != fitted.key:

@@ -89,6 +89,13 @@ def note(text: str) -> None:
         results().print(plain(text), soft_wrap=True)
 
 
+def print_warning(text: str) -> None:
+    """What a result lacks, on stderr, hushed or not."""
+    from rich.console import Console
+
+    Console(stderr=True).print(f"[bold yellow]note:[/] {plain(text)}", soft_wrap=True, highlight=False)
+
+
 def print_error(text: str) -> None:
     """What went wrong, on stderr, hushed or not."""
     from rich.console import Console

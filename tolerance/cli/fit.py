@@ -9,7 +9,6 @@ from tolerance.cli.console import command_line, is_quiet, stages
 from tolerance.cli.options import AsJson, AssumeItems, Cores, Margin, Out, Retention, Seed, WithoutDense
 from tolerance.cli.quick import print_instant
 from tolerance.cli.report import print_headlines
-from tolerance.errors import StoreError
 
 if TYPE_CHECKING:
     from tolerance.findings import Instant, Report
@@ -28,6 +27,7 @@ def fit(
     ] = False,
     seed: Seed = None,
     cores: Cores = 2,
+    force: Annotated[bool, typer.Option("--force", help="Write over the analysis of another run.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Fit tolerance curves to a run, the instant answer first; an unchanged fit is not repeated."""
@@ -42,6 +42,7 @@ def fit(
         families=compare_families,
         seed=seed,
         cores=cores,
+        force=force,
         aloud=not as_json,
     )
     if as_json:
@@ -60,6 +61,7 @@ def fit_aloud(
     families: bool = False,
     seed: int | None = None,
     cores: int = 2,
+    force: bool = False,
     aloud: bool = True,
 ) -> "Report":
     """Fit; ``aloud``, the instant answer is printed before sampling starts, unless one is to be quiet."""
@@ -68,7 +70,6 @@ def fit_aloud(
     from tolerance.data.run_folder import read_run
     from tolerance.inference.settings import Settings
 
-    _refuse_strangers(out)
     with stages() as stage:
         stage("reading outcomes")
         outcomes = read_run(run)
@@ -85,14 +86,9 @@ def fit_aloud(
             without_dense=without_dense,
             families=families,
             folder=out,
+            force=force,
             command=command_line(),
             sources=(str(run),),
             stage=stage,
             at_once=at_once if aloud and not is_quiet() else None,
         )
-
-
-def _refuse_strangers(out: Path) -> None:
-    """An analysis is written over only by another analysis."""
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / "fit.json").is_file())):
-        raise StoreError(f"{out}: exists and is no analysis folder. Give a new or empty folder; nothing was written.")

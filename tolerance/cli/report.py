@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tolerance.cli.console import note, print_table, say, stages
+from tolerance.cli.console import note, print_table, print_warning, say, stages
 from tolerance.cli.options import Answer, Script, TemplateDir
-from tolerance.errors import StoreError
+from tolerance.errors import OtherFitError, StoreError
 
 if TYPE_CHECKING:
     from tolerance.findings import Audit, Plot, Report
@@ -89,9 +89,9 @@ def _run_of(report: "Report", run: Path | None) -> Path | None:
 
 def _plots(analysis: Path, source: Path | None) -> "list[Plot]":
     """ArviZ's plots of the draws of an analysis."""
+    from tolerance.analysis.saved import fit_of, read_report
     from tolerance.data.run_folder import read_run
     from tolerance.diagnostics.plots import plots
-    from tolerance.inference.saved import read_fit
 
     if source is None:
         raise StoreError(
@@ -99,13 +99,17 @@ def _plots(analysis: Path, source: Path | None) -> "list[Plot]":
         )
     with stages() as stage:
         stage("drawing plots")
-        return plots(read_fit(read_run(source), analysis))
+        return plots(fit_of(read_report(analysis), read_run(source), analysis))
 
 
 def _with_conclusions(report: "Report", analysis: Path, source: Path | None) -> "Report":
-    """The report with its methods compared pair by pair; as it is where the outcomes are not at hand."""
+    """The report with its methods compared pair by pair.
+
+    As it is where the outcomes are not at hand; where they, or the draws, are not those of the report, it says so.
+    """
     from itertools import combinations
 
+    from tolerance.analysis.saved import without_answer
     from tolerance.comparison.arms import Arm
     from tolerance.comparison.compare import compare_saved
     from tolerance.data.run_folder import read_run
@@ -118,7 +122,12 @@ def _with_conclusions(report: "Report", analysis: Path, source: Path | None) -> 
         stage("comparing methods at equal everything")
         outcomes = read_run(source)
         pairs = [(Arm(a), Arm(b)) for a, b in combinations(methods, 2)]
-        made = compare_saved(outcomes, analysis, pairs)
+        try:
+            made = compare_saved(outcomes, analysis, pairs)
+        except OtherFitError as error:
+            with stage.aside():
+                print_warning(f"{error} The page has what stands, and no new conclusions.")
+            return without_answer(report, error)
     return report.model_copy(update={"conclusions": made})
 
 
