@@ -32,9 +32,8 @@ from tolerance.reports.sections import tables, verdict_matrix
 from tolerance.reports.svg import forest
 from tolerance.reports.svg import panels as figures
 from tolerance.reports.withhold import scrubbed
+from tolerance.reports.words import caveats, held, numbers, phrases, sentences, subjects
 from tolerance.reports.words import glyphs as states
-from tolerance.reports.words import numbers, phrases
-from tolerance.reports.words import sentences as wording
 
 Kind = Literal["card", "comparison", "audit"]
 PAGE, JSON, CSV, MARKDOWN = "report.html", "report.json", "report.csv", "report.md"
@@ -99,7 +98,7 @@ def _of_report(report: Report, kind: Kind, plots: Sequence[Plot]) -> dict[str, A
         "contrast_scale": tables.contrast_scale(report),
         "orderings": tables.orderings(report),
         "budgets": tables.budgets(report),
-        "different_units": wording.different_units(report),
+        "different_units": subjects.different_units(report),
         "instant": _instant(report),
         "checks": tables.checks(report),
         "attempts": trust.attempts(report),
@@ -113,15 +112,15 @@ def _of_report(report: Report, kind: Kind, plots: Sequence[Plot]) -> dict[str, A
         "cut": _cut(whole, report),
     }
     if kind == "comparison":
-        title = "; ".join(wording.comparison_title(one) for one in report.conclusions)
-        leads = wording.comparison_leads(whole)
+        title = "; ".join(sentences.comparison_title(one) for one in report.conclusions)
+        leads = sentences.comparison_leads(whole)
     else:
-        title, leads = wording.title(whole), wording.leads(whole)
+        title, leads = sentences.title(whole), sentences.leads(whole)
     rows_shown = {found.id for found in report.thresholds} | {name for name, _ in _contents(rows)}
     return {
         **rows,
         "title": title,
-        "leads": [one if one.target in rows_shown else wording.Lead(one.text, "thresholds") for one in leads],
+        "leads": [one if one.target in rows_shown else sentences.Lead(one.text, "thresholds") for one in leads],
         "facts": tables.facts(whole),
         "warnings": tables.warnings(whole),
         "contents": _contents(rows),
@@ -209,7 +208,9 @@ def _rendered(name: str, values: dict[str, Any], *, script: bool, template_dir: 
         "states": states,
         "tables": tables,
         "trust": trust,
-        "wording": wording,
+        "axes_held": held,
+        "caveats": caveats,
+        "subjects": subjects,
         "numbers": numbers,
         "phrases": phrases,
         "figures": figures,

@@ -9,7 +9,7 @@ from tests.report_example import failed, families, left_out, normal, shape
 from tolerance.findings import Leaning, ShapeKind
 from tolerance.reports import page
 from tolerance.reports.sections import diagnostics
-from tolerance.reports.words import sentences
+from tolerance.reports.words import thresholds
 
 
 def text(report):
@@ -78,4 +78,4 @@ def test_every_shape_has_its_sentence(kind):
 
 
 def test_every_leaning_has_its_words():
-    assert set(sentences.LEANINGS) == set(get_args(Leaning))
+    assert set(thresholds.LEANINGS) == set(get_args(Leaning))

@@ -25,7 +25,20 @@ from tests.report_example import (
 )
 from tolerance.axes.table import names
 from tolerance.findings import Caveat, Reason
-from tolerance.reports.words import numbers, phrases, sentences
+from tolerance.reports.words import (
+    absent,
+    caveats,
+    checks,
+    comparisons,
+    contrasts,
+    held,
+    numbers,
+    phrases,
+    rankings,
+    sentences,
+    thresholds,
+)
+from tolerance.reports.words import budgets as kv
 
 shares = st.floats(0, 1)
 
@@ -148,12 +161,12 @@ def test_a_bound_is_not_rounded_away_from_what_was_measured():
 
 def test_threshold_sentences():
     found = threshold("retrieval", "top-k", level(0.82, 0.76, 0.86))
-    assert sentences.threshold(found) == (
+    assert thresholds.sentence(found) == (
         "With at least 95% of dense accuracy kept under top-k, retrieval tolerates 82% (90% credible interval 76% to "
         "86%) sparsity."
     )
     floor = threshold("multi-hop", "top-k", None, status="unanswerable", reason=AT_FLOOR)
-    assert sentences.threshold(floor) == (
+    assert thresholds.sentence(floor) == (
         "Under top-k, the threshold of multi-hop is unanswerable: its dense accuracy is at the guessing floor."
     )
 
@@ -187,7 +200,7 @@ def test_threshold_sentences():
     ],
 )
 def test_comparison_sentences(found, sentence):
-    assert sentences.comparison(found) == sentence
+    assert comparisons.sentence(found) == sentence
 
 
 @pytest.mark.parametrize(
@@ -218,29 +231,29 @@ def test_comparison_sentences(found, sentence):
     ],
 )
 def test_contrast_sentences(found, sentence):
-    assert sentences.contrast(found) == sentence
+    assert contrasts.sentence(found) == sentence
 
 
 def test_orders_put_what_is_outside_on_one_side_together():
     found = ordering()
-    assert sentences.order(found.orders[0]) == "retrieval > aggregation > multi-hop"
-    assert sentences.order(found.orders[1]) == (
+    assert rankings.order(found.orders[0]) == "retrieval > aggregation > multi-hop"
+    assert rankings.order(found.orders[1]) == (
         "retrieval = aggregation (beyond the last level) > multi-hop (below the first level)"
     )
-    assert sentences.ties(found) == "Told apart between 50% and 95%. Tied for the most tolerant, outside: 0.07."
+    assert rankings.ties(found) == "Told apart between 50% and 95%. Tied for the most tolerant, outside: 0.07."
 
 
 def test_budgets_outside_what_was_measured_are_bounds():
     inside, fewer, more = budgets()
-    assert phrases.tokens(inside) == ("61", "55 to 70")
-    assert phrases.tokens(fewer) == ("fewer than 26", "40 or fewer")
-    assert phrases.tokens(more) == ("more than 256", "more than 256")
-    assert phrases.enough(more) == "more than 256"
+    assert kv.tokens(inside) == ("61", "55 to 70")
+    assert kv.tokens(fewer) == ("fewer than 26", "40 or fewer")
+    assert kv.tokens(more) == ("more than 256", "more than 256")
+    assert kv.enough(more) == "more than 256"
 
 
 def test_a_margin_is_said_in_points():
     found = threshold("retrieval", "top-k", level(0.82, 0.76, 0.86)).model_copy(update={"margin": 0.02})
-    assert sentences.threshold(found).startswith("With accuracy at most 2 points below dense under top-k, retrieval")
+    assert thresholds.sentence(found).startswith("With accuracy at most 2 points below dense under top-k, retrieval")
     report = normal().model_copy(update={"margin": 0.02})
     assert "with accuracy at most 2 points below dense: 91.2%" in sentences.headlines(report)[0]
 
@@ -252,29 +265,29 @@ def test_differences_are_signed_and_never_minus_nothing():
 
 def test_axes_say_what_follows():
     compute = axis("compute", "varies", "FLOPs per item", 1.48e9, 1.73e9)
-    assert sentences.axis(compute) == "Not compared at equal compute."
-    assert sentences.axis_range(compute) == "1.48 billion to 1.73 billion"
-    assert sentences.axis(axis("context length", "held", "tokens", 4096, 4096)) == "Compared at equal context length."
-    assert sentences.axis(axis("KV bytes", "not recorded", "bytes", None, None)) == "Not known for KV bytes."
+    assert held.axis(compute) == "Not compared at equal compute."
+    assert held.axis_range(compute) == "1.48 billion to 1.73 billion"
+    assert held.axis(axis("context length", "held", "tokens", 4096, 4096)) == "Compared at equal context length."
+    assert held.axis(axis("KV bytes", "not recorded", "bytes", None, None)) == "Not known for KV bytes."
 
 
 @pytest.mark.parametrize("name", names())
 def test_every_axis_has_a_sentence(name):
-    assert sentences.axis(axis(name, "varies", "unit", 0, 1)).endswith(".")
+    assert held.axis(axis(name, "varies", "unit", 0, 1)).endswith(".")
 
 
 def test_checks_are_stated_either_way():
-    assert sentences.check_sentence(check("bulk ESS, smallest", 1873.2, 400, "at least", "too few")) == (
+    assert checks.sentence(check("bulk ESS, smallest", 1873.2, 400, "at least", "too few")) == (
         "Bulk ESS, smallest: 1,873 (limit: at least 400), passed."
     )
-    assert sentences.check_sentence(check("bulk ESS, smallest", 12.4, 400, "at least", "too few")) == (
+    assert checks.sentence(check("bulk ESS, smallest", 12.4, 400, "at least", "too few")) == (
         "Bulk ESS, smallest: 12.4 (limit: at least 400), failed: too few."
     )
 
 
 def test_every_caveat_and_reason_has_its_words():
-    assert set(sentences.CAVEATS) == set(get_args(Caveat))
-    assert set(sentences.REASONS) == set(get_args(Reason))
+    assert set(caveats.CAVEATS) == set(get_args(Caveat))
+    assert set(absent.REASONS) == set(get_args(Reason))
 
 
 @given(st.lists(shares, min_size=1, max_size=3))

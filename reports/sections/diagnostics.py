@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from tolerance.findings import Attempt, Family, LeftOut, Predicted, Report, Sensitivity, Shape
-from tolerance.reports.words import numbers, sentences
+from tolerance.reports.words import numbers, thresholds
 from tolerance.reports.words.glyphs import State, state
 from tolerance.reports.words.phrases import capitalised, listed, percent
 
@@ -107,7 +107,7 @@ def _sensitivity(found: Sensitivity) -> SensitivityRow:
         task_type=found.task_type,
         method=found.sparsifier,
         state=state(word),
-        sentence=capitalised(sentences.leaning(found.leaning) or "the answers decide") + "."
+        sentence=capitalised(thresholds.leaning(found.leaning) or "the answers decide") + "."
         if told
         else "The fit failed its checks.",
         quantities=[

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from tolerance.findings import Budget, Check, Comparison, Contrast, Ordering, Report, Threshold
 from tolerance.reports.svg import forest
 from tolerance.reports.svg import panels as figures
-from tolerance.reports.words import conclusions, numbers, phrases, sentences
+from tolerance.reports.words import budgets as kv
+from tolerance.reports.words import comparisons as pairs
+from tolerance.reports.words import conclusions, numbers, phrases, rankings, subjects
+from tolerance.reports.words import contrasts as whole_curves
+from tolerance.reports.words import thresholds as limits
+from tolerance.reports.words.absent import absent
 from tolerance.reports.words.glyphs import State, state
 from tolerance.stats.intervals import Estimate
 
@@ -132,8 +137,8 @@ def facts(report: Report) -> list[Chip]:
     models = data.models[0] if len(data.models) == 1 else f"{len(data.models)} models"
     return [
         Chip(f"{models}{params}"),
-        Chip(sentences.data(report)),
-        Chip(_counted(len(sentences.task_types(report)), "task type")),
+        Chip(subjects.answers(report)),
+        Chip(_counted(len(subjects.task_types(report)), "task type")),
         Chip(_counted(len(data.sparsifiers), "method")),
         Chip(f"{_counted(len(levels), 'sparsity level')} above 0"),
     ]
@@ -145,7 +150,7 @@ def warnings(report: Report) -> list[Chip]:
     outside = sum(found.level is not None and found.level.median is None for found in _answered(report))
     at_floor = sum(found.reason == "dense accuracy is at the guessing floor" for found in report.thresholds)
     unreadable = sum(task.unreadable or 0 for task in report.data.tasks)
-    mixed = sentences.different_units(report)
+    mixed = subjects.different_units(report)
     thin = sum(bool(conclusions.thin(found.n_items, found.n_levels)) for found in report.thresholds)
     flips = sum(one.label == "axis-dependent" for whole in report.conclusions for one in whole.conclusions)
     assumed = report.data.assumed_items
@@ -171,7 +176,7 @@ def warnings(report: Report) -> list[Chip]:
 def thresholds(report: Report, panels: dict[str, str] | None = None) -> list[ThresholdRow]:
     """One row per task type and method; ``panels`` has the figure of each threshold, where there are figures."""
     at = panels or {}
-    styles = {method: figures.style(report, method) for method in sentences.methods(report)}
+    styles = {method: figures.style(report, method) for method in subjects.methods(report)}
     return [_threshold(found, styles[found.sparsifier], at.get(found.id, "")) for found in report.thresholds]
 
 
@@ -195,12 +200,12 @@ def contrast_scale(report: Report) -> forest.Scale:
 
 def _contrast(found: Contrast, scale: forest.Scale) -> ContrastRow:
     whole = found.whole if found.status == "ok" else None
-    word = sentences.absent(found)[0] if whole is None else whole.verdict
+    word = absent(found)[0] if whole is None else whole.verdict
     return ContrastRow(
         id=found.id,
         of=found.of,
         state=state("decided" if word in ("better", "worse") else word),
-        sentence=sentences.contrast(found),
+        sentence=whole_curves.sentence(found),
         pair=f"{found.within}: {found.first} - {found.second}",
         strip=scale.strip(whole.estimate if whole else None),
         difference=phrases.difference(whole) if whole else None,
@@ -219,19 +224,19 @@ def orderings(report: Report) -> list[OrderingRow]:
 
 def _ordering(found: Ordering) -> OrderingRow:
     answered = found.status == "ok"
-    word, reason = sentences.absent(found)
+    word, reason = absent(found)
     others = found.prob_others or 0.0
     return OrderingRow(
         id=found.id,
         method=found.sparsifier,
-        orders=[(sentences.order(one), numbers.probability(one.probability)) for one in found.orders if answered],
+        orders=[(rankings.order(one), numbers.probability(one.probability)) for one in found.orders if answered],
         others=f"{_counted(found.n_others, 'other order')}: {numbers.probability(others)}" if found.n_others else "",
         extremes=[
             (one.task_type, numbers.probability(one.most), numbers.probability(one.least))
             for one in found.extremes
             if answered
         ],
-        ties=sentences.ties(found) if answered else "",
+        ties=rankings.ties(found) if answered else "",
         absent=None if answered else state(word),
         reason="" if answered else reason,
     )
@@ -244,15 +249,15 @@ def budgets(report: Report) -> list[BudgetRow]:
 
 def _budget(found: Budget) -> BudgetRow:
     answered = found.status == "ok"
-    word, reason = sentences.absent(found)
+    word, reason = absent(found)
     return BudgetRow(
         id=found.id,
         task_type=found.task_type,
         method=found.sparsifier,
         context=numbers.count(found.context_length) if found.context_length else "not recorded",
         source=found.source,
-        tokens=phrases.tokens(found) if answered else None,
-        enough=phrases.enough(found) if answered else "",
+        tokens=kv.tokens(found) if answered else None,
+        enough=kv.enough(found) if answered else "",
         range=f"{numbers.quantity(found.least)} to {numbers.quantity(found.most)}",
         absent=None if answered else state(word),
         reason="" if answered else reason,
@@ -283,7 +288,7 @@ def _answered(report: Report) -> Iterator[Threshold]:
 def _threshold(found: Threshold, style: int, panel: str) -> ThresholdRow:
     level = found.level if found.status == "ok" else None
     dense = found.dense if found.status != "withheld" else None
-    word, reason = sentences.absent(found)
+    word, reason = absent(found)
     return ThresholdRow(
         id=found.id,
         task_type=found.task_type,
@@ -297,7 +302,7 @@ def _threshold(found: Threshold, style: int, panel: str) -> ThresholdRow:
         threshold=(phrases.median(level), phrases.ends(level)) if level else None,
         absent=None if level else state(word),
         reason="" if level else reason,
-        warning=sentences.leaning(found.leaning) if level else "",
+        warning=limits.leaning(found.leaning) if level else "",
         thin=conclusions.thin(found.n_items, found.n_levels),
         kept=[(numbers.level(k.sparsity), numbers.probability(k.probability)) for k in found.kept] if level else [],
         assured=phrases.assured(level.assured, level.first, level.last) if level and level.assured else "",
@@ -312,14 +317,14 @@ def _area(found: Estimate) -> tuple[str, str]:
 
 def _comparison(found: Comparison) -> ComparisonRow:
     answered = found.status == "ok" and found.verdict is not None
-    word = sentences.absent(found)[0]
+    word = absent(found)[0]
     if answered:
         word = "decided" if found.verdict in ("first", "second") else str(found.verdict)
     shares = ((found.first, found.prob_first), (found.second, found.prob_second), ("neither", found.prob_neither))
     return ComparisonRow(
         id=found.id,
         state=state(word),
-        sentence=sentences.comparison(found),
+        sentence=pairs.sentence(found),
         probabilities=[(of, numbers.probability(p)) for of, p in shares if answered and p is not None],
     )
 

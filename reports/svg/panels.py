@@ -10,7 +10,8 @@ from itertools import batched, pairwise
 from math import log2
 
 from tolerance.findings import BEYOND, Band, Curve, Level, Observed, Report, Threshold
-from tolerance.reports.words import conclusions, numbers, phrases, sentences
+from tolerance.reports.words import conclusions, numbers, phrases, subjects
+from tolerance.reports.words.absent import absent
 
 # As many methods as dash, marker shape and colour tell apart; more methods go to a further panel.
 STYLES = 6
@@ -135,18 +136,18 @@ def panels(report: Report) -> list[Panel]:
     """The panels of a report, by task type, on one scale."""
     measured = [point.sparsity for curve in report.curves for point in curve.observed]
     scale = _Scale(max(measured, default=0.5) or 0.5)
-    groups = [(t, group) for t in sentences.task_types(report) for group in _groups(report, t)]
+    groups = [(t, group) for t in subjects.task_types(report) for group in _groups(report, t)]
     return [_panel(f"F{i}", task_type, group, report, scale) for i, (task_type, group) in enumerate(groups, 1)]
 
 
 def style(report: Report, method: str) -> int:
     """The number of a method's colour, dash and marker, the same in every panel."""
-    return sentences.methods(report).index(method) % STYLES + 1
+    return subjects.methods(report).index(method) % STYLES + 1
 
 
 def _groups(report: Report, task_type: str) -> Iterator[list[Curve]]:
     """The curves of a task type, in groups whose styles differ."""
-    for names in batched(sentences.methods(report), STYLES):
+    for names in batched(subjects.methods(report), STYLES):
         group = [c for c in report.curves if c.task_type == task_type and c.sparsifier in names]
         if group:
             yield group
@@ -199,14 +200,14 @@ def _series(curve: Curve, threshold: Threshold | None, report: Report, scale: _S
         strip=_strip(level, band, scale, row_y) if level else None,
         chance=_chance(threshold, scale, row_y) if level and threshold else "",
         row=row_y,
-        word="" if level or threshold is None else sentences.absent(threshold)[0],
+        word="" if level or threshold is None else absent(threshold)[0],
     )
 
 
 def _said(threshold: Threshold | None, level: Level | None) -> str:
     if level is not None:
         return phrases.median(level)
-    return sentences.absent(threshold)[0] if threshold is not None else "no threshold"
+    return absent(threshold)[0] if threshold is not None else "no threshold"
 
 
 def _strip(level: Level, band: Band | None, scale: _Scale, y: float) -> Strip:

@@ -1,68 +1,22 @@
-"""Findings -> sentences. Each is built from its finding alone, so that label, interval and number cannot drift apart.
+"""The leading sentences of a report: its question, and the few that answer it. The command line prints them.
 
-Every number's class is named, every group of intervals says its probability, undecided is said as plainly as decided,
-and what lies outside the measured range is a bound with no other end.
+Each is built from its finding alone, so that label, interval and number cannot drift apart. Every number's class is
+named, every group of intervals says its probability, undecided is said as plainly as decided, and what lies outside the
+measured range is a bound with no other end.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import assert_never
 
-from tolerance.findings import (
-    Budget,
-    Caveat,
-    Check,
-    Comparison,
-    Conclusions,
-    Contrast,
-    Curve,
-    Difference,
-    HeldConstant,
-    Leaning,
-    Level,
-    Observed,
-    Order,
-    Ordering,
-    Rank,
-    Reason,
-    Report,
-    Threshold,
-)
-from tolerance.reports.words import conclusions, numbers
-from tolerance.reports.words.phrases import amount, capitalised, listed, observed, percent, rule
+from tolerance.findings import Comparison, Conclusions, Curve, Level, Observed, Report, Threshold
+from tolerance.reports.words import checks, comparisons, conclusions, held, numbers, subjects
+from tolerance.reports.words.absent import REASONS
+from tolerance.reports.words.phrases import amount, listed, observed, percent, rule
+from tolerance.reports.words.subjects import methods, task_types
 
-# More methods than this are named in the tables, not in the headlines.
 METHODS_NAMED = 2
 CHECKS_NAMED = 2
-
-REASONS: dict[Reason, str] = {
-    "fit failed its checks": "the fit failed its checks",
-    "no dense baseline": "no dense baseline was measured",
-    "dense accuracy is at the guessing floor": "its dense accuracy is at the guessing floor",
-    "no task and configuration in common": "they have no task and configuration in common",
-}
-CAVEATS: dict[Caveat, str] = {
-    "one model": "One model was measured: whether other models tolerate as much is not known from these data.",
-    "one context length": "At most one context length is recorded: tolerance at other lengths is not known from these "
-    "data.",
-    "no dense baseline": "No dense baseline was measured: accuracy by level is described, and nothing is said about "
-    "the share of dense accuracy that is kept.",
-    "requested sparsity only": "Realised sparsity was not recorded for some answers: their level is the one that was "
-    "asked for, and what was removed may have been less.",
-    "chance unknown": "The chance level of some tasks was not recorded: their guessing floor is estimated from the "
-    "answers, or taken as 0.",
-    "published means": "Published means were fitted, not answers: which items were answered alike is not known, so "
-    "pairing is lost, and intervals are wider than answers would give.",
-    "items assumed": "The number of items behind some means was not published and is assumed: what follows is a "
-    "sensitivity analysis, and its intervals are only as right as that number.",
-    "items independent": "Answers are modelled as independent between items. The intervals are for these tasks; they "
-    "do not cover the choice of tasks.",
-    "conclusions need another fit": "Nothing new was concluded at equal everything: the saved draws are of another fit "
-    "than this report, or of another version of the model. tolerance fit makes them anew.",
-    "conclusions need other outcomes": "Nothing new was concluded at equal everything: the run holds other outcomes "
-    "than this report is of. tolerance fit makes it anew, or give the run that it is of.",
-}
 
 
 @dataclass(frozen=True)
@@ -91,12 +45,12 @@ def leads(report: Report) -> list[Lead]:
     if not report.fit_passed:
         return _withheld(report)
     if not report.data.has_dense:
-        return [*_without_dense(report), Lead(held_constant(report), "held")]
+        return [*_without_dense(report), Lead(held.held_constant(report), "held")]
     by_task = [_by_task(report, method) for method in methods(report)[:METHODS_NAMED]]
     if report.conclusions:
         compared = [Lead(text, "verdicts") for text in conclusions.leads(report.conclusions)]
         return [*by_task, *_further(report), *compared]
-    return [*by_task, *_further(report), *_by_method(report), Lead(held_constant(report), "held")]
+    return [*by_task, *_further(report), *_by_method(report), Lead(held.held_constant(report), "held")]
 
 
 def comparison_title(found: Conclusions) -> str:
@@ -114,185 +68,12 @@ def comparison_leads(report: Report) -> list[Lead]:
     return [Lead(text, "verdicts") for text in conclusions.leads(report.conclusions)]
 
 
-def methods(report: Report) -> list[str]:
-    """The methods with a curve, in the order of the report."""
-    return list(dict.fromkeys(curve.sparsifier for curve in report.curves))
-
-
-def task_types(report: Report) -> list[str]:
-    """The task types with a curve, in the order of the report."""
-    return list(dict.fromkeys(curve.task_type for curve in report.curves))
-
-
-# One threshold
-
-
-def threshold(found: Threshold) -> str:
-    """What one task type tolerates under one method."""
-    if found.status != "ok" or found.level is None:
-        word, reason = absent(found)
-        return f"Under {found.sparsifier}, the threshold of {found.task_type} is {word}: {reason}."
-    return (
-        f"With {rule(found.retention, found.margin)} under {found.sparsifier}, {found.task_type} "
-        f"tolerates {amount(found.level)} sparsity."
-    )
-
-
-LEANINGS: dict[Leaning, str] = {
-    "prior-data conflict": "prior and answers pull apart, and both are felt",
-    "strong prior": "the prior leads, for the answers say little",
-}
-
-
-def leaning(found: Leaning | None) -> str:
-    """A warning about the prior; nothing where the answers decide."""
-    return LEANINGS[found] if found else ""
-
-
-# Comparisons
-
-
-def comparison(found: Comparison) -> str:
-    """Which of two thresholds is higher, or why that is not said."""
-    where = f"Under {found.within}" if found.of == "task types" else f"On {found.within}"
-    pair = f"{found.first} and {found.second}"
-    if found.status != "ok" or found.verdict is None:
-        word, reason = absent(found)
-        return f"{where}, the order of {pair} is {word}: {reason}."
-    match found.verdict:
-        case "first" | "second":
-            return f"{where}, {_winner(found)} tolerates more sparsity than {_loser(found)} ({_chance_of(found)})."
-        case "undecided":
-            return f"{where}, it is undecided whether {found.first} or {found.second} tolerates more: {odds(found)}."
-        case "out of range":
-            return (
-                f"{where}, {pair} cannot be ordered: both thresholds lie outside the measured range on the same side "
-                f"({_chance_of(found)})."
-            )
-        case _:
-            assert_never(found.verdict)
-
-
-def odds(found: Comparison) -> str:
-    """The posterior probability of each order."""
-    return f"posterior probability {_shares(found)}"
-
-
-def _shares(found: Comparison) -> str:
-    """The probabilities, that of neither only where it does not print as nothing."""
-    first, second, neither = _probabilities(found)
-    said = [f"{numbers.probability(first)} for {found.first}", f"{numbers.probability(second)} for {found.second}"]
-    if neither >= 0.01:
-        said.append(f"{numbers.probability(neither)} that both lie outside the measured range on the same side")
-    return ", ".join(said)
-
-
-def _winner(found: Comparison) -> str:
-    return found.first if found.verdict == "first" else found.second
-
-
-def _loser(found: Comparison) -> str:
-    return found.second if found.verdict == "first" else found.first
-
-
-def _chance_of(found: Comparison) -> str:
-    return f"posterior probability {numbers.probability(_decided(found))}"
-
-
-def _decided(found: Comparison) -> float:
-    """The probability of what the verdict says."""
-    first, second, neither = _probabilities(found)
-    return {"first": first, "second": second}.get(str(found.verdict), neither)
-
-
-def _probabilities(found: Comparison) -> tuple[float, float, float]:
-    return found.prob_first or 0.0, found.prob_second or 0.0, found.prob_neither or 0.0
-
-
-def absent(found: Threshold | Comparison | Contrast | Ordering | Budget) -> tuple[str, str]:
-    """The word in place of a number, and its reason."""
-    word = "withheld" if found.status == "withheld" else "unanswerable"
-    if isinstance(found, Comparison | Contrast) and found.reason == "dense accuracy is at the guessing floor":
-        return word, "the dense accuracy of one of them is at the guessing floor"
-    return word, REASONS[found.reason] if found.reason else "no reason was recorded"
-
-
-# Contrasts, orderings and budgets
-
-
-def contrast(found: Contrast) -> str:
-    """Which of two curves keeps more over the range that both measured, or why that is not said."""
-    where = f"Under {found.within}" if found.of == "task types" else f"On {found.within}"
-    if found.status != "ok" or found.whole is None or found.upto is None:
-        word, reason = absent(found)
-        return f"{where}, the difference of {found.first} and {found.second} is {word}: {reason}."
-    upto = f"up to {numbers.level(found.upto)} sparsity"
-    match found.whole.verdict:
-        case "better" | "worse":
-            more, less = (found.first, found.second)[:: 1 if found.whole.verdict == "better" else -1]
-            return f"{where}, {more} keeps more than {less} {upto} ({_surely(found.whole)})."
-        case "equivalent":
-            chance = f"posterior probability {numbers.probability(found.whole.prob_equivalent)}"
-            return f"{where}, {found.first} and {found.second} keep the same in practice {upto} ({chance})."
-        case "undecided":
-            chance = numbers.probability(found.whole.prob_positive)
-            return (
-                f"{where}, it is undecided whether {found.first} or {found.second} keeps more {upto}: posterior "
-                f"probability {chance} for {found.first}."
-            )
-        case _:
-            assert_never(found.whole.verdict)
-
-
-def _surely(found: Difference) -> str:
-    chance = found.prob_positive if found.verdict == "better" else 1 - found.prob_positive
-    return f"posterior probability {numbers.probability(chance)}"
-
-
-def order(found: Order) -> str:
-    """An ordering from the most to the least tolerant; those that lie outside on one side stand together."""
-    return " > ".join(_rank_of(rank) for rank in found.ranks)
-
-
-def _rank_of(found: Rank) -> str:
-    sides = {"inside": "", "beyond": " (beyond the last level)", "below": " (below the first level)"}
-    return f"{' = '.join(found.task_types)}{sides[found.place]}"
-
-
-def ties(found: Ordering) -> str:
-    """Between which levels task types are told apart, and how often they are not at either end."""
-    if found.first is None or found.last is None:
-        return ""
-    said = f"Told apart between {numbers.level(found.first)} and {numbers.level(found.last)}."
-    for place, chance in (("most", found.tied_most or 0.0), ("least", found.tied_least or 0.0)):
-        if chance >= 0.01:
-            said += f" Tied for the {place} tolerant, outside: {numbers.probability(chance)}."
-    return said
-
-
-def units(report: Report, of: Iterable[str]) -> list[str]:
-    """What the fractions of these methods are fractions of, each once."""
-    wanted = set(of)
-    return list(dict.fromkeys(found.unit for found in report.thresholds if found.sparsifier in wanted))
-
-
-def data(report: Report) -> str:
-    """How much the report rests on."""
-    answers = f"{numbers.count(report.data.n_rows)} answers to {numbers.count(report.data.n_items)} items"
-    if report.data.n_means is None:
-        return answers
-    return f"{numbers.count(report.data.n_means)} published means of {answers}"
-
-
-# Leading sentences
-
-
 def _withheld(report: Report) -> list[Lead]:
     failed = [check for check in report.checks if not check.passed]
     first = f"Conclusions are withheld: the fit failed {len(failed)} of its {len(report.checks)} checks."
-    because = [Lead(check_sentence(check), "checks") for check in failed[:CHECKS_NAMED]]
+    because = [Lead(checks.sentence(check), "checks") for check in failed[:CHECKS_NAMED]]
     stands = (
-        f"What was observed stands: {data(report)}, each level with its "
+        f"What was observed stands: {subjects.answers(report)}, each level with its "
         f"{percent(report.interval_prob)} Wilson interval."
     )
     return [Lead(first, "checks"), *because, Lead(stands, "curves")]
@@ -361,20 +142,20 @@ def _extremes(report: Report, method: str, kept: str, answered: Sequence[_Answer
     least, most = answered[0], answered[-1]
     order = _comparison_of(report, method, least, most)
     if order is not None and order.verdict in ("first", "second"):
-        if _winner(order) == least.task_type:  # medians beyond different last levels do not rank, draws do
+        if comparisons.winner(order) == least.task_type:  # medians beyond different last levels do not rank, draws do
             least, most = most, least
         like_most, like_least = (_told_apart(report, method, one, answered) for one in (most, least))
         return (
             f"{most.task_type} tolerates the most sparsity {kept}: {amount(most.level)}{like_most}. The least: "
             f"{least.task_type}, {amount(least.level)}{like_least}. Posterior probability of this order: "
-            f"{numbers.probability(_decided(order))}."
+            f"{numbers.probability(comparisons.decided(order))}."
         )
     amounts = f"{most.tolerates} and {least.task_type} {amount(least.level)} sparsity {kept}"
     if order is None:
         return f"{amounts}."
     if order.verdict == "out of range":
-        return f"{amounts}. Their order lies outside the measured range ({_chance_of(order)})."
-    return f"{amounts}. Which of the two tolerates more is undecided: {odds(order)}."
+        return f"{amounts}. Their order lies outside the measured range ({comparisons.chance_of(order)})."
+    return f"{amounts}. Which of the two tolerates more is undecided: {comparisons.odds(order)}."
 
 
 def _told_apart(report: Report, method: str, extreme: _Answer, answered: Sequence[_Answer]) -> str:
@@ -421,17 +202,18 @@ def _by_method(report: Report) -> list[Lead]:
     if not found:
         return []
     text = _two_methods(found) if len(methods(report)) == METHODS_NAMED else _many_methods(found)
-    return [Lead(" ".join([text, *different_units(report)]), "comparisons")]
+    return [Lead(" ".join([text, *subjects.different_units(report)]), "comparisons")]
 
 
 def _two_methods(found: Sequence[Comparison]) -> str:
     """One clause per verdict, the winner as its subject."""
     clauses = []
     for winner in (found[0].first, found[0].second):
-        won = [c for c in found if c.verdict in ("first", "second") and _winner(c) == winner]
+        won = [c for c in found if c.verdict in ("first", "second") and comparisons.winner(c) == winner]
         clauses += [f"{winner} tolerates more on {_with_chances(won)}"] if won else []
     undecided = [c for c in found if c.verdict == "undecided"]
-    clauses += [f"undecided on {listed([f'{c.within} ({_shares(c)})' for c in undecided])}"] if undecided else []
+    said = [f"{c.within} ({comparisons.shares(c)})" for c in undecided]
+    clauses += [f"undecided on {listed(said)}"] if undecided else []
     outside = [c for c in found if c.verdict == "out of range"]
     clauses += [f"outside the measured range on {_with_chances(outside)}"] if outside else []
     return f"Between methods, with posterior probabilities: {'; '.join(clauses)}."
@@ -450,64 +232,4 @@ def _many_methods(found: Sequence[Comparison]) -> str:
 
 
 def _with_chances(found: Sequence[Comparison]) -> str:
-    return listed([f"{c.within} ({numbers.probability(_decided(c))})" for c in found])
-
-
-def different_units(report: Report) -> list[str]:
-    """A warning where methods remove fractions of different things."""
-    different = units(report, methods(report))
-    if len(different) < 2:
-        return []
-    return [f"The fractions are of different things ({listed(different)}), so equal fractions are not equal savings."]
-
-
-# What was held constant
-
-
-def held_constant(report: Report) -> str:
-    """Which axes were held, which vary and which were not recorded, in one sentence."""
-    words = {"held": "held constant", "varies": "varying", "not recorded": "not recorded"}
-    parts = []
-    for state, word in words.items():
-        axes = [held.axis for held in report.held_constant if held.state == state]
-        parts += [f"{word}: {', '.join(axes)}"] if axes else []
-    return capitalised(f"{'; '.join(parts)}.") if parts else "No axis that could be held constant was recorded."
-
-
-def axis(found: HeldConstant) -> str:
-    """What follows from an axis for what may be concluded."""
-    match found.state:
-        case "held":
-            return f"Compared at equal {found.axis}."
-        case "varies":
-            if found.axis == "sparsity fraction":
-                return "The curves are drawn against it."
-            return f"Not compared at equal {found.axis}."
-        case "not recorded":
-            return f"Not known for {found.axis}."
-        case _:
-            assert_never(found.state)
-
-
-def axis_range(found: HeldConstant) -> str:
-    """The range of an axis in its unit."""
-    if found.low is None or found.high is None:
-        return "not recorded"
-    write = numbers.level if found.axis == "sparsity fraction" else numbers.quantity
-    low, high = write(found.low), write(found.high)
-    return low if low == high else f"{low} to {high}"
-
-
-# Checks and caveats
-
-
-def check_sentence(found: Check) -> str:
-    """One check of the fit, stated either way."""
-    worst, limit = numbers.against(found.worst, found.limit)
-    stated = f"{capitalised(found.name)}: {worst} (limit: {found.sense} {limit})"
-    return f"{stated}, passed." if found.passed else f"{stated}, failed: {found.meaning}."
-
-
-def caveat(found: Caveat) -> str:
-    """What the data cannot tell, and why."""
-    return CAVEATS[found]
+    return listed([f"{c.within} ({numbers.probability(comparisons.decided(c))})" for c in found])

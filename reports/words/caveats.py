@@ -1,0 +1,26 @@
+"""What the data cannot tell -> one sentence each."""
+
+from tolerance.findings import Caveat
+
+CAVEATS: dict[Caveat, str] = {
+    "one model": "One model was measured: whether other models tolerate as much is not known from these data.",
+    "one context length": "At most one context length is recorded: tolerance at other lengths is not known from these "
+    "data.",
+    "no dense baseline": "No dense baseline was measured: accuracy by level is described, and nothing is said about "
+    "the share of dense accuracy that is kept.",
+    "requested sparsity only": "Realised sparsity was not recorded for some answers: their level is the one that was "
+    "asked for, and what was removed may have been less.",
+    "chance unknown": "The chance level of some tasks was not recorded: their guessing floor is estimated from the "
+    "answers, or taken as 0.",
+    "published means": "Published means were fitted, not answers: which items were answered alike is not known, so "
+    "pairing is lost, and intervals are wider than answers would give.",
+    "items assumed": "The number of items behind some means was not published and is assumed: what follows is a "
+    "sensitivity analysis, and its intervals are only as right as that number.",
+    "items independent": "Answers are modelled as independent between items. The intervals are for these tasks; they "
+    "do not cover the choice of tasks.",
+}
+
+
+def caveat(found: Caveat) -> str:
+    """What the data cannot tell, and why."""
+    return CAVEATS[found]

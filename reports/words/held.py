@@ -1,0 +1,41 @@
+"""What was held constant -> one sentence, and what follows from each axis."""
+
+from typing import assert_never
+
+from tolerance.findings import HeldConstant, Report
+from tolerance.reports.words import numbers
+from tolerance.reports.words.phrases import capitalised
+
+
+def held_constant(report: Report) -> str:
+    """Which axes were held, which vary and which were not recorded, in one sentence."""
+    words = {"held": "held constant", "varies": "varying", "not recorded": "not recorded"}
+    parts = []
+    for state, word in words.items():
+        axes = [held.axis for held in report.held_constant if held.state == state]
+        parts += [f"{word}: {', '.join(axes)}"] if axes else []
+    return capitalised(f"{'; '.join(parts)}.") if parts else "No axis that could be held constant was recorded."
+
+
+def axis(found: HeldConstant) -> str:
+    """What follows from an axis for what may be concluded."""
+    match found.state:
+        case "held":
+            return f"Compared at equal {found.axis}."
+        case "varies":
+            if found.axis == "sparsity fraction":
+                return "The curves are drawn against it."
+            return f"Not compared at equal {found.axis}."
+        case "not recorded":
+            return f"Not known for {found.axis}."
+        case _:
+            assert_never(found.state)
+
+
+def axis_range(found: HeldConstant) -> str:
+    """The range of an axis in its unit."""
+    if found.low is None or found.high is None:
+        return "not recorded"
+    write = numbers.level if found.axis == "sparsity fraction" else numbers.quantity
+    low, high = write(found.low), write(found.high)
+    return low if low == high else f"{low} to {high}"
