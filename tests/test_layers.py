@@ -16,10 +16,10 @@ ORDER = (
     "diagnostics | analysis | comparison | auditing | runners reports | cli | __init__ __main__"
 )
 RUNNERS = "rope tiny | sparsifiers tasks | attention | models | decoding | pruning | selfcheck | collect"
-REPORTS = "words withhold | svg | sections | export | page | pictures"
+REPORTS = "words withhold | svg spreadsheet | sections | export | page | pictures"
 # What the two sides know of the middle.
 RUNNERS_SEE = {"errors", "data.outcomes", "data.manifest", "data.run_folder", "data"}
-REPORTS_SEE = {"errors", "stats", "findings"}
+REPORTS_SEE = {"errors", "plugins", "stats", "findings"}
 # Which parts may name a library at all.
 HOMES = {
     "torch": {"runners"},

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tolerance
 from tests import golden
 from tests.report_example import EXAMPLES, FAILED, censored, failed, hostile, level, many_methods, normal, without_dense
 from tolerance.errors import StoreError
@@ -21,7 +22,7 @@ from tolerance.reports.pictures import screenshot
 from tolerance.reports.svg import panels
 from tolerance.stats.intervals import Estimate, Interval
 
-CSS = Path(page.__file__).parent.parent / "templates" / "report.css"
+CSS = Path(tolerance.__file__).parent / "templates" / "report.css"
 needs_browser = pytest.mark.skipif(
     not any(map(shutil.which, screenshot.BROWSERS)), reason="no chromium: apt-get install chromium"
 )

@@ -36,10 +36,10 @@ from tolerance.comparison.arms import Arm
 from tolerance.comparison.compare import compare
 from tolerance.comparison.posterior import Fitted
 from tolerance.errors import DesignError
-from tolerance.reports import page
-from tolerance.reports.export import markdown, spreadsheet
+from tolerance.reports import page, spreadsheet
+from tolerance.reports.export import markdown
 from tolerance.reports.pictures import figures
-from tolerance.reports.sections import verdict_matrix
+from tolerance.reports.sections import grades, verdict_matrix
 from tolerance.reports.svg import forest
 from tolerance.reports.withhold import CARRIES, scrubbed
 from tolerance.reports.words import conclusions as words
@@ -182,13 +182,13 @@ def test_every_verdict_and_label_has_a_glyph_of_its_own_and_a_word():
 
 def test_the_grade_loses_a_dot_for_each_reason_and_prints_it():
     robust = conclusion("retrieval", {"compute": "no overlap"}, "robust")
-    assert verdict_matrix.grade(robust).words == "high"
-    found = verdict_matrix.grade(robust, normal())
+    assert grades.grade(robust).words == "high"
+    found = grades.grade(robust, normal())
     assert (found.dots, found.reasons) == ("●●●○", ["one model"])
     thin = [t.model_copy(update={"n_items": 24}) for t in normal().thresholds]
-    found = verdict_matrix.grade(robust, normal().model_copy(update={"thresholds": thin}))
+    found = grades.grade(robust, normal().model_copy(update={"thresholds": thin}))
     assert (found.words, found.reasons) == ("low", ["fewer than 100 items or 4 levels", "one model"])
-    assert verdict_matrix.grade(conclusion("retrieval", {}, "withheld")).dots == ""
+    assert grades.grade(conclusion("retrieval", {}, "withheld")).dots == ""
 
 
 def test_a_grade_looks_at_the_methods_that_are_compared_and_at_no_other():
@@ -196,7 +196,7 @@ def test_a_grade_looks_at_the_methods_that_are_compared_and_at_no_other():
     few = "fewer than 100 items or 4 levels"
     for side, its_own in (("streaming", True), ("streaming@0.9,params>=8e9", True), ("streaming-2@0.9", False)):
         found = conclusion("retrieval", {}, "robust").model_copy(update={"treatment": side, "reference": "dense"})
-        graded = verdict_matrix.grade(found, normal().model_copy(update={"thresholds": thin}))
+        graded = grades.grade(found, normal().model_copy(update={"thresholds": thin}))
         assert (few in graded.reasons) == its_own
 
 

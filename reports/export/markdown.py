@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Sequence
 
 from tolerance.findings import Report
-from tolerance.reports.sections import tables, verdict_matrix
+from tolerance.reports.sections import verdict_matrix
+from tolerance.reports.sections.thresholds import thresholds
 from tolerance.reports.withhold import scrubbed
 from tolerance.reports.words import sentences
+from tolerance.reports.words.chips import warnings
 
 # Names of a report are text: what Markdown or the HTML inside it would read otherwise is escaped.
 SPECIAL = str.maketrans(
@@ -23,7 +25,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield ""
     for lead in sentences.leads(report):
         yield f"- {escaped(lead.text)}"
-    warned = tables.warnings(report)
+    warned = warnings(report)
     if warned:
         yield ""
         yield f"**Before quoting a number:** {escaped('; '.join(one.text for one in warned))}."
@@ -54,7 +56,7 @@ def _lines(report: Report) -> Iterator[str]:
                 *row.said,
                 row.items,
             ]
-            for found, row in zip(report.thresholds, tables.thresholds(report), strict=True)
+            for found, row in zip(report.thresholds, thresholds(report), strict=True)
         ],
     )
 

@@ -5,9 +5,11 @@ from collections.abc import Iterator, Sequence
 from markupsafe import escape
 
 from tolerance.findings import Audit, Conclusions, Report
-from tolerance.reports.sections import tables, verdict_matrix
+from tolerance.reports.sections import verdict_matrix
+from tolerance.reports.sections.thresholds import thresholds
 from tolerance.reports.withhold import scrubbed
 from tolerance.reports.words import audit_sentences, axes, sentences
+from tolerance.reports.words.chips import warnings
 
 
 def html(found: Report | Conclusions | Audit) -> str:
@@ -28,7 +30,7 @@ def _lines(found: Report | Conclusions | Audit) -> Iterator[str]:
 
 def _report(report: Report) -> Iterator[str]:
     yield from _sentences(sentences.title(report), sentences.headlines(report))
-    warned = [one.text for one in tables.warnings(report)]
+    warned = [one.text for one in warnings(report)]
     if warned:
         yield f"<p>▲ {escape('; '.join(warned))}</p>"
     matrix = verdict_matrix.matrix(report.conclusions, report)
@@ -39,7 +41,7 @@ def _report(report: Report) -> Iterator[str]:
             for row, each in zip(matrix.first, cells, strict=True)
         ]
         yield from _table("Conclusions", ["", *matrix.axes, "across axes"], rows)
-    rows = [[row.task_type, row.method, *row.said, row.items] for row in tables.thresholds(report)]
+    rows = [[row.task_type, row.method, *row.said, row.items] for row in thresholds(report)]
     yield from _table("Thresholds", ["task type", "method", "threshold", "interval", "items"], rows)
 
 

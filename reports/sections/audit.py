@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import get_args
 
 from tolerance.findings import Audit, AuditPart, AuditVerdict
-from tolerance.reports.sections.tables import Chip
 from tolerance.reports.words import audit_sentences, numbers, phrases
+from tolerance.reports.words.chips import Chip
 from tolerance.reports.words.glyphs import State, state
 from tolerance.reports.words.sentences import Lead
 
@@ -48,6 +48,22 @@ class Row:
     tables: list[PartTable]
     sentences: list[str]
     supports: str
+
+
+def values(found: Sequence[Audit]) -> dict[str, object]:
+    """Everything that the page of audits names."""
+    rows = [row(one) for one in found]
+    return {
+        "title": title(found),
+        "leads": leads(found),
+        "facts": facts(found),
+        "warnings": warnings(found),
+        "contents": [("claims", "Claims checked"), *((one.id, one.id) for one in rows), ("rules", "Rules")],
+        "id": f"{len(found)} {'claim' if len(found) == 1 else 'claims'}",
+        "rows": rows,
+        "axes": axes(found),
+        "unasked": state("not recorded"),
+    }
 
 
 def title(found: Sequence[Audit]) -> str:

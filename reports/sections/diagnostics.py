@@ -40,6 +40,14 @@ class SensitivityRow:
 
 
 @dataclass(frozen=True)
+class ShapeRow:
+    """What is unusual about a curve."""
+
+    id: str
+    sentence: str
+
+
+@dataclass(frozen=True)
 class FamilyRow:
     """Cells of a curve family; ``difference`` is empty where it is withheld, with the reason instead."""
 
@@ -123,6 +131,11 @@ def _sensitivity(found: Sensitivity) -> SensitivityRow:
 
 def _felt(value: float | None) -> str:
     return "the same in every draw" if value is None else numbers.against(value, FELT)[0]
+
+
+def shapes(report: Report) -> list[ShapeRow]:
+    """Every curve of an unusual shape, where the fit passed."""
+    return [ShapeRow(one.id, shape(one)) for one in report.shapes] if report.fit_passed else []
 
 
 def shape(found: Shape) -> str:

@@ -14,6 +14,8 @@ from tolerance.findings import (
     Report,
     Trend,
 )
+from tolerance.reports.sections.section import Section
+from tolerance.reports.sections.size import shown
 from tolerance.reports.words import numbers, phrases
 from tolerance.stats.intervals import Interval
 
@@ -63,6 +65,33 @@ class PairRow:
     first: str
     second: str
     levels: list[AtLevel]
+
+
+@dataclass(frozen=True)
+class Values:
+    """Rows of curves and of pairs of methods, what they rest on, and where the posterior disagrees."""
+
+    interval: str
+    fit_passed: bool
+    pairing: str
+    disagreements: list[str]
+    curves: list[CurveRow]
+    methods: list[PairRow]
+
+
+def values(report: Report) -> Values | None:
+    """None in reports without an instant answer."""
+    report = shown(report)
+    if report.instant is None:
+        return None
+    return Values(
+        interval=numbers.level(report.interval_prob),
+        fit_passed=report.fit_passed,
+        pairing=pairing(report.instant),
+        disagreements=disagreements(report),
+        curves=curves(report.instant, report),
+        methods=methods(report.instant),
+    )
 
 
 def curves(instant: Instant, report: Report | None = None) -> list[CurveRow]:
@@ -249,3 +278,11 @@ def _kind(found: Interval) -> str:
 
 def _probability(found: Disagreement) -> str:
     return numbers.probability(found.posterior_probability or 0.0)
+
+
+SECTION = Section(
+    id="instant",
+    title="The instant answer",
+    heading="The instant answer beside the posterior",
+    rows=values,
+)

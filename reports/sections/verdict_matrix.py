@@ -8,16 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tolerance.findings import AtEqual, Conclusion, Conclusions, Report
-from tolerance.reports.svg import forest
+from tolerance.reports.sections.grades import Grade, grade
 from tolerance.reports.words import axes as by_axis
 from tolerance.reports.words import conclusions as words
 from tolerance.reports.words import numbers, phrases
-from tolerance.reports.words.axes import DECISIVE, MEANING, label
-from tolerance.reports.words.conclusions import THIN_ITEMS, THIN_LEVELS
+from tolerance.reports.words.axes import MEANING, label
 from tolerance.reports.words.glyphs import State, state
 
 FIRST = 7
-DOTS = 4
 
 
 @dataclass(frozen=True)
@@ -31,15 +29,6 @@ class Cell:
     reason: str
     support: str
     more: str
-
-
-@dataclass(frozen=True)
-class Grade:
-    """How good the evidence is: four dots, less one for each reason."""
-
-    dots: str
-    words: str
-    reasons: list[str]
 
 
 @dataclass(frozen=True)
@@ -78,16 +67,20 @@ def matrix(conclusions: Sequence[Conclusions], report: Report | None = None) -> 
         return None
     axes = _asked([one for _, one in found])
     rows = [_row(f"C{i}", whole, one, axes, report) for i, (whole, one) in enumerate(found, 1)]
-    flips = sum(one.label == "axis-dependent" for _, one in found)
-    shown = max(FIRST, flips)
+    first = n_first(conclusions)
     return Matrix(
         axes=axes,
-        first=rows[:shown],
-        rest=rows[shown:],
+        first=rows[:first],
+        rest=rows[first:],
         unseen=list(_unseen([one for _, one in found], axes)),
         rules=words.rules(found[0][0]),
         flips=_joint(conclusions),
     )
+
+
+def n_first(conclusions: Sequence[Conclusions]) -> int:
+    """How many rows a reader sees at once: seven, or all that depend on the axis."""
+    return max(FIRST, sum(one.label == "axis-dependent" for whole in conclusions for one in whole.conclusions))
 
 
 def _asked(found: Sequence[Conclusion]) -> list[str]:
@@ -136,43 +129,6 @@ def _accounted(found: AtEqual) -> str:
     return "; ".join([found.accounting, *by_axis.reservations(found)])
 
 
-def grade(found: Conclusion, report: Report | None = None) -> Grade:
-    """Four dots, less one for each: thin data, an undecided or untestable axis, interpolation, one model, a felt prior.
-
-    The rule is this list, in the manner of GRADE (Guyatt et al. 2008, doi:10.1136/bmj.39489.470347.AD): how sure one
-    may be of a finding is said apart from how large it is.
-    """
-    if found.label == "withheld":
-        return Grade("", "withheld", ["the fit failed its checks"])
-    reasons = list(_reservations(found, report))
-    dots = max(0, DOTS - len(reasons))
-    words = ("very low", "very low", "low", "moderate", "high")[dots]
-    return Grade("●" * dots + "○" * (DOTS - dots), words, reasons)
-
-
-def _reservations(found: Conclusion, report: Report | None) -> Iterator[str]:
-    asked = [one for one in found.axes if one.verdict in (*DECISIVE, "undecided")]
-    if len(asked) < 2:
-        yield "fewer than two axes can be asked"
-    elif any(one.verdict == "undecided" for one in asked):
-        yield "undecided on an axis"
-    if any(one.interpolated or one.n_outside for one in asked):
-        yield "interpolated, or partly without overlap"
-    if report is None:
-        return
-    everywhere = words.where(found).startswith("Over")
-    mine = [t for t in report.thresholds if everywhere or t.task_type == found.task_type]
-    # a side is a method, perhaps at a level and of certain models: snapkv@0.9,params>=8e9
-    methods = {side.partition(",")[0].partition("@")[0] for side in (found.treatment, found.reference)}
-    mine = [t for t in mine if t.sparsifier in methods]
-    if any(words.thin(t.n_items, t.n_levels) for t in mine):
-        yield f"fewer than {THIN_ITEMS} items or {THIN_LEVELS} levels"
-    if len(report.data.models) == 1:
-        yield "one model"
-    if any(t.leaning for t in mine):
-        yield "the prior is felt"
-
-
 def _joint(conclusions: Sequence[Conclusions]) -> str:
     flagged = [whole for whole in conclusions if whole.n_flagged and whole.prob_all_flips is not None]
     if not flagged:
@@ -183,45 +139,3 @@ def _joint(conclusions: Sequence[Conclusions]) -> str:
         for whole in flagged
     ]
     return f"Probability that every conclusion flagged axis-dependent is so, all at once: {'; '.join(each)}."
-
-
-@dataclass(frozen=True)
-class ForestRow:
-    """One axis of a conclusion: its cell, its strip, and the probability that the difference is above 0."""
-
-    cell: Cell
-    strip: forest.Strip | None
-    above: str
-
-
-@dataclass(frozen=True)
-class Group:
-    """The axes of one conclusion on one scale."""
-
-    id: str
-    number: str
-    title: str
-    label: State
-    scale: forest.Scale
-    rows: list[ForestRow]
-
-
-def groups(conclusions: Sequence[Conclusions]) -> list[Group]:
-    """The forest of all conclusions, in the order and with the numbers of the matrix."""
-    found = words.ranked(conclusions)
-    return [_group(f"C{i}", whole, one) for i, (whole, one) in enumerate(found, 1)]
-
-
-def _group(number: str, whole: Conclusions, found: Conclusion) -> Group:
-    shown = [one for one in found.axes if cell(one).value]
-    scale = forest.scale([one.difference for one in shown], whole.equivalence)
-    rows = [
-        ForestRow(
-            cell=cell(one),
-            strip=scale.strip(one.difference) if one in shown else None,
-            above=numbers.probability(one.prob_positive) if one in shown and one.prob_positive is not None else "",
-        )
-        for one in found.axes
-    ]
-    title = f"{words.where(found)}: {found.treatment} - {found.reference}, {found.quantity}"
-    return Group(f"axes-{found.id}", number, title, state(label(found)), scale, rows)

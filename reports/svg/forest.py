@@ -37,6 +37,8 @@ class Scale:
 
     reach: float
     equivalence: float
+    width: int = int(WIDTH)
+    height: int = int(HEIGHT)
 
     @property
     def zero(self) -> float:

@@ -93,6 +93,18 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Frame:
+    """Where the axes of every panel are, in the units of its viewBox."""
+
+    width: float = WIDTH
+    left: float = LEFT
+    right: float = RIGHT
+    top: float = TOP
+    bottom: float = BOTTOM
+    inside: float = BOTTOM - TOP
+
+
+@dataclass(frozen=True)
 class Panel:
     """One picture: a task type under up to `STYLES` methods, with a title and a description in words."""
 
@@ -106,6 +118,7 @@ class Panel:
     hatched: list[Point]
     required: list[float]
     series: list[Series]
+    frame: Frame = Frame()
 
 
 @dataclass(frozen=True)
@@ -136,13 +149,26 @@ def panels(report: Report) -> list[Panel]:
     """The panels of a report, by task type, on one scale."""
     measured = [point.sparsity for curve in report.curves for point in curve.observed]
     scale = _Scale(max(measured, default=0.5) or 0.5)
-    groups = [(t, group) for t in subjects.task_types(report) for group in _groups(report, t)]
-    return [_panel(f"F{i}", task_type, group, report, scale) for i, (task_type, group) in enumerate(groups, 1)]
+    return [_panel(f"F{i}", task_type, group, report, scale) for i, (task_type, group) in enumerate(_panels(report), 1)]
+
+
+def places(report: Report) -> dict[tuple[str, str], str]:
+    """The id of the panel that draws a task type under a method."""
+    return {
+        (curve.task_type, curve.sparsifier): f"F{i}"
+        for i, (_, group) in enumerate(_panels(report), 1)
+        for curve in group
+    }
 
 
 def style(report: Report, method: str) -> int:
     """The number of a method's colour, dash and marker, the same in every panel."""
     return subjects.methods(report).index(method) % STYLES + 1
+
+
+def _panels(report: Report) -> list[tuple[str, list[Curve]]]:
+    """Task type and curves of every panel, in the order of the page."""
+    return [(t, group) for t in subjects.task_types(report) for group in _groups(report, t)]
 
 
 def _groups(report: Report, task_type: str) -> Iterator[list[Curve]]:

@@ -26,6 +26,11 @@ def capitalised(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def counted(n: int, noun: str) -> str:
+    """``1 method``, ``1,200 methods``."""
+    return f"{numbers.count(n)} {noun}" if n == 1 else f"{numbers.count(n)} {noun}s"
+
+
 def percent(prob: float) -> str:
     """The probability of an interval, or a retention: ``"90%"``."""
     return numbers.level(prob)

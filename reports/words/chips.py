@@ -1,0 +1,64 @@
+"""Short facts and warnings of the header: what a report rests on, and what to know before quoting a number."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tolerance.findings import Report, Threshold
+from tolerance.reports.words import conclusions, numbers, subjects
+from tolerance.reports.words.phrases import counted
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A short fact or warning in the header; a warning leads to its place."""
+
+    text: str
+    target: str = ""
+
+
+def facts(report: Report) -> list[Chip]:
+    """What the report rests on, in a few chips."""
+    data = report.data
+    levels = {numbers.level(cell.sparsity) for cell in data.cells if cell.sparsity > 0}
+    params = f", {numbers.quantity(data.params[0])} parameters" if len(data.params) == 1 else ""
+    models = data.models[0] if len(data.models) == 1 else f"{len(data.models)} models"
+    return [
+        Chip(f"{models}{params}"),
+        Chip(subjects.answers(report)),
+        Chip(counted(len(subjects.task_types(report)), "task type")),
+        Chip(counted(len(data.sparsifiers), "method")),
+        Chip(f"{counted(len(levels), 'sparsity level')} above 0"),
+    ]
+
+
+def warnings(report: Report) -> list[Chip]:
+    """What a reader must know before quoting a number, each with the place that explains it."""
+    failed = sum(not check.passed for check in report.checks)
+    outside = sum(found.level is not None and found.level.median is None for found in _answered(report))
+    at_floor = sum(found.reason == "dense accuracy is at the guessing floor" for found in report.thresholds)
+    unreadable = sum(task.unreadable or 0 for task in report.data.tasks)
+    mixed = subjects.different_units(report)
+    thin = sum(bool(conclusions.thin(found.n_items, found.n_levels)) for found in report.thresholds)
+    flips = sum(one.label == "axis-dependent" for whole in report.conclusions for one in whole.conclusions)
+    assumed = report.data.assumed_items
+    said = [
+        (assumed, f"Sensitivity analysis: {numbers.count(assumed or 0)} items assumed where none were given", "limits"),
+        (report.data.n_means, "Published means: pairing is lost, intervals are wider", "limits"),
+        (failed, f"{failed} of {len(report.checks)} checks failed: conclusions withheld", "checks"),
+        (
+            flips,
+            f"⇅ {counted(flips, 'conclusion')} {'depends' if flips == 1 else 'depend'} on what is held equal",
+            "verdicts",
+        ),
+        (not report.data.has_dense, "No dense baseline: no thresholds", "limits"),
+        (outside, f"{counted(outside, 'threshold')} outside the measured range", "thresholds"),
+        (at_floor, f"{counted(at_floor, 'threshold')} unanswerable: dense accuracy at the floor", "thresholds"),
+        (thin, f"Thin data behind {counted(thin, 'threshold')}", "thresholds"),
+        (len(mixed), "Methods remove fractions of different things", "comparisons"),
+        (unreadable, f"{counted(unreadable, 'answer')} could not be read", "data"),
+    ]
+    return [Chip(text, target) for told, text, target in said if told]
+
+
+def _answered(report: Report) -> Iterator[Threshold]:
+    return (found for found in report.thresholds if found.status == "ok")
