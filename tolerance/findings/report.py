@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import Field, JsonValue
+
 from tolerance.errors import DesignError
 from tolerance.findings.base import Shown
 from tolerance.findings.columns import ACCURACY, SHARE, SPARSITY, Row, frame
@@ -45,6 +47,9 @@ class Report(Shown):
 
     ``direction_prob`` is the posterior probability that better, worse, first and second need; ``decision_prob`` what
     verdicts need that can be wrong in one way: see `tolerance.stats.decide`.
+
+    ``extra`` is what others put beside our findings, by a name of theirs: kept as it came and never read by us. Their
+    sections of the page say it. Where there is none, the file has no such field.
     """
 
     format: Literal["tolerance-report/1"] = "tolerance-report/1"
@@ -76,6 +81,7 @@ class Report(Shown):
     orderings: list[Ordering] = []
     budgets: list[Budget] = []
     conclusions: list["Conclusions"] = []
+    extra: dict[str, JsonValue] = Field(default={}, exclude_if=lambda extra: not extra)
 
     def to_frame(self, table: Table = "thresholds") -> "pd.DataFrame":
         """A table of the report; intervals as lower, upper and prob, null where a number is withheld.
