@@ -17,11 +17,11 @@ PAGE, JSON, CSV, MARKDOWN = "report.html", "report.json", "report.csv", "report.
 
 def write(
     found: Report | Audit | Sequence[Audit],
-    folder: Path,
+    folder: str | os.PathLike[str],
     *,
     kind: Kind | None = None,
     script: bool = True,
-    template_dir: Path | None = None,
+    template_dir: str | os.PathLike[str] | None = None,
     plots: Sequence[Plot] = (),
 ) -> Path:
     """Write ``report.html`` and, beside it, ``report.json``; of a report also ``report.csv`` and ``report.md``.
@@ -33,6 +33,7 @@ def write(
         DesignError: see `render`.
     """
     texts = {PAGE: render(found, kind=kind, script=script, template_dir=template_dir, plots=plots), **_numbers(found)}
+    folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():

@@ -1,5 +1,6 @@
 """Findings -> the text of a page: what its sections say, each placed by its template, inside one shell."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -26,7 +27,7 @@ def render(
     *,
     kind: Kind | None = None,
     script: bool = True,
-    template_dir: Path | None = None,
+    template_dir: str | os.PathLike[str] | None = None,
     plots: Sequence[Plot] = (),
 ) -> str:
     """The page of a report or of audits, the same bytes for the same findings.
@@ -43,9 +44,10 @@ def render(
     if is_report != (kind != "audit"):
         made_of = "one audit or several" if kind == "audit" else "a report"
         raise DesignError(f"kind {kind!r} is made of {made_of}, not of {type(found).__name__}.")
+    folder = None if template_dir is None else Path(template_dir)
     if isinstance(found, Report):
-        return _report(scrubbed(found), kind, plots, script=script, folder=template_dir)
-    return _audits([found] if isinstance(found, Audit) else list(found), script=script, folder=template_dir)
+        return _report(scrubbed(found), kind, plots, script=script, folder=folder)
+    return _audits([found] if isinstance(found, Audit) else list(found), script=script, folder=folder)
 
 
 def _report(report: Report, kind: Kind, plots: Sequence[Plot], *, script: bool, folder: Path | None) -> str:

@@ -18,6 +18,10 @@ CAVEATS: dict[Caveat, str] = {
     "sensitivity analysis, and its intervals are only as right as that number.",
     "items independent": "Answers are modelled as independent between items. The intervals are for these tasks; they "
     "do not cover the choice of tasks.",
+    "conclusions need another fit": "Nothing new was concluded at equal everything: the saved draws are of another fit "
+    "than this report, or of another version of the model. tolerance fit makes them anew.",
+    "conclusions need other outcomes": "Nothing new was concluded at equal everything: the run holds other outcomes "
+    "than this report is of. tolerance fit makes it anew, or give the run that it is of.",
 }
 
 
