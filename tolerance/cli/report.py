@@ -155,7 +155,8 @@ def print_headlines(report: "Report") -> None:
 
 def _matrix(report: "Report") -> None:
     """The verdict matrix, and what to know before quoting a number."""
-    from tolerance.reports.sections import tables, verdict_matrix
+    from tolerance.reports.sections import verdict_matrix
+    from tolerance.reports.words.chips import warnings
 
     matrix = verdict_matrix.matrix(report.conclusions, report)
     if matrix is not None:
@@ -168,7 +169,7 @@ def _matrix(report: "Report") -> None:
             for row in matrix.first
         ]
         print_table("Conclusions along what can be held equal", ["on", "across axes", "at equal ..."], rows)
-    for warning in tables.warnings(report):
+    for warning in warnings(report):
         say(f"Note: {warning.text}")
 
 
