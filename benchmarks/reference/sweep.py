@@ -80,12 +80,13 @@ def main() -> None:
     parser.add_argument("--plans", nargs="+", required=True)
     parser.add_argument("--share", type=float, default=1.0, help="of the GPU's memory")
     parser.add_argument("--least", type=float, default=LEAST)
+    parser.add_argument("--only", nargs="+", metavar="TASK", help="these tasks, without screening")
     parser.add_argument("--items", type=int, help="instead of the plans' own number")
     parser.add_argument("--device", default="cuda")
     o = parser.parse_args()
     share(o.share)
-    among = None
-    for name in ["screen", *(name for name in o.plans if name != "screen")]:
+    among = set(o.only) if o.only else None
+    for name in [*([] if o.only else ["screen"]), *(name for name in o.plans if name != "screen")]:
         plan = planned(o, name, among)
         if plan is None:
             print(f"{name}: no task passed", flush=True)

@@ -322,7 +322,7 @@ def _steps(
             told = {"waited": round(waited, 1), "seconds": round(spent, 1)}
             rate = int((done - first) * o.tokens / spent)
             training.tell(event="loss", step=done, loss=training.losses(), tokens_per_s=rate, **told)
-        if done % every_look == 0 or done == o.steps:
+        if (done % every_look == 0 and o.steps - done >= every_look) or done == o.steps:
             training.look(done, held, started)
         if o.save_every and done % o.save_every == 0 and done < o.steps:
             training.keep(done)
