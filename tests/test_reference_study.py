@@ -14,7 +14,7 @@ from benchmarks.reference import tables
 from benchmarks.reference.llama import Pass, difference, shrink
 from benchmarks.reference.rows import BUCKETS, MIX, STYLES, WEIGHTS, bucket_of, turns
 from benchmarks.reference.train import Batch
-from tolerance.outcomes import validate
+from tolerance import validate
 from tolerance.runners.tasks import get, grade
 from tolerance.runners.tasks.dialects import dialect
 

@@ -17,10 +17,10 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from tolerance.runners import levels
-from tolerance.runners.collect import Progress, collect
-from tolerance.runners.plan import Plan
-from tolerance.store import RunFolder
+from tolerance.data.run_folder import RunFolder
+from tolerance.runners.collect.collect import Progress, collect
+from tolerance.runners.collect.plan import Plan
+from tolerance.runners.decoding import shared_prefill as levels
 
 PLANS = Path(__file__).parent / "plans"
 LEAST = 0.6
