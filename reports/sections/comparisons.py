@@ -54,7 +54,7 @@ def values(report: Report) -> Values | None:
     if not by_method and not by_task:
         return None
     return Values(
-        required=numbers.probability(report.decision_prob),
+        required=numbers.required(report.direction_prob),
         warnings=subjects.different_units(report),
         by_method=by_method,
         by_task=by_task,

@@ -33,10 +33,14 @@ class ContrastRow:
 
 @dataclass(frozen=True)
 class Values:
-    """Rows on one scale; ``equivalent`` is the margin, ``against_one`` whether not all pairs were compared."""
+    """Rows on one scale; ``against_one``: whether not all pairs were compared.
+
+    ``required`` is what a direction needs, ``required_alike`` what equivalence does, within the margin ``equivalent``.
+    """
 
     interval: str
     required: str
+    required_alike: str
     equivalent: str
     against_one: bool
     scale: forest.Scale
@@ -51,7 +55,8 @@ def values(report: Report) -> Values | None:
     scale = _scale(report)
     return Values(
         interval=numbers.level(report.interval_prob),
-        required=numbers.probability(report.decision_prob),
+        required=numbers.required(report.direction_prob),
+        required_alike=numbers.required(report.decision_prob),
         equivalent=numbers.differences([report.equivalence])[0].replace("+", "±"),
         against_one=max(len(report.data.sparsifiers), len(report.data.models)) > ALL_PAIRS,
         scale=scale,

@@ -24,8 +24,9 @@ ORDER = ("axis-dependent", "robust", "fragile", "undecided", "untestable", "with
 def rules(found: Conclusions) -> str:
     """What was fixed before looking."""
     return (
-        f"Fixed before looking: equivalent within {numbers.points(found.equivalence)} points either way, verdicts with "
-        f"posterior probability {numbers.probability(found.decision_prob)} (both wrong directions together)."
+        f"Fixed before looking: equivalent within {numbers.points(found.equivalence)} points either way, better and "
+        f"worse with posterior probability {numbers.required(found.direction_prob)}, equivalent with "
+        f"{numbers.required(found.decision_prob)}: both wrong directions together have at most what that leaves."
     )
 
 

@@ -71,6 +71,11 @@ def probability(value: float) -> str:
     return "< 0.01" if value < 0.01 else f"{value:.2f}"
 
 
+def required(value: float) -> str:
+    """A probability that is required, as it was set: ``"0.95"``, ``"0.975"``."""
+    return f"{value:.4g}"
+
+
 def exact_p(value: float) -> str:
     """The p of an exact test, never 0: ``"0.250"``, ``"< 0.001"``."""
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
