@@ -16,10 +16,11 @@ import pytest
 from tests.tiny_models import save_llama
 from tolerance import RunnerError, StoreError, read_run
 from tolerance.runners.collect import engines
+from tolerance.runners.collect.blocks import blocks
 from tolerance.runners.collect.collect import collect
 from tolerance.runners.collect.engines import RayCore
 from tolerance.runners.collect.estimate import estimate
-from tolerance.runners.collect.plan import Plan, blocks
+from tolerance.runners.collect.plan import Plan
 
 FIELDS = {
     "tasks": ["kv-lookup"],

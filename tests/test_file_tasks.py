@@ -8,8 +8,9 @@ from transformers import LlamaConfig
 
 from tests.tiny_models import COMMON, save, save_llama
 from tolerance import SchemaError, StoreError
+from tolerance.runners.collect.blocks import blocks
 from tolerance.runners.collect.collect import collect
-from tolerance.runners.collect.plan import Plan, blocks
+from tolerance.runners.collect.plan import Plan
 from tolerance.runners.tasks import from_file, get
 
 FIELDS = {"sparsifiers": ["streaming"], "levels": [0, 0.5], "context_lengths": [64], "items": 3, "max_new_tokens": 3}

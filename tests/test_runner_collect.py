@@ -19,8 +19,9 @@ from tests.tiny_models import COMMON, load_random, save_llama
 from tolerance import RunnerError, SchemaError, StoreError, read_run
 from tolerance.runners.attention.attention import imposing
 from tolerance.runners.collect import costs
+from tolerance.runners.collect.blocks import blocks
 from tolerance.runners.collect.collect import collect
-from tolerance.runners.collect.plan import Plan, blocks, demo_plan
+from tolerance.runners.collect.plan import Plan, demo_plan
 from tolerance.runners.decoding.generate import answer
 from tolerance.runners.models.load import load
 from tolerance.runners.sparsifiers import get

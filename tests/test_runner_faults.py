@@ -23,8 +23,9 @@ from tests.tiny_models import save_llama
 from tolerance import RunnerError, StoreError, read_run
 from tolerance.data.run_folder import _read
 from tolerance.runners.collect import worker
+from tolerance.runners.collect.blocks import blocks
 from tolerance.runners.collect.collect import collect
-from tolerance.runners.collect.plan import Plan, blocks
+from tolerance.runners.collect.plan import Plan
 from tolerance.runners.decoding import shared_prefill
 
 # An attention pattern answers one block at a time, an eviction method all levels of some items together.

@@ -17,8 +17,9 @@ from tests.tiny_models import COMMON, load_random, save_llama
 from tolerance import RunnerError, SchemaError
 from tolerance.runners.attention.attention import NAME
 from tolerance.runners.collect import costs
+from tolerance.runners.collect.blocks import blocks, together
 from tolerance.runners.collect.collect import collect
-from tolerance.runners.collect.plan import Plan, blocks, together
+from tolerance.runners.collect.plan import Plan
 from tolerance.runners.decoding import shared_prefill
 from tolerance.runners.decoding.generate import stop_ids
 from tolerance.runners.decoding.shared_prefill import Condition, Prompt, Sizes, answer_levels, encode

@@ -13,8 +13,9 @@ from transformers import GPT2Config, MixtralConfig
 from tests.test_runner_attention import ARCHITECTURES, GROUPED
 from tests.tiny_models import load_random, save_llama
 from tolerance import RunnerError, SchemaError, StoreError
+from tolerance.runners.collect.blocks import blocks
 from tolerance.runners.collect.collect import collect
-from tolerance.runners.collect.plan import Plan, blocks
+from tolerance.runners.collect.plan import Plan
 from tolerance.runners.models.linear import linears, matrix
 from tolerance.runners.models.load import load
 from tolerance.runners.pruning import calibration

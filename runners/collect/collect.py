@@ -18,9 +18,10 @@ from typing import Any
 from tolerance.data.manifest import Manifest
 from tolerance.data.run_folder import RunFolder
 from tolerance.errors import StoreError, ToleranceError
+from tolerance.runners.collect.blocks import blocks
 from tolerance.runners.collect.engines import ENGINES, Answered, Engine
 from tolerance.runners.collect.engines import engine as make_engine
-from tolerance.runners.collect.plan import Plan, blocks
+from tolerance.runners.collect.plan import Plan
 
 FLOPS = ("flops_linear", "flops_attention", "flops_selection")
 

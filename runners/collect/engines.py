@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tolerance.errors import RunnerError, ToleranceError
-from tolerance.runners.collect.plan import Block, Plan, together
+from tolerance.plugins import search
+from tolerance.runners.collect.blocks import Block, together
+from tolerance.runners.collect.plan import Plan
 
 if TYPE_CHECKING:
     from tolerance.runners.collect.worker import Worker
@@ -94,6 +96,8 @@ class Holder:
     """A worker in a process of its own; loads its model when first asked, and again after a loss."""
 
     def __init__(self, plan: Plan, model: str, device: str) -> None:
+        # blocks name classes of other people's modules, and come in after this
+        search(plan.folders)
         self.plan, self.model, self.device = plan, model, device
         self._worker: Worker | None = None
 

@@ -14,7 +14,8 @@ from tolerance.data.manifest import Manifest
 from tolerance.data.run_folder import RunFolder
 from tolerance.errors import RunnerError
 from tolerance.runners import tasks as task_registry
-from tolerance.runners.collect.plan import PHASES, Block, Plan, blocks
+from tolerance.runners.collect.blocks import Block, blocks
+from tolerance.runners.collect.plan import PHASES, Plan
 from tolerance.runners.models.load import dialect_of, locate, require_folder, resolve
 from tolerance.runners.models.quiet import quiet
 from tolerance.runners.sparsifiers import Teal, WeightMethod

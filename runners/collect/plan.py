@@ -12,30 +12,29 @@ pruned:                             # optional: checkpoints of a model that were
 """
 
 import os
-import re
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from tolerance.data.manifest import digest
-from tolerance.data.outcomes import DENSE
+from tolerance import plugins
 from tolerance.errors import SchemaError
 from tolerance.runners import sparsifiers as methods
 from tolerance.runners import tasks as task_registry
-from tolerance.runners.sparsifiers import Checkpoint, Eviction, Option, Sparsifier
+from tolerance.runners.collect import plan_checks
+from tolerance.runners.collect.plan_checks import PHASES, Options
+from tolerance.runners.sparsifiers import Checkpoint, Sparsifier
 from tolerance.runners.tasks import from_file as questions
 
-DTYPES = ("float32", "bfloat16", "float16", "float64")
-PHASES = {"prefill": ("prefill",), "decode": ("decode",), "both": ("prefill", "decode")}
+__all__ = ["PHASES", "Plan", "Pruned", "demo_plan"]
+
 DEMO_SPARSIFIERS = ("top-k", "streaming")
 DEMO_LEVELS = (0.0, 0.5, 0.67, 0.8, 0.9, 0.95)
-Options = tuple[tuple[str, Option], ...]
-# What is left out of a manifest where it says nothing, since it came later; and what no plan file gives.
-LATER, DERIVED = ("kv_budgets", "own_lengths", "pruned"), ("files", "own_lengths")
+# What is left out of a manifest where it says nothing, since it came later; what is told in a way of its own, or not at
+# all, since it is this machine's; and what no plan file gives.
+LATER, APART = ("kv_budgets", "own_lengths", "pruned"), ("files", "plugins", "folders")
+DERIVED = ("files", "own_lengths", "plugins", "folders")
 
 
 @dataclass(frozen=True)
@@ -74,6 +73,10 @@ class Plan:
     # (path, sha256) of the files of questions among the tasks: the same plan is the same questions
     files: tuple[tuple[str, str], ...] = ()
     pruned: tuple[Pruned, ...] = ()
+    # (kind, name, package and version) of the sparsifiers and tasks that are not ours: what they answer depends on it
+    plugins: tuple[tuple[str, str, str], ...] = ()
+    # where this machine finds the modules of those that are named module:Class
+    folders: tuple[str, ...] = field(default=(), compare=False)
 
     def __repr__(self) -> str:
         """The plan on one screen."""
@@ -97,32 +100,29 @@ class Plan:
         Raises:
             SchemaError: naming the field, the value seen, what is expected.
         """
-        return _Checked(source, given).plan()
+        return cls._of(plan_checks.checked(source, given, _given(), folders=[Path.cwd()]))
 
     @classmethod
     def from_yaml(cls, path: str | os.PathLike[str]) -> "Plan":
-        """Read a plan file.
+        """Read a plan file. Modules of sparsifiers and tasks are also looked for beside it.
 
         Raises:
             SchemaError: the file cannot be read, or a field is wrong.
         """
         path = Path(path)
-        if not path.is_file():
-            raise SchemaError(f"{path}: no such plan file.")
-        try:
-            given = yaml.safe_load(path.read_text())
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise SchemaError(f"{path}: not YAML ({str(error).splitlines()[0]})") from error
-        if not isinstance(given, dict):
-            raise SchemaError(f"{path}: a plan is a mapping of {', '.join(_given())}.")
-        return cls.make(str(path), **{str(key): value for key, value in given.items()})
+        given = plan_checks.read(path, _given())
+        return cls._of(plan_checks.checked(str(path), given, _given(), folders=[path.resolve().parent, Path.cwd()]))
+
+    @classmethod
+    def _of(cls, checked: dict[str, Any]) -> "Plan":
+        return cls(**{**checked, "pruned": tuple(Pruned(**one) for one in checked["pruned"])})
 
     def to_dict(self) -> dict[str, Any]:
         """For the manifest; plain JSON types. A field that came later is left out where it says nothing.
 
         Files of questions are known by name and content, wherever they lie.
         """
-        told = [f.name for f in fields(self) if f.name != "files" and (f.name not in LATER or getattr(self, f.name))]
+        told = [f.name for f in fields(self) if f.name not in APART and (f.name not in LATER or getattr(self, f.name))]
         plain = {name: _plain(getattr(self, name)) for name in told}
         if self.own_lengths:
             plain["own_lengths"] = {name: list(lengths) for name, lengths in self.own_lengths}
@@ -132,6 +132,8 @@ class Plan:
         if self.files:
             plain["tasks"] = [Path(name).name if task_registry.is_file(name) else name for name in self.tasks]
             plain["files"] = {Path(path).name: sha256 for path, sha256 in self.files}
+        if self.plugins:
+            plain["plugins"] = {f"{kind} {name}": source for kind, name, source in self.plugins}
         return plain
 
     def series(self) -> Iterator[tuple[str, int, int]]:
@@ -156,8 +158,24 @@ class Plan:
             if questions.read(path).sha256 != sha256:
                 raise SchemaError(f"{path}: has changed since the plan was read. Run it again, into a new folder.")
 
+    def require_plugins(self) -> None:
+        """What answers the names that are not ours is here what it was where the plan was read.
+
+        Raises:
+            SchemaError: it is missing here, or another version.
+        """
+        plugins.search(self.folders)
+        for kind, name, source in self.plugins:
+            here = plan_checks.REGISTRIES[kind].source(name)
+            if here != source:
+                raise SchemaError(
+                    f"{kind} {name!r}: is {here} here, and was {source} where the plan was read. Install the same on "
+                    "every host, and start again."
+                )
+
     def methods(self) -> list[Sparsifier]:
         """The sparsifiers, made."""
+        plugins.search(self.folders)
         return [methods.get(name, **dict(options)) for name, options in self.sparsifiers]
 
     def methods_for(self, model: str) -> list[Sparsifier]:
@@ -167,81 +185,6 @@ class Plan:
     def levels_of(self, method: Sparsifier) -> tuple[float, ...]:
         """The sparse levels that a method is asked for: the plan's, or those of them that its pattern allows."""
         return tuple(v for v in self.levels if v > 0 and (method.levels is None or v in method.levels))
-
-
-@dataclass(frozen=True)
-class Block:
-    """A slice of items under one condition: the unit that is answered, written and resumed."""
-
-    model: str
-    task: str
-    context_length: int
-    sparsifier: Sparsifier | None
-    level: float
-    first: int
-    n: int
-    tokens: int | None = None
-
-    @property
-    def condition(self) -> str:
-        """Method and level, readable."""
-        if self.sparsifier is None:
-            return DENSE
-        return (
-            f"{self.sparsifier.label} {self.level:g}"
-            if self.tokens is None
-            else f"{self.sparsifier.label} {self.tokens} tokens"
-        )
-
-    @property
-    def name(self) -> str:
-        """Readable and safe as a file name, and different for every block of a plan."""
-        method = DENSE if self.sparsifier is None else self.sparsifier.label
-        level = f"{self.level:g}" if self.tokens is None else f"{self.tokens}t"
-        # a file of questions is the same one in another folder
-        task = self.task.rpartition("/")[2] if task_registry.is_file(self.task) else self.task
-        identity = [self.model, task, self.context_length, repr(self.sparsifier), self.level, self.first, self.n]
-        whole = digest(identity if self.tokens is None else [*identity, self.tokens])
-        task, method = (re.sub(r"[^\w.-]+", "-", text) for text in (task, method))
-        return f"{task}-{self.context_length}-{method}-{level}-{self.first:06d}-{whole[:10]}"
-
-
-def blocks(plan: Plan) -> list[Block]:
-    """All blocks of a plan, model by model; the dense level once, shared by all sparsifiers."""
-    return [
-        Block(model, task, context, method, level, first, min(plan.batch_size, items - first), tokens)
-        for model in plan.models
-        for task, context, items in plan.series()
-        for method, level, tokens in _conditions(plan, model)
-        for first in range(0, items, plan.batch_size)
-    ]
-
-
-def _conditions(plan: Plan, model: str) -> Iterator[tuple[Sparsifier | None, float, int | None]]:
-    """Method, level and budget in tokens."""
-    yield None, 0.0, None
-    for method in plan.methods():
-        yield from ((method, level, None) for level in plan.levels_of(method))
-        yield from ((method, 0.0, tokens) for tokens in plan.kv_budgets if isinstance(method, Eviction))
-    yield from ((one.sparsifier, one.level, None) for one in plan.pruned if one.model == model)
-
-
-def together(todo: Sequence[Block]) -> list[list[Block]]:
-    """Blocks that share a prefill: the same items, dense or with cache entries evicted; all others alone.
-
-    In the order of the first of each group.
-    """
-    groups: dict[tuple[object, ...], list[Block]] = {}
-    sharing = {_items(block) for block in todo if isinstance(block.sparsifier, Eviction)}
-    for block in todo:
-        shares = block.sparsifier is None or isinstance(block.sparsifier, Eviction)
-        key = _items(block) if shares and _items(block) in sharing else (block.name,)
-        groups.setdefault(key, []).append(block)
-    return list(groups.values())
-
-
-def _items(block: Block) -> tuple[object, ...]:
-    return block.model, block.task, block.context_length, block.first, block.n
 
 
 def demo_plan(*, items: int, seed: int) -> Plan:
@@ -256,222 +199,6 @@ def demo_plan(*, items: int, seed: int) -> Plan:
         items=items,
         seed=seed,
     )
-
-
-@dataclass(frozen=True)
-class _Checked:
-    """One reading of a plan's fields; every method names the field it refuses."""
-
-    source: str
-    given: Mapping[str, Any]
-
-    def plan(self) -> Plan:
-        known = _given()
-        unknown = sorted(set(self.given) - set(known))
-        if unknown:
-            raise SchemaError(f"{self.source}: field {', '.join(unknown)} unknown. Known: {', '.join(known)}.")
-        entries, own_lengths = self._own_lengths()
-        tasks, files = self._tasks(entries)
-        return Plan(
-            models=self._names("models", self._list("models")),
-            tasks=tasks,
-            files=files,
-            own_lengths=own_lengths,
-            sparsifiers=self._sparsifiers(),
-            levels=self._levels(),
-            context_lengths=self._shared_lengths(tasks, dict(own_lengths)),
-            items=self._whole("items", least=1),
-            seed=self._whole("seed", least=0, default=0),
-            phase=self._phase(),
-            dtype=self._choice("dtype", DTYPES, "float32"),
-            batch_size=self._whole("batch_size", least=1, default=32),
-            max_new_tokens=None if self.given.get("max_new_tokens") is None else self._whole("max_new_tokens", least=1),
-            kv_budgets=() if self.given.get("kv_budgets") is None else self._kv_budgets(),
-            pruned=() if self.given.get("pruned") is None else self._pruned(),
-        )
-
-    def _phase(self) -> str:
-        """When methods on attention and activations act; each must be able to."""
-        phase = self._choice("phase", tuple(PHASES), "both")
-        for name, options in self._sparsifiers():
-            method = methods.get(name, **dict(options))
-            if not method.acts_in & set(PHASES[phase]):
-                raise SchemaError(
-                    f"{self.source}: phase: {phase!r}, but sparsifier {method.label!r} acts in "
-                    f"{' and '.join(sorted(method.acts_in))} alone. Change the phase, or leave the sparsifier out."
-                )
-        return phase
-
-    def _list(self, field: str) -> Sequence[Any]:
-        return self._filled(field, self.given.get(field))
-
-    def _filled(self, field: str, value: object) -> Sequence[Any]:
-        if not isinstance(value, list | tuple) or not value:
-            raise SchemaError(f"{self.source}: {field}: {value!r}, expected a list with at least one entry.")
-        return value
-
-    def _names(self, field: str, names: Sequence[object]) -> tuple[str, ...]:
-        wrong = [name for name in names if not isinstance(name, str) or not name]
-        if wrong:
-            raise SchemaError(f"{self.source}: {field}: {wrong[0]!r}, expected a name.")
-        return self._distinct(field, names)
-
-    def _distinct(self, field: str, values: Sequence[Any]) -> tuple[Any, ...]:
-        twice = [value for i, value in enumerate(values) if value in values[:i]]
-        if twice:
-            raise SchemaError(f"{self.source}: {field}: {twice[0]!r} is given twice. Name each once.")
-        return tuple(values)
-
-    def _own_lengths(self) -> tuple[list[object], tuple[tuple[str, tuple[int, ...]], ...]]:
-        """The entries of tasks without what they say of lengths, and that: ``{name: {context_lengths: [...]}}``."""
-        entries: list[object] = []
-        own: list[tuple[str, tuple[int, ...]]] = []
-        for entry in self._list("tasks"):
-            if not isinstance(entry, dict):
-                entries.append(entry)
-                continue
-            name, options = self._named("tasks", entry, "{name: {context_lengths: [tokens]}}")
-            if set(options) != {"context_lengths"} or task_registry.is_file(name):
-                raise SchemaError(
-                    f"{self.source}: tasks: {entry!r}, expected a name or {{name: {{context_lengths: [tokens]}}}}; a "
-                    "file's questions have lengths of their own."
-                )
-            entries.append(name)
-            own.append((name, self._lengths(f"tasks: {name}: context_lengths", options["context_lengths"])))
-        return entries, tuple(own)
-
-    def _tasks(self, entries: Sequence[object]) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
-        """Names of tasks, a file's all, and the files with their hashes."""
-        names: list[str] = []
-        files: list[tuple[str, str]] = []
-        for name in self._names("tasks", entries):
-            try:
-                if task_registry.is_file(name):
-                    file = questions.read(name)
-                    files.append((name, file.sha256))
-                    names += [f"{name}{questions.MARK}{task}" for task in file.tasks]
-                else:
-                    task_registry.get(name)
-                    names.append(name)
-            except SchemaError as error:
-                raise SchemaError(f"{self.source}: tasks: {error}") from error
-        self._distinct("tasks", [Path(path).name for path, _ in files])
-        # the outcome table knows a task by its name alone
-        self._distinct("tasks", [name.rpartition(questions.MARK)[2] for name in names])
-        return tuple(names), tuple(files)
-
-    def _sparsifiers(self) -> tuple[tuple[str, Options], ...]:
-        made, labels = [], []
-        if not self.given.get("sparsifiers") and self.given.get("pruned"):
-            return ()
-        for entry in self._list("sparsifiers"):
-            name, options = (
-                (entry, {}) if isinstance(entry, str) else self._named("sparsifiers", entry, "{name: {option: value}}")
-            )
-            try:
-                labels.append(methods.get(name, **options).label)
-            except SchemaError as error:
-                raise SchemaError(f"{self.source}: sparsifiers: {error}") from error
-            made.append((name, tuple(sorted(options.items()))))
-        # the outcome table knows a method by its label alone
-        self._distinct("sparsifiers", labels)
-        return tuple(made)
-
-    def _pruned(self) -> tuple[Pruned, ...]:
-        """Checkpoints pruned elsewhere; a method of theirs has a name of its own, and one checkpoint a level."""
-        known = [f.name for f in fields(Pruned)]
-        made = []
-        for entry in self._list("pruned"):
-            if not isinstance(entry, dict) or set(entry) != set(known):
-                raise SchemaError(f"{self.source}: pruned: {entry!r}, expected {', '.join(known)} of each checkpoint.")
-            wrong = [field for field in known[:3] if not isinstance(entry[field], str) or not entry[field]]
-            if wrong:
-                raise SchemaError(f"{self.source}: pruned: {wrong[0]}: {entry[wrong[0]]!r}, expected a name.")
-            if entry["model"] not in self._names("models", self._list("models")):
-                raise SchemaError(
-                    f"{self.source}: pruned: model: {entry['model']!r} is none of the plan's models, so there is no "
-                    "dense baseline. Name the model that it was pruned out of."
-                )
-            level = entry["level"]
-            if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level < 1:
-                raise SchemaError(f"{self.source}: pruned: level: {level!r}, expected a fraction between 0 and 1.")
-            made.append(Pruned(**{**entry, "level": float(entry["level"])}))
-        taken = {methods.get(name, **dict(options)).label for name, options in self._sparsifiers()} | {DENSE}
-        clash = [one.method for one in made if one.method in taken]
-        if clash:
-            raise SchemaError(
-                f"{self.source}: pruned: method: {clash[0]!r} is what another sparsifier is called. Give another name."
-            )
-        self._distinct("pruned", [f"{one.method} {one.level:g} of {one.model}" for one in made])
-        return tuple(made)
-
-    def _named(self, field: str, entry: object, form: str) -> tuple[str, dict[str, Any]]:
-        if not (isinstance(entry, dict) and len(entry) == 1 and isinstance(next(iter(entry.values())), dict)):
-            raise SchemaError(f"{self.source}: {field}: {entry!r}, expected a name or {form}.")
-        ((name, options),) = entry.items()
-        return str(name), {str(key): value for key, value in options.items()}
-
-    def _levels(self) -> tuple[float, ...]:
-        levels = self._list("levels")
-        for level in levels:
-            if isinstance(level, bool) or not isinstance(level, int | float) or not 0 <= level < 1:
-                raise SchemaError(
-                    f"{self.source}: levels: {level!r} is outside [0, 1). A level is the fraction removed"
-                    f"{f'; was {level!r} given in percent' if isinstance(level, int | float) and level >= 1 else ''}?"
-                )
-        if 0 not in levels:
-            raise SchemaError(
-                f"{self.source}: levels: no dense baseline in {list(levels)}. Add level 0: without it nothing can be "
-                "said of the share of accuracy that is kept."
-            )
-        if len(levels) < 2 and self._sparsifiers():
-            raise SchemaError(f"{self.source}: levels: {list(levels)} has no sparse level. Add at least one above 0.")
-        for name, options in self._sparsifiers():
-            method = methods.get(name, **dict(options))
-            if method.levels is not None and not set(method.levels) & set(levels):
-                only = ", ".join(f"{level:g}" for level in method.levels)
-                raise SchemaError(
-                    f"{self.source}: levels: sparsifier {method.label!r} has {only} alone, which is not in "
-                    f"{list(levels)}. Add it, or leave the sparsifier out."
-                )
-        return tuple(sorted(float(level) for level in self._distinct("levels", levels)))
-
-    def _shared_lengths(self, tasks: Sequence[str], own: Mapping[str, object]) -> tuple[int, ...]:
-        """Those of the tasks that name none of their own; needed by no other."""
-        if self.given.get("context_lengths") is None and own and set(tasks) <= set(own):
-            return ()
-        return self._lengths("context_lengths", self.given.get("context_lengths"))
-
-    def _lengths(self, field: str, value: object) -> tuple[int, ...]:
-        lengths = self._filled(field, value)
-        for length in lengths:
-            if isinstance(length, bool) or not isinstance(length, int) or length < 32:
-                raise SchemaError(f"{self.source}: {field}: {length!r}, expected tokens, at least 32.")
-        return self._distinct(field, lengths)
-
-    def _kv_budgets(self) -> tuple[int, ...]:
-        budgets = self._list("kv_budgets")
-        for tokens in budgets:
-            if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 1:
-                raise SchemaError(f"{self.source}: kv_budgets: {tokens!r}, expected whole tokens, at least 1.")
-        if not any(issubclass(methods.SPARSIFIERS[name], Eviction) for name, _ in self._sparsifiers()):
-            raise SchemaError(
-                f"{self.source}: kv_budgets: {list(budgets)}, but no sparsifier evicts cache entries. Add one "
-                f"({', '.join(cls.name for cls in methods.EVICTIONS)}), or leave kv_budgets out."
-            )
-        return self._distinct("kv_budgets", budgets)
-
-    def _whole(self, field: str, *, least: int, default: int | None = None) -> int:
-        value = self.given.get(field, default)
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise SchemaError(f"{self.source}: {field}: {value!r}, expected a whole number, at least {least}.")
-        return value
-
-    def _choice(self, field: str, among: tuple[str, ...], default: str) -> str:
-        value = self.given.get(field, default)
-        if value not in among:
-            raise SchemaError(f"{self.source}: {field}: {value!r}, expected one of {', '.join(among)}.")
-        return str(value)
 
 
 def _given() -> list[str]:

@@ -13,7 +13,8 @@ from tolerance.errors import RunnerError
 from tolerance.runners import tasks as task_registry
 from tolerance.runners.attention.attention import imposing
 from tolerance.runners.collect import costs
-from tolerance.runners.collect.plan import PHASES, Block, Plan
+from tolerance.runners.collect.blocks import Block
+from tolerance.runners.collect.plan import PHASES, Plan
 from tolerance.runners.decoding.backoff import shrinking
 from tolerance.runners.decoding.generate import Answer, answer
 from tolerance.runners.decoding.shared_prefill import Condition, answer_levels, encode
@@ -41,6 +42,7 @@ class Worker:
 
     def __init__(self, plan: Plan, model: str, device: str) -> None:
         plan.require_files()
+        plan.require_plugins()
         self.plan, self.model = plan, model
         self.loaded = load(model, dtype=plan.dtype, device=device)
         self.calibrations = Calibrations(self.loaded)

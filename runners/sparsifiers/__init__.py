@@ -1,8 +1,10 @@
-"""Sparsifiers by name. To add one: a file with a frozen dataclass, a line here, a test (see CONTRIBUTING.md)."""
+"""Sparsifiers by name: ours, those of installed packages, and ``module:Class`` of anybody's (see CONTRIBUTING.md)."""
 
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
+from inspect import isabstract
 
 from tolerance.errors import SchemaError
+from tolerance.plugins import Registry
 from tolerance.runners.sparsifiers.base import AttentionPattern, Phase, Sparsifier, budget
 from tolerance.runners.sparsifiers.block_top_k import BlockTopK
 from tolerance.runners.sparsifiers.block_top_p import BlockTopP
@@ -17,11 +19,31 @@ from tolerance.runners.sparsifiers.weights import PRUNINGS, Checkpoint, WeightMe
 
 PATTERNS: tuple[type[AttentionPattern], ...] = (TopK, Streaming, BlockTopK, Quest, BlockTopP, VerticalSlash)
 _ALL: tuple[type[Sparsifier], ...] = (*PATTERNS, *EVICTIONS, *PRUNINGS, Teal, KVPress)
-SPARSIFIERS: dict[str, type[Sparsifier]] = {cls.name: cls for cls in _ALL}
 Option = int | float | str
+# What the runner knows how to impose: anything else would be answered densely under a sparse name.
+IMPOSED: tuple[type[Sparsifier], ...] = (AttentionPattern, Eviction, WeightPruning, Teal)
+
+
+def _fits(found: object) -> bool:
+    """Whether this is a class of a kind that the runner imposes, whole and with a name."""
+    one = isinstance(found, type) and issubclass(found, IMPOSED) and not isabstract(found)
+    return one and is_dataclass(found) and isinstance(getattr(found, "name", None), str)
+
+
+SPARSIFIERS: Registry[type[Sparsifier]] = Registry(
+    "tolerance.sparsifiers",
+    "sparsifier",
+    _fits,
+    {cls.name: cls for cls in _ALL},
+    # what the outcome table calls it: the oracle looks at every score first, so nothing is saved
+    aliases={"oracle-top-k": "top-k"},
+    needs="A sparsifier is a frozen dataclass with a name, on "
+    "AttentionPattern, BlockPattern, Eviction or WeightPruning of tolerance.runners.sparsifiers",
+)
 
 __all__ = [
     "EVICTIONS",
+    "IMPOSED",
     "PATTERNS",
     "PRUNINGS",
     "SPARSIFIERS",
@@ -40,21 +62,37 @@ __all__ = [
     "WeightPruning",
     "budget",
     "get",
+    "label_of",
 ]
 
 
 def get(name: str, **options: Option) -> Sparsifier:
-    """A sparsifier by name with its options.
+    """A sparsifier by name, alias or ``module:Class``, with its options.
 
     Raises:
-        SchemaError: unknown name or option.
+        SchemaError: unknown name or option, or a sparsifier of somebody's that bears a name of ours.
     """
-    if name not in SPARSIFIERS:
-        raise SchemaError(f"sparsifier {name!r} unknown. Known: {', '.join(SPARSIFIERS)}.")
-    cls = SPARSIFIERS[name]
+    cls = SPARSIFIERS.find(name, hint="or module:Class of your own")
+    _require_own_name(name, cls)
     known = {field.name for field in fields(cls)}
     unknown = sorted(set(options) - known)
     if unknown:
         has = f"has {', '.join(sorted(known))}" if known else "has no options"
         raise SchemaError(f"sparsifier {name!r}: option {', '.join(unknown)} unknown; it {has}.")
     return cls(**options)
+
+
+def label_of(name: str, **options: Option) -> str:
+    """What the outcome table calls what a plan calls ``name``: ``oracle-top-k`` for ``top-k``.
+
+    Raises:
+        SchemaError: see `get`.
+    """
+    return get(name, **options).label
+
+
+def _require_own_name(name: str, cls: type[Sparsifier]) -> None:
+    """The outcome table knows a method by its label alone, so nobody else's may be called as ours are."""
+    taken = SPARSIFIERS.name_of(cls.name)
+    if taken in SPARSIFIERS.ours and SPARSIFIERS[taken] is not cls:
+        raise SchemaError(f"sparsifier {name!r} calls itself {cls.name!r}, which is ours. Give it another name.")

@@ -1,9 +1,14 @@
-"""Tasks by name. To add one: a file with a `Task`, a line here, a test, a row in docs/tasks.md (CONTRIBUTING.md)."""
+"""Tasks by name: ours, those of installed packages, and ``module:Class`` of anybody's (see CONTRIBUTING.md)."""
+
+from inspect import isabstract
+from typing import Any
 
 from tolerance.errors import SchemaError
-from tolerance.runners.tasks.base import Item, Task
+from tolerance.plugins import Registry
+from tolerance.runners.tasks.base import Item, PuzzleTask, Task
 from tolerance.runners.tasks.biographies import Biographies
 from tolerance.runners.tasks.common_word import CommonWord
+from tolerance.runners.tasks.english import Draft, EnglishTask
 from tolerance.runners.tasks.from_file import MARK, FileTask, is_file, read
 from tolerance.runners.tasks.graders import Grade, grade
 from tolerance.runners.tasks.kv_lookup import KeyValueLookup
@@ -31,16 +36,44 @@ ENGLISH: dict[str, Task] = {
         *(Biographies(hops) for hops in (1, 2, 3)),
     )
 }
-TASKS: dict[str, Task] = {**PUZZLES, **ENGLISH}
 
-__all__ = ["ENGLISH", "PUZZLES", "TASKS", "FileTask", "Grade", "Item", "Task", "get", "grade", "is_file"]
+
+def _made(found: Any) -> Any:  # noqa: ANN401 - whatever a name stands for
+    """A task, where a class of one is found."""
+    return found() if isinstance(found, type) and issubclass(found, Task) and not isabstract(found) else found
+
+
+TASKS: Registry[Task] = Registry(
+    "tolerance.tasks",
+    "task",
+    lambda found: isinstance(found, Task) and isinstance(getattr(found, "name", None), str),
+    {**PUZZLES, **ENGLISH},
+    needs="A task is a class, or an instance of one, on EnglishTask, PuzzleTask or Task of tolerance.runners.tasks",
+    made=_made,
+)
+
+__all__ = [
+    "ENGLISH",
+    "PUZZLES",
+    "TASKS",
+    "Draft",
+    "EnglishTask",
+    "FileTask",
+    "Grade",
+    "Item",
+    "PuzzleTask",
+    "Task",
+    "get",
+    "grade",
+    "is_file",
+]
 
 
 def get(name: str) -> Task:
-    """A task by name; ``questions.jsonl#capitals`` is a task in a file.
+    """A task by name or ``module:Class``; ``questions.jsonl#capitals`` is a task in a file.
 
     Raises:
-        SchemaError: unknown name.
+        SchemaError: unknown name, or a task of somebody's that bears a name of ours.
     """
     if is_file(name):
         path, _, wanted = name.partition(MARK)
@@ -48,8 +81,8 @@ def get(name: str) -> Task:
         if wanted not in tasks:
             raise SchemaError(f"{path}: task {wanted!r} unknown. It holds {', '.join(tasks)}.")
         return tasks[wanted]
-    if name not in TASKS:
-        raise SchemaError(
-            f"task {name!r} unknown. Known: {', '.join(TASKS)}; or a path to questions that ends in .jsonl or .parquet."
-        )
-    return TASKS[name]
+    hint = "or a path to questions that ends in .jsonl or .parquet, or module:Class of your own"
+    task = TASKS.find(name, hint=hint)
+    if task.name in TASKS.ours and TASKS[task.name] is not task:
+        raise SchemaError(f"task {name!r} calls itself {task.name!r}, which is ours. Give it another name.")
+    return task
