@@ -119,13 +119,6 @@ def test_the_answer_follows_from_the_text_alone_and_the_length_is_kept(tokenizer
     assert 0 <= item.chance <= 0.5
 
 
-@pytest.mark.parametrize("name", TASKS)
-def test_an_english_item_is_the_same_whenever_it_is_made(tokenizers, name):
-    one, other = (english(tokenizers["pairs"]) for _ in range(2))
-    assert TASKS[name].items(3, one, 800, 5) == TASKS[name].items(3, other, 800, 5)
-    assert TASKS[name].item(one, 800, 5, 0).item_id != TASKS[name].item(one, 800, 6, 0).item_id
-
-
 def test_long_contexts_are_kept_too(tokenizers):
     spoken = english(tokenizers["pairs"])
     for name in ("niah-multi-key", "common-words", "filtering", "biographies-3"):
@@ -159,15 +152,6 @@ def test_a_perfect_answer_is_right_a_dump_of_everything_is_not(tokenizers, name)
     if len(item.candidates) >= 2 * len(item.answers):
         assert grade(item, ", ".join(item.candidates), stopped=True).k == 0
     assert not grade(item, "%!", stopped=True).parse_ok
-
-
-@pytest.mark.parametrize("name", ENGLISH)
-def test_an_answer_fits_the_tokens_that_it_may_take(tokenizers, name):
-    task = ENGLISH[name]
-    for tokenizer in tokenizers.values():
-        spoken = english(tokenizer)
-        for item in task.items(5, spoken, 800, 0):
-            assert spoken.count(item.answer) <= task.answer_tokens(spoken)
 
 
 @pytest.mark.parametrize("name", ENGLISH)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tolerance import SchemaError, StoreError, import_table, read_run
-from tolerance.data.importers import Mapping, import_run, read_mapping, shipped_mappings
+from tolerance.data.importers import IMPORTERS, Mapping, import_run, read_mapping, shipped_mappings
 
 THEIRS = pd.DataFrame(
     {
@@ -91,6 +91,54 @@ def test_a_file_that_is_missing_or_of_another_kind_is_named(theirs):
     (theirs / "broken.parquet").write_bytes(b"PAR1")
     with pytest.raises(SchemaError, match=r"broken\.parquet: cannot be read"):
         import_table(theirs / "broken.parquet")
+
+
+class Lines:
+    """A format that is no table: one JSON object a line, in words of its own."""
+
+    name = "lines"
+
+    def recognises(self, path):
+        return path.suffix == ".lines"
+
+    def read(self, path):
+        return pd.DataFrame([{**json.loads(line), "task_type": "other"} for line in path.read_text().splitlines()])
+
+
+@pytest.fixture
+def lines(tmp_path):
+    """A file of that format, and the format registered."""
+    row = {"task": "vt", "model": "lm", "sparsifier": "dense", "sparsity_requested": 0.0, "score": 1.0}
+    path = tmp_path / "log.lines"
+    path.write_text("\n".join(json.dumps({**row, "item_id": f"q{i}"}) for i in range(3)))
+    IMPORTERS.register("lines")(Lines)
+    yield path
+    IMPORTERS.forget("lines")
+
+
+@pytest.mark.parametrize("named", [None, "lines", "tests.test_importers:Lines"])
+def test_a_format_of_somebody_s_is_read_by_name_or_recognised_and_noted(lines, named):
+    assert list(import_table(lines, format=named)["item_id"]) == ["q0", "q1", "q2"]
+    folder, n_rows = import_run(lines, None, lines.parent / "run", format=named)
+    assert n_rows == len(folder.read()) == 3
+    plan = json.loads((folder.path / "manifest.json").read_text())["plan"]
+    assert plan["format"] == (named or "lines")
+    assert "tests.test_importers (sha256 " in plan["plugins"][named or "lines"]
+
+
+def test_a_format_that_nobody_or_two_know_is_named(lines):
+    with pytest.raises(SchemaError, match=r"format 'lnes' unknown\. Known: table, lines"):
+        import_table(lines, format="lnes")
+    with pytest.raises(SchemaError, match=r"unknown kind of file '\.yaml'.* or one of the formats table, lines"):
+        import_table(lines.with_suffix(".yaml"))
+    with pytest.raises(SchemaError, match="An importer has a name, recognises"):
+        import_table(lines, format="json:loads")
+    IMPORTERS.register("too")(Lines)
+    try:
+        with pytest.raises(SchemaError, match="recognised by the formats lines, too"):
+            import_table(lines)
+    finally:
+        IMPORTERS.forget("too")
 
 
 @pytest.mark.parametrize("name", shipped_mappings())

@@ -13,16 +13,16 @@ ROOT = Path(__file__).parent.parent
 # A part may import what stands to the left of it. Parts between two bars know nothing of each other.
 ORDER = (
     "errors | checkout plugins | question | stats | findings | data | axes | model | instant | inference | estimands | "
-    "diagnostics | analysis | comparison | auditing | runners reports | cli | __init__ __main__"
+    "diagnostics | analysis | comparison | auditing | runners reports | testing | cli | __init__ __main__"
 )
 RUNNERS = "rope tiny | sparsifiers tasks | attention | models | decoding | pruning | selfcheck | collect"
 REPORTS = "words withhold | svg spreadsheet | sections | export | page | pictures"
 # What the two sides know of the middle.
-RUNNERS_SEE = {"errors", "data.outcomes", "data.manifest", "data.run_folder", "data"}
+RUNNERS_SEE = {"errors", "plugins", "data.outcomes", "data.manifest", "data.run_folder", "data"}
 REPORTS_SEE = {"errors", "plugins", "stats", "findings"}
 # Which parts may name a library at all.
 HOMES = {
-    "torch": {"runners"},
+    "torch": {"runners", "testing"},
     "transformers": {"runners"},
     "ray": {"runners"},
     "jinja2": {"reports"},

@@ -27,23 +27,6 @@ def causal(n):
     return torch.ones(n, n, dtype=torch.bool).tril()[None, None]
 
 
-@pytest.mark.parametrize("method", BUDGETED, ids=lambda m: m.name)
-def test_kept_pairs_are_nested_causal_whole_blocks_and_no_fewer_than_asked(method):
-    query, key, _ = vectors()
-    before = None
-    for level in LEVELS:
-        mask = method.mask(method.blocks(query, key, 0, level), causal(70))
-        assert not (mask & ~causal(70)).any()
-        assert mask.diagonal(dim1=2, dim2=3).all()
-        assert before is None or not (mask & ~before).any()
-        before = mask
-        kept, visible = mask.sum((0, 1)).sum(-1) / 8, torch.arange(1, 71)
-        # on average over a block of queries; each has less than a block more
-        short = ((1 - level) * visible - kept).split(method.query_block)
-        assert all(float(part.mean()) <= 1e-6 for part in short[: 70 // method.query_block])
-        assert ((kept - (1 - level) * visible) < 2 * method.block).all()
-
-
 def test_top_p_keeps_the_fewest_blocks_that_cover_the_mass_nested_and_causal():
     query, key, _ = vectors()
     method, before = get("block-top-p", block=8), None
@@ -71,13 +54,6 @@ def test_top_p_needs_fewer_blocks_where_attention_is_narrow():
     assert method.blocks(query * 20, key, 0, 0.3).sum() < 0.7 * wide
     # the model's own scaling counts
     assert method.blocks(query, key, 0, 0.3, scaling=20 * 8**-0.5).sum() < 0.7 * wide
-
-
-@pytest.mark.parametrize("method", PATTERNS_OF_BLOCKS, ids=lambda m: m.name)
-def test_level_zero_keeps_all_that_is_visible(method):
-    query, key, _ = vectors()
-    mask = method.mask(method.blocks(query, key, 0, 0.0), causal(70))
-    assert torch.equal(mask, causal(70).expand_as(mask))
 
 
 def test_quest_bounds_hold_and_choose_the_page_that_can_score_highest():

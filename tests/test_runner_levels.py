@@ -6,8 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import DeepseekV3Config, Gemma3TextConfig, GPT2Config, MistralConfig
 
@@ -213,26 +211,6 @@ def kept(method, shown, level):
     counts = kept_by_head(scores, order, shown.real, kept_of(shown.end, level), method.allocation)
     chosen = torch.arange(order.shape[-1]) < counts[..., None]
     return torch.zeros_like(chosen).scatter(2, order, chosen), counts
-
-
-@pytest.mark.parametrize("method", [*SIMPLE, *(m for m in ADA if not m.reads_moments)], ids=lambda m: m.label)
-@given(seed=st.integers(0, 10_000), picked=st.tuples(st.floats(0, 0.99), st.floats(0, 0.99)))
-@settings(max_examples=25, deadline=None)
-def test_kept_entries_are_nested_real_and_exactly_the_budget(method, seed, picked):
-    shown = seen(seed)
-    low, high = (kept(method, shown, level)[0] for level in sorted(picked))
-    assert not (high & ~low).any()
-    assert not (low & ~shown.real).any()
-    budget = kept_of(shown.end, min(picked)) * shown.keys.shape[1]
-    assert torch.equal(low.sum((1, 2)), budget)
-
-
-@pytest.mark.parametrize("method", SIMPLE, ids=lambda m: m.label)
-def test_entries_after_the_end_do_not_reach_a_score(method):
-    shown = seen(3)
-    other = replace(shown, keys=shown.keys.clone(), values=shown.values.clone())
-    other.keys[1, :, 23:] += 7.0
-    torch.testing.assert_close(method.score(shown)[1, :, :23], method.score(other)[1, :, :23])
 
 
 def test_per_head_budgets_follow_the_scores_and_keep_a_floor(loaded):

@@ -33,15 +33,16 @@ class ValueNorm(Eviction):
         return seen.values.float().norm(dim=-1) ** self.power
 """
 TASK = """
-from tolerance.runners.tasks.base import Puzzle, PuzzleTask
+from tolerance.runners.tasks import Puzzle, PuzzleTask, entities
 
 
 class Echo(PuzzleTask):
     name, task_type = "echo", "retrieval"
 
     def puzzle(self, dialect, context_length, rng):
-        facts = tuple((f"key{i}", f"value{rng.randrange(9)}{i}") for i in range(2))
-        return Puzzle("lookup", facts[0][0], facts[0][1], tuple(v for _, v in facts), facts, (0,))
+        words = rng.sample(entities(), 4)
+        facts = tuple(zip(words[:2], words[2:], strict=True))
+        return Puzzle("lookup", facts[0][0], facts[0][1], tuple(words[2:]), facts, (0,))
 """
 FIELDS = {
     "tasks": ["their_task:Echo"],

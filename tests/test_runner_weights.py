@@ -5,8 +5,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import GPT2Config, MixtralConfig
 
@@ -75,24 +73,6 @@ def test_experts_are_refused_by_name(config, method, tmp_path):
     made = ARCHITECTURES.get(config) or MixtralConfig(**GROUPED, num_local_experts=2, num_experts_per_tok=1)
     with pytest.raises(RunnerError, match=f"{method}: .*ForCausalLM holds the weights of its experts stacked"):
         selfcheck.check(load_random(made, tmp_path), [get(method)])
-
-
-@pytest.mark.parametrize("method", METHODS, ids=lambda m: m.label)
-@given(seed=st.integers(0, 10_000), levels=st.tuples(st.floats(0, 0.99), st.floats(0, 0.99)))
-@settings(max_examples=25, deadline=None)
-def test_what_stays_is_worth_most_within_its_group_nested_and_exactly_as_many(method, seed, levels):
-    draw = torch.Generator().manual_seed(seed)
-    # few distinct values, so that ties happen
-    weight, norms = torch.randint(-5, 6, (6, 8), generator=draw).float(), torch.rand(8, generator=draw)
-    low, high = (0.0, 0.5) if method.levels else sorted(levels)
-    less, more = (method.keep(weight, norms, level) for level in (high, low))
-    assert not (less & ~more).any()
-    worth, kept = method.competing(method.worth(weight, norms)), method.competing(less)
-    n = worth.shape[1]
-    assert (kept.sum(1) == max(1, -(-round(n * (1 - high), 9) // 1))).all()
-    lowest = worth.masked_fill(~kept, float("inf")).amin(1)
-    highest = worth.masked_fill(kept, float("-inf")).amax(1)
-    assert (lowest >= highest).all()
 
 
 def test_level_zero_keeps_all_and_two_four_has_no_other_level_than_half():

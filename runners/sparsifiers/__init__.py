@@ -9,7 +9,7 @@ from tolerance.runners.sparsifiers.base import AttentionPattern, Phase, Sparsifi
 from tolerance.runners.sparsifiers.block_top_k import BlockTopK
 from tolerance.runners.sparsifiers.block_top_p import BlockTopP
 from tolerance.runners.sparsifiers.blocks import BlockPattern
-from tolerance.runners.sparsifiers.kv import EVICTIONS, Eviction, KVPress
+from tolerance.runners.sparsifiers.kv import EVICTIONS, Eviction, KVPress, Seen
 from tolerance.runners.sparsifiers.quest import Quest
 from tolerance.runners.sparsifiers.streaming import Streaming
 from tolerance.runners.sparsifiers.teal import Teal
@@ -53,6 +53,7 @@ __all__ = [
     "Eviction",
     "Option",
     "Phase",
+    "Seen",
     "Sparsifier",
     "Streaming",
     "Teal",

@@ -5,10 +5,11 @@ from typing import Any
 
 from tolerance.errors import SchemaError
 from tolerance.plugins import Registry
-from tolerance.runners.tasks.base import Item, PuzzleTask, Task
+from tolerance.runners.tasks.base import Item, Puzzle, PuzzleTask, Task
 from tolerance.runners.tasks.biographies import Biographies
 from tolerance.runners.tasks.common_word import CommonWord
-from tolerance.runners.tasks.english import Draft, EnglishTask
+from tolerance.runners.tasks.dialects import English
+from tolerance.runners.tasks.english import Draft, EnglishTask, names, needs
 from tolerance.runners.tasks.from_file import MARK, FileTask, is_file, read
 from tolerance.runners.tasks.graders import Grade, grade
 from tolerance.runners.tasks.kv_lookup import KeyValueLookup
@@ -17,6 +18,7 @@ from tolerance.runners.tasks.records import Counting, Filtering
 from tolerance.runners.tasks.two_hop import TwoHop
 from tolerance.runners.tasks.variable_tracking import VariableTracking
 from tolerance.runners.tasks.word_lists import CommonWords, FrequentWords
+from tolerance.runners.tiny.words import entities
 
 # What the shipped model was trained on; written in every dialect.
 PUZZLES: dict[str, Task] = {task.name: task for task in (KeyValueLookup(), TwoHop(), CommonWord())}
@@ -57,15 +59,20 @@ __all__ = [
     "PUZZLES",
     "TASKS",
     "Draft",
+    "English",
     "EnglishTask",
     "FileTask",
     "Grade",
     "Item",
+    "Puzzle",
     "PuzzleTask",
     "Task",
+    "entities",
     "get",
     "grade",
     "is_file",
+    "names",
+    "needs",
 ]
 
 

@@ -15,7 +15,7 @@ def question_at(item: Item, dialect: Dialect) -> int | None:
     if told is not None:
         return told
     if isinstance(dialect, Words):
-        return item.prompt.rindex(f" {SLOT} ") + 1
+        return item.prompt.rfind(f" {SLOT} ") + 1 or None
     if isinstance(dialect, English):
         return _last_paragraph(item.prompt, dialect)
     return None

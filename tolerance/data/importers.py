@@ -1,10 +1,13 @@
-"""Other people's logs -> the outcome table: a tidy CSV or Parquet file and a small mapping of its columns."""
+"""Other people's logs -> the outcome table: a tidy CSV or Parquet file and a small mapping of its columns.
+
+A format that is no such table has an importer: a name in `IMPORTERS`, of ours or of an installed package.
+"""
 
 import hashlib
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import pandas as pd
 import yaml
@@ -16,8 +19,10 @@ from tolerance.data.outcomes import BY_NAME, Column, validate
 from tolerance.data.published import validate_aggregates
 from tolerance.data.run_folder import RunFolder
 from tolerance.errors import SchemaError
+from tolerance.plugins import Registry
 
 MAPPINGS = Path(__file__).parent / "mappings"
+ENDINGS = (".csv", ".parquet")
 Scalar = str | int | float | bool
 Columns = dict[str, Column]
 
@@ -38,18 +43,90 @@ class Mapping(BaseModel):
     where: dict[str, Scalar | list[Scalar]] = {}
 
 
-def import_table(path: str | os.PathLike[str], mapping: str | os.PathLike[str] | Mapping | None = None) -> pd.DataFrame:
-    """Read a tidy CSV or Parquet file (one row an answer) as validated outcomes.
+class Importer(Protocol):
+    """Reads files of one format. ``name`` is what ``tolerance import --format`` is given."""
 
-    ``mapping`` is a mapping file, the name of a shipped one (`shipped_mappings`), or a `Mapping`.
+    name: str
+
+    def recognises(self, path: Path) -> bool:
+        """Whether a file is of this format, by its ending or its first bytes; it may not be there."""
+
+    def read(self, path: Path) -> pd.DataFrame:
+        """Outcomes, one row an answer, with the columns of `tolerance.data.outcomes`; the caller validates them.
+
+        Raises:
+            SchemaError: the file cannot be read.
+        """
+
+
+class Table:
+    """A tidy CSV or Parquet file: one row an answer, its columns renamed by a mapping if they bear other names."""
+
+    name = "table"
+
+    def recognises(self, path: Path) -> bool:
+        """By its ending."""
+        return path.suffix in ENDINGS
+
+    def read(self, path: Path) -> pd.DataFrame:
+        """Every column as it is."""
+        return _read_table(path)
+
+
+def _reads(found: object) -> bool:
+    return isinstance(getattr(found, "name", None), str) and all(
+        callable(getattr(found, verb, None)) for verb in ("recognises", "read")
+    )
+
+
+IMPORTERS: Registry[Importer] = Registry(
+    "tolerance.importers",
+    "format",
+    _reads,
+    {Table.name: Table()},
+    needs="An importer has a name, recognises(path) and read(path)",
+    made=lambda found: found() if isinstance(found, type) else found,
+)
+
+
+def import_table(
+    path: str | os.PathLike[str],
+    mapping: str | os.PathLike[str] | Mapping | None = None,
+    *,
+    format: str | None = None,
+) -> pd.DataFrame:
+    """Read a tidy CSV or Parquet file (one row an answer), or a file of another format, as validated outcomes.
+
+    ``mapping`` is a mapping file, the name of a shipped one (`shipped_mappings`), or a `Mapping`. ``format`` is the
+    name of an importer (`IMPORTERS`), or ``module:Class`` of one; None: the one that recognises the file.
 
     Raises:
-        SchemaError: the file or mapping cannot be read, names unknown columns, or the outcomes are not valid.
+        SchemaError: the file or mapping cannot be read, names unknown columns, or the outcomes are not valid; no or
+            several importers recognise the file.
     """
     path = Path(path)
     chosen = mapping if isinstance(mapping, Mapping) else read_mapping(mapping)
-    table = _read_table(path)
+    table = IMPORTERS.find(format or recognised(path)).read(path)
     return validate(_mapped(table, chosen, path, BY_NAME), source=str(path))
+
+
+def recognised(path: Path) -> str:
+    """The name of the importer that recognises a file.
+
+    Raises:
+        SchemaError: none does, or several do.
+    """
+    if path.suffix in ENDINGS:
+        return Table.name
+    names = [name for name in IMPORTERS if IMPORTERS[name].recognises(path)]
+    if len(names) > 1:
+        raise SchemaError(f"{path}: is recognised by the formats {', '.join(names)}. Say which as the format.")
+    if not names:
+        raise SchemaError(
+            f"{path}: unknown kind of file {path.suffix!r}. Give a .csv or .parquet file, or one of the formats "
+            f"{', '.join(IMPORTERS)} by name."
+        )
+    return names[0]
 
 
 def import_means(path: str | os.PathLike[str], mapping: str | os.PathLike[str] | Mapping | None = None) -> pd.DataFrame:
@@ -70,16 +147,20 @@ def import_run(
     out: str | os.PathLike[str],
     *,
     command: str = "",
+    format: str | None = None,
 ) -> tuple[RunFolder, int]:
     """Import a file into a run folder; importing the same again changes nothing. Returns the run and its rows.
+
+    The manifest names the format and the package that read it, where that is no table.
 
     Raises:
         SchemaError: see `import_table`.
         StoreError: ``out`` holds something else.
     """
     chosen = mapping if isinstance(mapping, Mapping) else read_mapping(mapping)
-    table = import_table(path, chosen)
-    folder = RunFolder.create(Path(out), _manifest("imported", path, chosen, command))
+    name = IMPORTERS.name_of(format or recognised(Path(path)))
+    table = import_table(path, chosen, format=name)
+    folder = RunFolder.create(Path(out), _manifest("imported", path, chosen, command, name))
     with folder.writing():
         folder.write_frame("imported", table.assign(run_id=folder.manifest.run_id))
     return folder, len(table)
@@ -107,11 +188,17 @@ def import_published(
 
 
 def _manifest(
-    origin: Literal["imported", "published"], path: str | os.PathLike[str], mapping: Mapping, command: str
+    origin: Literal["imported", "published"],
+    path: str | os.PathLike[str],
+    mapping: Mapping,
+    command: str,
+    format_name: str = Table.name,
 ) -> Manifest:
     # a field that is not used is not part of the plan: older runs had no such field
     fields = {name: value for name, value in mapping.model_dump().items() if value or name != "where"}
     plan = {"source": Path(path).name, "sha256": _sha256(Path(path)), "mapping": fields}
+    if format_name != Table.name:
+        plan |= {"format": format_name, "plugins": IMPORTERS.sources([format_name])}
     return Manifest(origin, plan, created=datetime.now(UTC).isoformat(timespec="seconds"), command=command)
 
 
@@ -154,7 +241,7 @@ def read_mapping(mapping: str | os.PathLike[str] | None, known: Columns = BY_NAM
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    if path.suffix not in (".csv", ".parquet"):
+    if path.suffix not in ENDINGS:
         raise SchemaError(f"{path}: unknown kind of file {path.suffix!r}. Give a .csv or .parquet file.")
     if not path.is_file():
         raise SchemaError(f"{path}: no such file.")

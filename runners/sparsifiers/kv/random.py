@@ -35,6 +35,10 @@ class RandomEviction(Eviction):
         # 24 bits are exact in float32
         return (drawn >> 40 & 0xFFFFFF).float()
 
+    def multiply_adds(self, n: int, *, heads: int, kv_heads: int, dim: int, value_dim: int) -> int:
+        """See `Eviction.multiply_adds`; no key, value or query is looked at."""
+        return 0
+
 
 def _mixed(state: "torch.Tensor") -> "torch.Tensor":
     state = state + _STEP

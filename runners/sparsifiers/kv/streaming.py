@@ -31,3 +31,7 @@ class StreamingEviction(Eviction):
         order = torch.where(at < self.sinks, 2.0 * at.shape[1] - at, order)
         order = torch.where(at == end - 1, 3.0 * at.shape[1], order)
         return order[:, None].expand(-1, seen.keys.shape[1], -1)
+
+    def multiply_adds(self, n: int, *, heads: int, kv_heads: int, dim: int, value_dim: int) -> int:
+        """See `Eviction.multiply_adds`; no key, value or query is looked at."""
+        return 0
