@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tolerance import SchemaError, StoreError, import_table, read_run
-from tolerance.data.importers import IMPORTERS, Mapping, import_run, read_mapping, shipped_mappings
+from tolerance.data.importers import IMPORTERS, Mapping, import_any, import_run, read_mapping, shipped_mappings
 
 THEIRS = pd.DataFrame(
     {
@@ -124,6 +124,11 @@ def test_a_format_of_somebody_s_is_read_by_name_or_recognised_and_noted(lines, n
     plan = json.loads((folder.path / "manifest.json").read_text())["plan"]
     assert plan["format"] == (named or "lines")
     assert "tests.test_importers (sha256 " in plan["plugins"][named or "lines"]
+
+
+def test_published_means_have_no_other_format(lines):
+    with pytest.raises(SchemaError, match="with published means, which are tables"):
+        import_any(lines, None, lines.parent / "run", aggregates=True, format="lines")
 
 
 def test_a_format_that_nobody_or_two_know_is_named(lines):

@@ -13,6 +13,7 @@ import pandas as pd
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from tolerance import plugins
 from tolerance.data import published
 from tolerance.data.manifest import Manifest
 from tolerance.data.outcomes import BY_NAME, Column, validate
@@ -185,6 +186,32 @@ def import_published(
     with folder.writing():
         folder.write_published(table)
     return folder, len(table)
+
+
+def import_any(
+    path: str | os.PathLike[str],
+    mapping: str | os.PathLike[str] | Mapping | None,
+    out: str | os.PathLike[str],
+    *,
+    aggregates: bool = False,
+    format: str | None = None,
+    command: str = "",
+) -> tuple[RunFolder, int]:
+    """`import_run`, or `import_published` where the file holds ``aggregates``, whose only format is a table.
+
+    An importer named ``module:Class`` is also looked for beside the file and in the working directory.
+
+    Raises:
+        SchemaError: a format of published means; see both.
+        StoreError: ``out`` holds something else.
+    """
+    if not aggregates:
+        if format is not None and plugins.is_loose(format):
+            plugins.search([Path(path).resolve().parent, Path.cwd()])
+        return import_run(path, mapping, out, command=command, format=format)
+    if format not in (None, Table.name):
+        raise SchemaError(f"{path}: format {format!r} with published means, which are tables. Give one of the two.")
+    return import_published(path, mapping, out, command=command)
 
 
 def _manifest(

@@ -168,7 +168,7 @@ def _check_blocks(method: BlockPattern, seed: int) -> None:
         # on average over a block of queries; each has less than a block more
         pairs, seen = kept.sum(-1).double(), torch.arange(1, n + 1)
         short = ((1 - level) * seen - pairs)[..., : n // method.query_block * method.query_block]
-        enough = (short.unflatten(-1, (-1, method.query_block)).mean(-1) <= 1e-6).all()
+        enough = (short.reshape(*short.shape[:-1], -1, method.query_block).mean(-1) <= 1e-6).all()
         few = (pairs - (1 - level) * seen < 2 * method.block).all()
         promised = method.level_of != "query" or (enough and few)
         mend = "Let worth() rank the blocks and leave counting them to BlockPattern"

@@ -1,0 +1,1 @@
+"""A package of somebody else's: one thing of each kind, about twenty lines each, out of public names alone."""
