@@ -9,11 +9,12 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, PreTrainedTokenizerFast
 
 from tests.tiny_models import COMMON, save
-from tolerance.runners.attention.attention import imposing
+from tolerance.runners.attention.control import imposing
 from tolerance.runners.collect.collect import collect
 from tolerance.runners.collect.plan import Plan
+from tolerance.runners.decoding.batching import Condition, Prompt, Sizes
 from tolerance.runners.decoding.generate import END_OF_THOUGHT, Ends, answer
-from tolerance.runners.decoding.shared_prefill import Condition, Prompt, Sizes, answer_levels
+from tolerance.runners.decoding.shared_prefill import answer_levels
 from tolerance.runners.models.load import load
 from tolerance.runners.sparsifiers import get
 from tolerance.runners.tasks.base import Item

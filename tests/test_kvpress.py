@@ -12,7 +12,8 @@ from tests.tiny_models import load_random, save_llama
 from tolerance import RunnerError, SchemaError
 from tolerance.runners.collect.collect import collect
 from tolerance.runners.collect.plan import Plan
-from tolerance.runners.decoding.shared_prefill import Condition, answer_levels
+from tolerance.runners.decoding.batching import Condition
+from tolerance.runners.decoding.shared_prefill import answer_levels
 from tolerance.runners.models.load import load
 from tolerance.runners.selfcheck import selfcheck
 from tolerance.runners.sparsifiers import get

@@ -6,7 +6,7 @@ import torch
 from tests.test_runner_weights import DENSE, FEW
 from tests.tiny_models import load_random, save_llama
 from tolerance import RunnerError, SchemaError
-from tolerance.runners.attention.attention import imposing
+from tolerance.runners.attention.control import imposing
 from tolerance.runners.collect.collect import collect
 from tolerance.runners.collect.plan import Plan
 from tolerance.runners.decoding.generate import answer

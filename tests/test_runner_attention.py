@@ -1,5 +1,8 @@
 """What is imposed is exactly what is said: on several architectures, for every sparsifier."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -19,7 +22,8 @@ from transformers import (
 
 from tests.tiny_models import COMMON, load_random, save, save_llama
 from tolerance import RunnerError
-from tolerance.runners.attention.attention import attention, imposing
+from tolerance.runners.attention.attention import attention
+from tolerance.runners.attention.control import imposing
 from tolerance.runners.models.load import load
 from tolerance.runners.selfcheck import selfcheck
 from tolerance.runners.sparsifiers import PATTERNS, budget, get
@@ -162,6 +166,29 @@ def test_after_imposing_everything_is_as_it_was(llama):
         after = loaded.model(input_ids=ids).logits
     assert torch.equal(before, after)
     assert not torch.allclose(before, sparse)
+
+
+def test_threads_impose_what_they_were_told_each(llama):
+    loaded = load(str(llama), device="cpu")
+    ids = torch.randint(16, 1000, (1, 30), generator=torch.Generator().manual_seed(3))
+    both = threading.Barrier(2, timeout=60)
+
+    def run(level):
+        with imposing(get("top-k"), level) as control, torch.inference_mode():
+            both.wait()
+            logits = loaded.model(input_ids=ids).logits
+            both.wait()
+        return logits, control.pairs["prefill"].kept.item(), sum(control.calls.values())
+
+    alone = []
+    for level in (0.5, 0.9):
+        with imposing(get("top-k"), level) as control, torch.inference_mode():
+            alone.append((loaded.model(input_ids=ids).logits, control.pairs["prefill"].kept.item(), 2))
+    with ThreadPoolExecutor(2) as pool:
+        at_once = list(pool.map(run, (0.5, 0.9)))
+    for mine, wanted in zip(at_once, alone, strict=True):
+        torch.testing.assert_close(mine[0], wanted[0])
+        assert mine[1:] == wanted[1:]
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ import torch
 from tests.tiny_models import save_llama
 from tolerance import RunnerError, SchemaError
 from tolerance.runners.attention import block_sparse as flex
-from tolerance.runners.attention.attention import _pairs_of_blocks, attention, imposing
+from tolerance.runners.attention.attention import _pairs_of_blocks, attention
 from tolerance.runners.attention.cache import PrefillCache
+from tolerance.runners.attention.control import imposing
 from tolerance.runners.collect.collect import collect
 from tolerance.runners.collect.plan import Plan
 from tolerance.runners.models.load import load

@@ -17,7 +17,7 @@ from transformers import Gemma3TextConfig, GPT2Config, LlamaConfig, MistralConfi
 
 from tests.tiny_models import COMMON, load_random, save_llama
 from tolerance import RunnerError, SchemaError, StoreError, read_run
-from tolerance.runners.attention.attention import imposing
+from tolerance.runners.attention.control import imposing
 from tolerance.runners.collect import costs
 from tolerance.runners.collect.blocks import blocks
 from tolerance.runners.collect.collect import collect

@@ -5,10 +5,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.tiny_models import COMMON, save_llama
-from tolerance.runners.attention.attention import imposing
+from tolerance.runners.attention.control import imposing
 from tolerance.runners.collect import costs
+from tolerance.runners.decoding.batching import Condition, Prompt, Sizes
 from tolerance.runners.decoding.generate import answer
-from tolerance.runners.decoding.shared_prefill import Condition, Levels, Prompt, Sizes
+from tolerance.runners.decoding.shared_prefill import Levels
 from tolerance.runners.models.load import load
 from tolerance.runners.sparsifiers import EVICTIONS, PATTERNS, BlockPattern, get
 from tolerance.runners.tasks import TASKS

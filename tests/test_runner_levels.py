@@ -19,8 +19,9 @@ from tolerance.runners.collect.blocks import blocks, together
 from tolerance.runners.collect.collect import collect
 from tolerance.runners.collect.plan import Plan
 from tolerance.runners.decoding import shared_prefill
+from tolerance.runners.decoding.batching import Condition, Prompt, Sizes, encode
 from tolerance.runners.decoding.generate import stop_ids
-from tolerance.runners.decoding.shared_prefill import Condition, Prompt, Sizes, answer_levels, encode
+from tolerance.runners.decoding.shared_prefill import answer_levels
 from tolerance.runners.models.load import load
 from tolerance.runners.selfcheck import selfcheck
 from tolerance.runners.sparsifiers import EVICTIONS, get

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from tests.test_runner_blocks import causal, vectors
 from tests.tiny_models import save_llama
 from tolerance import RunnerError, SchemaError
-from tolerance.runners.attention.attention import attention, imposing
+from tolerance.runners.attention.attention import attention
+from tolerance.runners.attention.control import imposing
 from tolerance.runners.collect.collect import collect
 from tolerance.runners.collect.plan import Plan
 from tolerance.runners.decoding.generate import answer

@@ -17,8 +17,9 @@ from triton.testing import do_bench
 
 from benchmarks.runner.speed import llama_1b, random_prompts
 from tolerance.runners.attention import block_sparse
-from tolerance.runners.attention.attention import _pairs_of_blocks, imposing
+from tolerance.runners.attention.attention import _pairs_of_blocks
 from tolerance.runners.attention.cache import NO_MASK, PrefillCache, windows
+from tolerance.runners.attention.control import imposing
 from tolerance.runners.sparsifiers import get
 
 DENSITIES = (1.0, 0.5, 0.2, 0.1, 0.05)

@@ -14,7 +14,7 @@ from transformers.cache_utils import DynamicLayer
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-from tolerance.runners.decoding.shared_prefill import Condition, Prompt
+from tolerance.runners.decoding.batching import Condition, Prompt
 from tolerance.runners.rope import Rotation
 from tolerance.runners.sparsifiers.base import kept_of
 from tolerance.runners.sparsifiers.kv import Eviction, Seen

@@ -19,11 +19,13 @@ import transformers
 
 from benchmarks.runner import naive
 from benchmarks.runner.fuse import fuse
-from tolerance.runners.attention.attention import NAME, attach, imposing
+from tolerance.runners.attention.attention import NAME, attach
 from tolerance.runners.attention.cache import NO_MASK, PrefillCache, windows
+from tolerance.runners.attention.control import imposing
 from tolerance.runners.collect import costs
+from tolerance.runners.decoding.batching import Condition, Prompt, Sizes, encode
 from tolerance.runners.decoding.generate import stop_ids
-from tolerance.runners.decoding.shared_prefill import Condition, Levels, Prompt, Sizes, answer_levels, encode
+from tolerance.runners.decoding.shared_prefill import Levels, answer_levels
 from tolerance.runners.models.load import LoadedModel, load
 from tolerance.runners.sparsifiers import get
 from tolerance.runners.tasks import TASKS

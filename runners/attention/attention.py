@@ -1,14 +1,10 @@
 """Our attention function for any transformers causal LM: dense, or with pairs dropped as a sparsifier says.
 
-Registered under one name in transformers' attention and mask registries; what to impose stands in `CONTROL`, which the
-runner sets (`imposing`). The phase is set by whoever owns the loop, never guessed from shapes. Kept and visible pairs
-are counted per row of the batch, so realised sparsity is a measurement of the very item.
+Registered under one name in transformers' attention and mask registries; what to impose stands in `control.CONTROL`,
+which the runner sets (`imposing`).
 """
 
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,12 +13,11 @@ import torch.nn.functional as F
 from tolerance.errors import RunnerError
 from tolerance.runners.attention import block_sparse
 from tolerance.runners.attention.cache import Softmax
-from tolerance.runners.sparsifiers import AttentionPattern, BlockPattern, Phase, VerticalSlash
+from tolerance.runners.attention.control import CONTROL, Control
+from tolerance.runners.sparsifiers import AttentionPattern, BlockPattern, VerticalSlash
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-    from tolerance.runners.attention.cache import KeptCache, PrefillCache
 
 NAME = "tolerance"
 # What models pass that changes nothing here: windows are in the mask, positions are in the rotated queries and keys.
@@ -32,77 +27,6 @@ HARMLESS = {
 }
 # float32 scores of one chunk of queries: what a CPU's cache holds, what keeps a GPU busy
 CHUNK_BYTES = {"cpu": 4 * 2**20, "cuda": 256 * 2**20}
-
-
-@dataclass
-class Pairs:
-    """(query, key) pairs summed over layers and heads, per row ``(row,)``."""
-
-    kept: torch.Tensor
-    visible: torch.Tensor
-
-
-@dataclass
-class Control:
-    """What to impose now, and what was seen: pairs by phase, calls by layer."""
-
-    sparsifier: AttentionPattern | None = None
-    level: float = 0.0
-    phases: frozenset[Phase] = frozenset(("prefill", "decode"))
-    phase: Phase = "prefill"
-    real: torch.Tensor | None = None  # (row, query): False where a query is padding
-    # What is visible follows from this pass's cache; pairs are not counted then, since they follow from it too.
-    cache: "PrefillCache | KeptCache | None" = None
-    pairs: dict[Phase, Pairs] = field(default_factory=dict)
-    # multiply-adds of linear layers, where their inputs are made sparse
-    products: dict[Phase, Pairs] = field(default_factory=dict)
-    calls: Counter[int] = field(default_factory=Counter)
-    # the attention module of each layer
-    modules: dict[int, torch.nn.Module] = field(default_factory=dict)
-
-    @property
-    def active(self) -> AttentionPattern | None:
-        """The sparsifier that acts in this phase, if any."""
-        method = self.sparsifier
-        acts = method is not None and self.level > 0 and self.phase in self.phases & method.acts_in
-        return method if acts else None
-
-    def count(self, layer: int, kept: torch.Tensor, visible: torch.Tensor) -> None:
-        """Add one layer's pairs, given for each query ``(row, query)``."""
-        self.calls[layer] += 1
-        self._add(self.pairs, kept, visible)
-
-    def multiply(self, made: torch.Tensor, all_of_them: torch.Tensor) -> None:
-        """Add one linear layer's multiply-adds, given for each token ``(row, query)``."""
-        self._add(self.products, made, all_of_them)
-
-    def _add(self, totals: dict[Phase, Pairs], kept: torch.Tensor, visible: torch.Tensor) -> None:
-        kept, seen = (self._of_rows(pairs) for pairs in (kept, visible))
-        total = totals.setdefault(self.phase, Pairs(torch.zeros_like(kept), torch.zeros_like(seen)))
-        total.kept += kept
-        total.visible += seen
-
-    def _of_rows(self, per_query: torch.Tensor) -> torch.Tensor:
-        return per_query.sum(1) if self.real is None else (per_query * self.real).sum(1)
-
-
-# Outside `imposing` a model answers densely and nothing is counted.
-CONTROL: Control | None = None
-
-
-@contextmanager
-def imposing(
-    sparsifier: AttentionPattern | None = None,
-    level: float = 0.0,
-    phases: frozenset[Phase] = frozenset(("prefill", "decode")),
-) -> Iterator[Control]:
-    """Impose a sparsifier at a level inside the block; afterwards everything is as it was."""
-    global CONTROL
-    before, CONTROL = CONTROL, Control(sparsifier, level, phases)
-    try:
-        yield CONTROL
-    finally:
-        CONTROL = before
 
 
 def attach(model: "PreTrainedModel") -> None:
@@ -160,7 +84,7 @@ def attention(
         raise RunnerError(f"{type(module).__name__} passes {', '.join(strange)} to attention, which is not supported.")
     if attention_mask is None:
         raise RunnerError(f"{type(module).__name__} built no attention mask, so what is visible is unknown.")
-    control = CONTROL
+    control = CONTROL.get()
     heads = query.shape[1]
     how = Softmax(query.shape[-1] ** -0.5 if scaling is None else scaling, softcap, s_aux)
     if control is not None and control.cache is not None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import torch
 
-from tolerance.runners.attention.attention import imposing
 from tolerance.runners.attention.cache import NO_MASK, KeptCache, PrefillCache
+from tolerance.runners.attention.control import imposing
 from tolerance.runners.decoding.generate import Ends
 from tolerance.runners.models.load import LoadedModel
 

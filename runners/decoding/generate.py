@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from tolerance.runners.attention.attention import Control, Pairs
+from tolerance.runners.attention.control import Control, Pairs
 from tolerance.runners.models.load import LoadedModel
 
 if TYPE_CHECKING:

@@ -9,89 +9,36 @@ Batches shrink when memory runs out. What a row sees does not depend on its batc
 in float32 the tests find answers equal to those of one condition and one item at a time.
 """
 
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-import numpy as np
 import torch
 
 from tolerance.errors import RunnerError
-from tolerance.runners.attention.attention import imposing
 from tolerance.runners.attention.cache import EMPTY, NO_MASK, KeptCache, PrefillCache, windows
+from tolerance.runners.attention.control import imposing
 from tolerance.runners.decoding.backoff import shrinking
-from tolerance.runners.decoding.decode import Steps, slot_bytes
-from tolerance.runners.decoding.generate import (
-    Answer,
-    Ends,
-    Entries,
-    PhasePairs,
-    Rule,
-    read,
-    stop_ids,
-    takes_logits_to_keep,
+from tolerance.runners.decoding.batching import (
+    CONTEXT,
+    WHOLE,
+    Condition,
+    Job,
+    Prompt,
+    Sizes,
+    kept_buckets,
+    length_buckets,
 )
+from tolerance.runners.decoding.decode import Steps, slot_bytes
+from tolerance.runners.decoding.generate import Answer, Ends, read, stop_ids, takes_logits_to_keep
+from tolerance.runners.decoding.tally import tallies
 from tolerance.runners.models.load import LoadedModel
 from tolerance.runners.rope import Rotation
 from tolerance.runners.sparsifiers.base import kept_of
 from tolerance.runners.sparsifiers.kv import Eviction, Inside
 from tolerance.runners.sparsifiers.kv.base import kept_by_head, rank
-
-# Rows of one batch are padded to the longest: shorter ones than this share of it go into another.
-LENGTH_BUCKET, KEPT_BUCKET = 0.8, 0.5
-WHOLE, CONTEXT = 0, 1
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """Token ids, and where the question begins among them, if that is known."""
-
-    ids: tuple[int, ...]
-    question_at: int | None = None
-    # whether a text holds its whole answer
-    ended: Rule = field(default=None, compare=False)
-
-    @property
-    def salt(self) -> int:
-        """A number of this prompt's own."""
-        return zlib.crc32(np.asarray(self.ids, dtype="<i8").tobytes())
-
-
-@dataclass(frozen=True)
-class Condition:
-    """A method at a level, or with a budget of tokens per layer and head; dense without a method."""
-
-    method: Eviction | None = None
-    level: float = 0.0
-    tokens: int | None = None
-
-    @property
-    def end(self) -> int:
-        """Which of a prefill's ends its compression ends at."""
-        return CONTEXT if self.method is not None and self.method.question == "hidden" else WHOLE
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """What fits at once: tokens of one prefill, bytes of one decoding batch's cache; whether to capture steps."""
-
-    prefill_tokens: int
-    kept_bytes: int
-    capture: bool
-
-    @classmethod
-    def of(cls, loaded: LoadedModel) -> "Sizes":
-        """What suits a device. They decide how fast it goes and nothing else."""
-        if loaded.device.type != "cuda":
-            return cls(prefill_tokens=16_384, kept_bytes=2**30, capture=False)
-        free, _ = torch.cuda.mem_get_info(loaded.device)
-        # what torch holds back of earlier calls is to be had too
-        free += torch.cuda.memory_reserved(loaded.device) - torch.cuda.memory_allocated(loaded.device)
-        # experts are chosen on the host in some models, which cannot be captured
-        return cls(prefill_tokens=131_072, kept_bytes=int(free * 0.25), capture=loaded.params_active is not None)
 
 
 def answer_levels(
@@ -112,7 +59,7 @@ def answer_levels(
     run = Levels(loaded, list(conditions), max_new_tokens, sizes or Sizes.of(loaded))
     answers: dict[tuple[int, int], Answer] = {}
     with torch.inference_mode():
-        for batch in _length_buckets(prompts, run.sizes.prefill_tokens):
+        for batch in length_buckets(prompts, run.sizes.prefill_tokens):
             for part in shrinking(batch, lambda some: run.answer([prompts[i] for i in some]), run.forget):
                 answers |= {(c, part.rows[row]): got for (c, row), got in part.made.items()}
     return [[answers[c, i] for i in range(len(prompts))] for c in range(len(conditions))]
@@ -126,32 +73,6 @@ def _require_questions(prompts: Sequence[Prompt], conditions: Sequence[Condition
             f"sparsifier {hidden[0]}: the question is hidden from it, but {unknown} of {len(prompts)} prompts do not "
             "say where their question begins after the context. Use question: visible."
         )
-
-
-def _length_buckets(prompts: Sequence[Prompt], tokens: int) -> Iterator[list[int]]:
-    """Indices of prompts about as long as each other, the longest first."""
-    batch: list[int] = []
-    for i in sorted(range(len(prompts)), key=lambda i: -len(prompts[i].ids)):
-        longest = len(prompts[batch[0]].ids) if batch else 0
-        if batch and ((len(batch) + 1) * longest > tokens or len(prompts[i].ids) < LENGTH_BUCKET * longest):
-            yield batch
-            batch = []
-        batch.append(i)
-    yield batch
-
-
-@dataclass(frozen=True)
-class Job:
-    """One row to decode: an item under a condition, and the slots it needs in each layer."""
-
-    condition: int
-    row: int
-    slots: tuple[int, ...]
-
-    @classmethod
-    def of(cls, condition: int, row: int, counts: "list[torch.Tensor]") -> "Job":
-        """Given what every condition keeps ``[condition](layer, row, kv head)``."""
-        return cls(condition, row, tuple(counts[condition][:, row].amax(1).tolist()))
 
 
 @dataclass
@@ -218,7 +139,7 @@ class Levels:
         counts = [self.counts(prefill, condition) for condition in self.conditions]
         jobs = [Job.of(c, row, counts) for c in range(len(self.conditions)) for row in range(len(prompts))]
         answers: dict[tuple[int, int], Answer] = {}
-        for batch in self._kept_buckets(prefill, jobs):
+        for batch in self._batches(prefill, jobs):
 
             def work(some: list[int], batch: list[Job] = batch) -> list[Answer]:
                 return self._decode(prefill, [batch[i] for i in some], counts)
@@ -227,6 +148,15 @@ class Levels:
                 for i, got in zip(part.rows, part.made, strict=True):
                     answers[batch[i].condition, batch[i].row] = got
         return answers
+
+    def _batches(self, prefill: Prefill, jobs: Sequence[Job]) -> Iterator[list[Job]]:
+        return kept_buckets(
+            jobs,
+            self.conditions,
+            new=self.max_new_tokens * len(self.windows),
+            per_slot=slot_bytes(prefill.cache),
+            most_bytes=self.sizes.kept_bytes,
+        )
 
     def prefill(self, prompts: list[Prompt]) -> Prefill:
         """Read prompts densely."""
@@ -293,22 +223,6 @@ class Levels:
             budget = uniform.to(scores.device)
             counts.append(kept_by_head(scores, order, real, budget, condition.method.allocation).cpu())
         return torch.stack(counts)
-
-    def _kept_buckets(self, prefill: Prefill, jobs: list[Job]) -> Iterator[list[Job]]:
-        """Rows that are decoded together: both or neither read a question first, and they keep about as much."""
-        per_slot = slot_bytes(prefill.cache)
-        batch: list[Job] = []
-        group = {job: self.conditions[job.condition].end for job in jobs}
-        for job in sorted(jobs, key=lambda job: (group[job], -sum(job.slots))):
-            if batch:
-                most = sum(batch[0].slots)
-                full = (len(batch) + 1) * (most + self.max_new_tokens * len(self.windows)) * per_slot
-                less = sum(job.slots) < KEPT_BUCKET * most
-                if group[job] != group[batch[0]] or full > self.sizes.kept_bytes or less:
-                    yield sorted(batch, key=lambda job: (job.condition, job.row))
-                    batch = []
-            batch.append(job)
-        yield sorted(batch, key=lambda job: (job.condition, job.row))
 
     def _decode(self, prefill: Prefill, jobs: list[Job], counts: list[torch.Tensor]) -> list[Answer]:
         """Answers of rows of one group."""
@@ -381,65 +295,15 @@ class Levels:
             end = whole.of(i, tokens[i, : n_tokens[i]])
             if end is not None:
                 n_tokens[i], stopped[i] = end, False
-        tallies = self._tallies(cache, jobs, counts, ends, lengths, n_tokens)
+        counted = tallies(self.loaded, self.windows, cache, jobs, counts, ends, lengths, n_tokens)
         answers = []
         for i in range(len(jobs)):
             kept, text = read(self.loaded, tokens[i, : n_tokens[i]], self.stops)
-            prefill, decode, entries = tallies[i]
+            prefill, decode, entries = counted[i]
             shape = f"{len(jobs)}x{max(cache.for_kept) + cache.for_new}"
             told = text, int(lengths[i]), len(kept), bool(stopped[i]), prefill, decode
             answers.append(Answer(*told, entries=entries, batch_shape=shape))
         return answers
-
-    def _tallies(
-        self,
-        cache: KeptCache,
-        jobs: list[Job],
-        counts: list[torch.Tensor],
-        ends: torch.Tensor,
-        lengths: torch.Tensor,
-        n_tokens: torch.Tensor,
-    ) -> list[tuple[PhasePairs, PhasePairs, Entries]]:
-        """Pairs of each row by phase and entries, in closed form; where windows forget, from the kept positions."""
-        config = self.loaded.model.config.get_text_config()
-        # positions of all queries after the end of compression, and of the one that would come next
-        span = int((lengths - ends).max()) + int(n_tokens.max())
-        at = ends[:, None] + torch.arange(span)
-        kept, seen = torch.zeros_like(at), torch.zeros_like(at)
-        dense, held = torch.zeros_like(ends), torch.zeros_like(ends)
-        for layer, window in enumerate(self.windows):
-            heads = counts[0].shape[2]
-            own = torch.stack([counts[job.condition][layer, job.row].sum() for job in jobs])
-            if window is None:
-                left = own[:, None].expand_as(at)
-                new, all_seen = at - ends[:, None] + 1, at + 1
-                dense += heads * (ends * (ends + 1) // 2)
-                held += heads * ends
-            else:
-                device = self.loaded.device
-                left = cache.kept_after(layer, _padded(at, cache.rows).to(device) - window + 1).cpu()[: len(jobs)]
-                new, all_seen = (at - ends[:, None] + 1).clamp(max=window), (at + 1).clamp(max=window)
-                inside = ends.clamp(max=window)
-                dense += heads * (inside * (inside + 1) // 2 + (ends - inside) * window)
-                held += heads * ends.clamp(max=window - 1)
-            kept += left + heads * new
-            seen += heads * all_seen
-        group = config.num_attention_heads // counts[0].shape[2]
-        rows = []
-        for i, job in enumerate(jobs):
-            asked, steps = int(lengths[i] - ends[i]), int(n_tokens[i]) - 1
-            prompt, answer = slice(0, asked), slice(asked, asked + steps)
-            read_kept, read_seen = int(kept[i, prompt].sum()), int(seen[i, prompt].sum())
-            # without the query's own entry, which the next one would bring
-            last = int(kept[i, asked + steps]) - len(self.windows) * counts[0].shape[2]
-            rows.append(
-                (
-                    PhasePairs(group * (int(dense[i]) + read_kept), group * (int(dense[i]) + read_seen)),
-                    PhasePairs(group * int(kept[i, answer].sum()), group * int(seen[i, answer].sum())),
-                    Entries(int(counts[job.condition][:, job.row].sum()), int(held[i]), last, int(ends[i])),
-                )
-            )
-        return rows
 
 
 @contextmanager
@@ -457,21 +321,3 @@ def _given(model: torch.nn.Module) -> Iterator[dict[torch.nn.Module, Inside]]:
             if isinstance(getattr(module, "layer_idx", None), int):
                 hooks.callback(module.register_forward_pre_hook(note, with_kwargs=True).remove)
         yield seen
-
-
-def _padded(rows: torch.Tensor, n: int) -> torch.Tensor:
-    return torch.cat([rows, rows[:1].expand(n - len(rows), -1)]) if n > len(rows) else rows
-
-
-def encode(loaded: LoadedModel, text: str, question_at: int | None, *, special_tokens: bool) -> Prompt:
-    """A prompt's tokens; ``question_at`` is the character at which its question begins.
-
-    A token that holds the last of the context and the first of the question belongs to the question.
-    """
-    encoded: Any = loaded.tokenizer(
-        text, add_special_tokens=special_tokens, return_offsets_mapping=question_at is not None
-    )
-    if question_at is None:
-        return Prompt(tuple(encoded.input_ids))
-    inside = [stop > question_at for _, stop in encoded.offset_mapping]
-    return Prompt(tuple(encoded.input_ids), inside.index(True) if any(inside) else None)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from tolerance.errors import RunnerError
-from tolerance.runners.attention.attention import Control
+from tolerance.runners.attention.control import Control
 from tolerance.runners.models.linear import matrix, plain_linears
 from tolerance.runners.models.load import LoadedModel
 from tolerance.runners.pruning.calibration import Calibrations

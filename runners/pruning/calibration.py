@@ -13,7 +13,7 @@ import torch
 
 from tolerance.data.manifest import digest
 from tolerance.errors import RunnerError
-from tolerance.runners.attention.attention import imposing
+from tolerance.runners.attention.control import imposing
 from tolerance.runners.decoding.generate import last_only
 from tolerance.runners.models.linear import linears
 from tolerance.runners.models.load import LoadedModel

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from tolerance.errors import RunnerError
-from tolerance.runners.attention.attention import imposing
+from tolerance.runners.attention.control import imposing
 from tolerance.runners.models.linear import matrix, plain_linears
 from tolerance.runners.models.load import LoadedModel
 from tolerance.runners.pruning.activations import thresholding

@@ -12,9 +12,10 @@ import torch
 from transformers.cache_utils import DynamicCache
 
 from tolerance.errors import RunnerError
-from tolerance.runners.attention.attention import imposing
 from tolerance.runners.attention.cache import NO_MASK, KeptCache, PrefillCache, windows
-from tolerance.runners.decoding.shared_prefill import Condition, Job, Levels, Prefill, Prompt, Sizes
+from tolerance.runners.attention.control import imposing
+from tolerance.runners.decoding.batching import Condition, Job, Prompt, Sizes
+from tolerance.runners.decoding.shared_prefill import Levels, Prefill
 from tolerance.runners.models.load import LoadedModel
 from tolerance.runners.rope import Rotation
 from tolerance.runners.sparsifiers.base import AttentionPattern

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from tolerance.errors import RunnerError
-from tolerance.runners.attention.attention import NAME, imposing
+from tolerance.runners.attention.attention import NAME
+from tolerance.runners.attention.control import imposing
 from tolerance.runners.models.load import LoadedModel
 from tolerance.runners.pruning.calibration import Calibrations
 from tolerance.runners.pruning.weights import Weights

@@ -317,7 +317,8 @@ def _needs_a_model(method: Eviction) -> bool:
 def _seen_of_a_model(method: Eviction, seed: int) -> "Seen":
     import torch
 
-    from tolerance.runners.decoding.shared_prefill import Condition, Levels, Prompt, Sizes
+    from tolerance.runners.decoding.batching import Condition, Prompt, Sizes
+    from tolerance.runners.decoding.shared_prefill import Levels
 
     draw, loaded = torch.Generator().manual_seed(seed), _tiny()
     ids = [torch.randint(16, 500, (n,), generator=draw).tolist() for n in (40, 23)]
