@@ -1,5 +1,6 @@
 """Fetching a model: verified, resumable, whole or not at all, and every way to fail is named."""
 
+import json
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -104,3 +105,10 @@ def test_the_extra_is_asked_for_by_name(monkeypatch, tmp_path):
 def test_an_unknown_model_is_named():
     with pytest.raises(RunnerError, match=r"model 'gpt' cannot be fetched\. Known: smollm2"):
         fetch.fetch("gpt")
+
+
+def test_the_configuration_says_nothing_of_quantization(tmp_path):
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"quantization_config": None, "vocab_size": 7}))
+    fetch._say_unquantised(config)
+    assert json.loads(config.read_text()) == {"vocab_size": 7}

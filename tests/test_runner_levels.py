@@ -18,7 +18,7 @@ from tolerance.runners.collect import costs
 from tolerance.runners.collect.blocks import blocks, together
 from tolerance.runners.collect.collect import collect
 from tolerance.runners.collect.plan import Plan
-from tolerance.runners.decoding import shared_prefill
+from tolerance.runners.decoding import decode, shared_prefill
 from tolerance.runners.decoding.batching import Condition, Prompt, Sizes, encode
 from tolerance.runners.decoding.generate import stop_ids
 from tolerance.runners.decoding.shared_prefill import answer_levels
@@ -100,7 +100,7 @@ def test_running_out_of_memory_makes_batches_smaller_and_changes_no_answer(loade
 
     def limited(original):
         def work(self, *args):
-            rows = len(args[1] if original is decode else args[0])
+            rows = len(args[1] if original is decoding else args[0])
             if rows > at_most:
                 raise torch.OutOfMemoryError("injected")
             widths.append(rows)
@@ -108,11 +108,53 @@ def test_running_out_of_memory_makes_batches_smaller_and_changes_no_answer(loade
 
         return work
 
-    decode, prefill = shared_prefill.Levels._decode, shared_prefill.Levels.prefill
-    monkeypatch.setattr(shared_prefill.Levels, "_decode", limited(decode))
+    decoding, prefill = shared_prefill.Levels._decode, shared_prefill.Levels.prefill
+    monkeypatch.setattr(shared_prefill.Levels, "_decode", limited(decoding))
     monkeypatch.setattr(shared_prefill.Levels, "prefill", limited(prefill))
     assert answer_levels(loaded, asked, tried, max_new_tokens=4) == whole
     assert max(widths) == at_most
+
+
+class Captures:
+    """Steps as on CUDA, on a CPU: shapes are rounded as where steps are captured, few enough that none is."""
+
+    sizes = Sizes(prefill_tokens=16_384, kept_bytes=2**30, capture=True)
+
+    def __init__(self, monkeypatch, fits=lambda cache: True):
+        self.made = []
+        original = decode.KeptCache.__init__
+
+        def remember(cache, like, rows, for_kept, for_new):
+            original(cache, like, rows, for_kept, for_new)
+            self.made.append(cache)
+            if not fits(cache):
+                raise torch.OutOfMemoryError("injected")
+
+        monkeypatch.setattr(decode.KeptCache, "__init__", remember)
+        monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: None)
+
+
+def test_back_off_reaches_one_row_and_allocates_one_row(loaded, monkeypatch):
+    asked, tried = prompts(), conditions(METHODS[:2])
+    whole = answer_levels(loaded, asked, tried, max_new_tokens=4)
+    captures = Captures(monkeypatch, fits=lambda cache: cache.rows == 1)
+    assert answer_levels(loaded, asked, tried, max_new_tokens=4, sizes=captures.sizes) == whole
+    assert {cache.rows for cache in captures.made} == {1, 2, 4}
+    assert captures.made[-1].rows == 1
+
+
+def test_what_is_planned_is_what_is_allocated(loaded, monkeypatch):
+    captures = Captures(monkeypatch)
+    most, tried = 100_000, conditions(METHODS[:2])
+    sizes = replace(captures.sizes, kept_bytes=most)
+    answer_levels(loaded, prompts(), tried, max_new_tokens=4, sizes=sizes)
+    taken = [sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers) for cache in captures.made]
+    # two rows fit, where four would go together
+    assert 0.8 * most < max(taken) <= most
+    steps = decode.Steps(loaded, capture=True, most_bytes=0)
+    assert [steps.room(rows, [100, 129], 33) for rows in (1, 3, 5, 9)] == [
+        (rows, [128, 256], 64) for rows in (1, 4, 8, 16)
+    ]
 
 
 def test_an_item_that_does_not_fit_alone_is_one_clear_line(loaded, monkeypatch):

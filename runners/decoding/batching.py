@@ -5,7 +5,7 @@ else.
 """
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,22 +97,33 @@ def length_buckets(prompts: Sequence[Prompt], tokens: int) -> Iterator[list[int]
 
 
 def kept_buckets(
-    jobs: Sequence[Job], conditions: Sequence[Condition], *, new: int, per_slot: float, most_bytes: int
+    jobs: Sequence[Job],
+    conditions: Sequence[Condition],
+    *,
+    asked: Callable[[Job], int],
+    taken: Callable[[int, Sequence[int], int], float],
+    most_bytes: float,
 ) -> Iterator[list[Job]]:
     """Rows that are decoded together: both or neither read a question first, and they keep about as much.
 
-    ``new``: slots of all layers that generated tokens take in a row. ``per_slot``: bytes of one.
+    ``asked``: tokens that a row reads before it answers. ``taken``: bytes of a cache with so many rows, kept entries of
+    each layer and question tokens, as it will be allocated.
     """
     batch: list[Job] = []
+    slots: tuple[int, ...] = ()
+    longest = 0
     group = {job: conditions[job.condition].end for job in jobs}
     for job in sorted(jobs, key=lambda job: (group[job], -sum(job.slots))):
         if batch:
-            most = sum(batch[0].slots)
-            full = (len(batch) + 1) * (most + new) * per_slot
-            less = sum(job.slots) < KEPT_BUCKET * most
-            if group[job] != group[batch[0]] or full > most_bytes or less:
+            wider = tuple(map(max, slots, job.slots))
+            full = taken(len(batch) + 1, wider, max(longest, asked(job))) > most_bytes
+            less = sum(job.slots) < KEPT_BUCKET * sum(batch[0].slots)
+            if group[job] != group[batch[0]] or full or less:
                 yield sorted(batch, key=lambda job: (job.condition, job.row))
                 batch = []
+        slots, longest = (
+            (tuple(map(max, slots, job.slots)), max(longest, asked(job))) if batch else (job.slots, asked(job))
+        )
         batch.append(job)
     yield sorted(batch, key=lambda job: (job.condition, job.row))
 

@@ -48,12 +48,27 @@ class Steps:
             # torch refuses to capture into a pool all of whose graphs are gone
             self._pool = torch.cuda.graph_pool_handle()
 
+    def room(self, rows: int, for_kept: Sequence[int], for_new: int) -> tuple[int, list[int], int]:
+        """What `cache` allocates for so many rows, kept entries of each layer and new ones.
+
+        Where steps are captured alike shapes become one: eight rows or a multiple of them, below that 1, 2 or 4, so
+        that a row which has the device for itself does not pay for eight.
+        """
+        if not self.capture:
+            return rows, list(for_kept), for_new
+        most = _up(rows, 8) if rows > 4 else 1 << (rows - 1).bit_length()
+        return most, [_up(n, 128) for n in for_kept], _up(for_new, 32)
+
+    def bytes(self, like: PrefillCache, rows: int, for_kept: Sequence[int], for_new: int) -> float:
+        """Bytes of what `cache` allocates."""
+        rows, for_kept, for_new = self.room(rows, for_kept, for_new)
+        return rows * (sum(for_kept) + len(for_kept) * for_new) * slot_bytes(like)
+
     def cache(self, like: PrefillCache, rows: int, for_kept: Sequence[int], for_new: int) -> KeptCache:
         """An empty cache with room for so many rows, kept entries of each layer and new ones."""
         if not self.capture:
             return KeptCache(like, rows, for_kept, for_new)
-        # Alike shapes become one; multiples of eight keep masks aligned.
-        rows, for_kept, for_new = _up(rows, 8), [_up(n, 128) for n in for_kept], _up(for_new, 32)
+        rows, for_kept, for_new = self.room(rows, for_kept, for_new)
         wanted = rows * (sum(for_kept) + len(for_kept) * for_new)
         for step in self._steps:
             there = step.cache

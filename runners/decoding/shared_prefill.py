@@ -31,7 +31,7 @@ from tolerance.runners.decoding.batching import (
     kept_buckets,
     length_buckets,
 )
-from tolerance.runners.decoding.decode import Steps, slot_bytes
+from tolerance.runners.decoding.decode import Steps
 from tolerance.runners.decoding.generate import Answer, Ends, read, stop_ids, takes_logits_to_keep
 from tolerance.runners.decoding.tally import tallies
 from tolerance.runners.models.load import LoadedModel
@@ -150,13 +150,15 @@ class Levels:
         return answers
 
     def _batches(self, prefill: Prefill, jobs: Sequence[Job]) -> Iterator[list[Job]]:
-        return kept_buckets(
-            jobs,
-            self.conditions,
-            new=self.max_new_tokens * len(self.windows),
-            per_slot=slot_bytes(prefill.cache),
-            most_bytes=self.sizes.kept_bytes,
-        )
+        """Rows that are decoded together, by the bytes that `Steps` will allocate for them."""
+
+        def asked(job: Job) -> int:
+            return len(prefill.prompts[job.row].ids) - prefill.end(job.row, self.conditions[job.condition].end)
+
+        def taken(rows: int, slots: Sequence[int], question: int) -> float:
+            return self.steps.bytes(prefill.cache, rows, slots, question + self.max_new_tokens)
+
+        return kept_buckets(jobs, self.conditions, asked=asked, taken=taken, most_bytes=self.sizes.kept_bytes)
 
     def prefill(self, prompts: list[Prompt]) -> Prefill:
         """Read prompts densely."""

