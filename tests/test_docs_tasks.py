@@ -30,15 +30,16 @@ def rows(head: str) -> list[list[str]]:
 
 def test_every_task_has_its_row(spoken):
     told = {row[0].strip("`"): row[1:] for row in rows("task")}
-    assert list(told) == list(TASKS)
-    for name, task in TASKS.items():
+    assert list(told) == list(TASKS.ours)
+    for name in TASKS.ours:
+        task = TASKS[name]
         item = task.item(spoken, CONTEXT, 0, 0)
         expected = [task.task_type, str(len(item.answers)), f"{item.chance:.2g}", str(task.answer_tokens(spoken))]
         assert told[name][:4] == expected, name
 
 
 def test_all_generated_tasks_are_graded_by_the_same_rule(spoken):
-    assert {task.item(spoken, CONTEXT, 0, 0).grader for task in TASKS.values()} == {"named"}
+    assert {task.item(spoken, CONTEXT, 0, 0).grader for task in map(TASKS.get, TASKS.ours)} == {"named"}
     assert set(PUZZLES) == {"kv-lookup", "two-hop", "common-word"}
 
 

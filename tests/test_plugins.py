@@ -173,6 +173,14 @@ def test_a_loose_module_is_found_in_the_folders_searched_and_known_by_its_hash(s
     assert list(things) == ["ours"]
 
 
+def test_a_folder_of_one_s_own_is_not_the_package_that_bears_its_name(site, tmp_path_factory, monkeypatch):
+    package(site, "stranger", "theirs = stranger:THING")
+    own = tmp_path_factory.mktemp("own")
+    (own / "stranger.py").write_text("from tests.test_plugins import Thing\nTHING = Thing()\n")
+    monkeypatch.syspath_prepend(own)
+    assert str(registry().source("stranger:THING")).startswith("stranger (sha256 ")
+
+
 def test_an_alias_is_another_word_for_a_name():
     things = registry(aliases={"hours": "ours"})
     assert things.find("hours") is OURS

@@ -14,7 +14,15 @@ from tolerance import RunnerError, SchemaError, StoreError, read_run
 from tolerance.runners import sparsifiers, tasks
 from tolerance.runners.collect.collect import collect
 from tolerance.runners.collect.plan import Plan
-from tolerance.runners.sparsifiers import SPARSIFIERS, AttentionPattern, Eviction, Sparsifier, TopK, label_of
+from tolerance.runners.sparsifiers import (
+    SPARSIFIERS,
+    AttentionPattern,
+    Eviction,
+    Sparsifier,
+    TopK,
+    as_recorded,
+    label_of,
+)
 from tolerance.runners.tasks import TASKS, PuzzleTask
 
 METHODS = """
@@ -64,6 +72,29 @@ class Bare(Sparsifier):
 @dataclass(frozen=True)
 class Disguised(TopK):
     """Another method under a name of ours."""
+
+
+@dataclass(frozen=True)
+class Mislabelled(TopK):
+    """Another method under what outcomes call one of ours."""
+
+    name: ClassVar[str] = "mislabelled"
+
+    @property
+    def label(self):
+        return "oracle-top-k"
+
+
+@dataclass(frozen=True)
+class Demanding(TopK):
+    """It cannot be made without its option."""
+
+    name: ClassVar[str] = "demanding"
+    share: float
+
+    @property
+    def label(self):
+        return self.name
 
 
 @dataclass(frozen=True)
@@ -165,6 +196,8 @@ def test_a_module_in_the_working_directory_is_found_from_python(folder, model, m
         ("tests.test_runner_plugins:Forgetful", "A sparsifier is a frozen dataclass"),
         ("tests.test_runner_plugins:Nothing", "has no Nothing"),
         ("tests.test_runner_plugins:Disguised", "calls itself 'top-k', which is ours"),
+        ("tests.test_runner_plugins:Mislabelled", "calls itself 'oracle-top-k', which is ours"),
+        ("tests.test_runner_plugins:Demanding", "option share missing"),
         ("nowhere_at_all:Method", "nowhere_at_all cannot be imported"),
         ("value-norm", r"unknown\. Known: top-k, .*; or module:Class of your own"),
     ],
@@ -208,6 +241,14 @@ def test_top_k_and_what_outcomes_call_it_are_one_word(model):
     assert label_of("snapkv", question="visible") == "snapkv-aware"
     with pytest.raises(SchemaError, match="'oracle-top-k' is given twice"):
         Plan.make(models=[model], **{**FIELDS, "tasks": ["kv-lookup"], "sparsifiers": list(WORDS)})
+
+
+def test_a_word_of_a_plan_is_found_among_the_labels_that_outcomes_hold():
+    recorded = {"oracle-top-k", "dense", "their-method"}
+    asked = ("top-k", "oracle-top-k", "their-method", "snapkv", "nothing", "kvpress")
+    found = ("oracle-top-k", "oracle-top-k", "their-method", "snapkv", "nothing", "kvpress")
+    assert tuple(as_recorded(word, recorded) for word in asked) == found
+    assert as_recorded("top-k", {"top-k"}) == "top-k"
 
 
 WORDS = ("top-k", "oracle-top-k")

@@ -267,13 +267,16 @@ def _origin(module: str) -> str | None:
     top = module.partition(".")[0]
     if top == __name__.partition(".")[0]:
         return None
-    packages = metadata.packages_distributions().get(top, [])
-    if packages:
-        return _release(metadata.distribution(packages[0]))
-    file = getattr(sys.modules.get(module), "__file__", None)
-    if file is None or not Path(file).is_file():
+    told = getattr(sys.modules.get(module), "__file__", None)
+    file = None if told is None else Path(told).resolve()
+    for package in metadata.packages_distributions().get(top, []):
+        dist = metadata.distribution(package)
+        # a folder of one's own may bear the name of something installed
+        if file is None or file.is_relative_to(Path(str(dist.locate_file(""))).resolve()):
+            return _release(dist)
+    if file is None or not file.is_file():
         return f"{module} (no file)"
-    return f"{module} (sha256 {hashlib.sha256(Path(file).read_bytes()).hexdigest()})"
+    return f"{module} (sha256 {hashlib.sha256(file.read_bytes()).hexdigest()})"
 
 
 def _release(dist: metadata.Distribution) -> str:

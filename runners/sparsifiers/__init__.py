@@ -1,6 +1,7 @@
 """Sparsifiers by name: ours, those of installed packages, and ``module:Class`` of anybody's (see CONTRIBUTING.md)."""
 
-from dataclasses import fields, is_dataclass
+from collections.abc import Collection
+from dataclasses import MISSING, fields, is_dataclass
 from inspect import isabstract
 
 from tolerance.errors import SchemaError
@@ -61,6 +62,7 @@ __all__ = [
     "VerticalSlash",
     "WeightMethod",
     "WeightPruning",
+    "as_recorded",
     "budget",
     "get",
     "label_of",
@@ -71,16 +73,24 @@ def get(name: str, **options: Option) -> Sparsifier:
     """A sparsifier by name, alias or ``module:Class``, with its options.
 
     Raises:
-        SchemaError: unknown name or option, or a sparsifier of somebody's that bears a name of ours.
+        SchemaError: unknown name or option, an option that must be given, or a sparsifier of somebody's that is called
+            as one of ours is.
     """
     cls = SPARSIFIERS.find(name, hint="or module:Class of your own")
-    _require_own_name(name, cls)
-    known = {field.name for field in fields(cls)}
-    unknown = sorted(set(options) - known)
+    known = {field.name: field for field in fields(cls) if field.init}
+    unknown = sorted(set(options) - set(known))
     if unknown:
         has = f"has {', '.join(sorted(known))}" if known else "has no options"
         raise SchemaError(f"sparsifier {name!r}: option {', '.join(unknown)} unknown; it {has}.")
-    return cls(**options)
+    missing = [
+        o for o, f in known.items() if o not in options and f.default is MISSING and f.default_factory is MISSING
+    ]
+    if missing:
+        raise SchemaError(f"sparsifier {name!r}: option {', '.join(missing)} missing. Give it in the plan.")
+    made = cls(**options)
+    for word in (cls.name, made.label):
+        _require_own(name, word, cls)
+    return made
 
 
 def label_of(name: str, **options: Option) -> str:
@@ -92,8 +102,19 @@ def label_of(name: str, **options: Option) -> str:
     return get(name, **options).label
 
 
-def _require_own_name(name: str, cls: type[Sparsifier]) -> None:
+def as_recorded(word: str, recorded: Collection[str]) -> str:
+    """The label among ``recorded`` ones that a word of a plan stands for; the word itself where none does."""
+    if word in recorded:
+        return word
+    try:
+        label = label_of(word)
+    except SchemaError:
+        return word
+    return label if label in recorded else word
+
+
+def _require_own(name: str, word: str, cls: type[Sparsifier]) -> None:
     """The outcome table knows a method by its label alone, so nobody else's may be called as ours are."""
-    taken = SPARSIFIERS.name_of(cls.name)
+    taken = SPARSIFIERS.name_of(word)
     if taken in SPARSIFIERS.ours and SPARSIFIERS[taken] is not cls:
-        raise SchemaError(f"sparsifier {name!r} calls itself {cls.name!r}, which is ours. Give it another name.")
+        raise SchemaError(f"sparsifier {name!r} calls itself {word!r}, which is ours. Give it another name.")
