@@ -122,7 +122,7 @@ def test_import_reads_its_format(run_in, tmp_path, named):
     assert (noted["format"], noted["plugins"]) == ("harness", {"harness": OWNER})
 
 
-def test_its_axis_is_one_of_the_axes(run_in, tmp_path):
+def test_its_axis_is_one_of_the_axes(run_in):
     code = """
 from tests.simulated import outcomes
 from tolerance.axes.table import AXES, by_key
@@ -133,3 +133,16 @@ print(AXES.source("depth"), told.axis, told.unit, set(told.values))
 """
     root = Path(__file__).parent.parent
     assert run_in(root, "-c", code).strip() == f"{OWNER} depth layers {{7.0}}"
+
+
+def test_its_section_stands_on_the_page_where_it_says(run_in):
+    pytest.importorskip("tolerance.reports.sections.section", reason="sections of a page are no objects yet")
+    code = """
+from tests.report_example import normal
+from tolerance.reports.page import render
+from tolerance.reports.sections import SECTIONS
+page = render(normal().model_copy(update={"extra": {"energy": {"top-k": 0.42}}}))
+print(SECTIONS.source("energy"), page.index('id="data"') < page.index('id="energy"'), "0.42" in page)
+"""
+    root = Path(__file__).parent.parent
+    assert run_in(root, "-c", code).strip() == f"{OWNER} True True"

@@ -54,6 +54,14 @@ def test_an_installed_package_answers_by_its_entry_point_and_is_named_with_its_v
     assert things.ours == ("ours",)
 
 
+def test_a_package_that_comes_onto_the_path_later_is_seen(site, tmp_path_factory, monkeypatch):
+    things, later = registry(), tmp_path_factory.mktemp("later")
+    assert list(things) == ["ours"]
+    package(later, "stranger", "theirs = stranger:THING")
+    monkeypatch.syspath_prepend(later)
+    assert list(things) == ["ours", "theirs"]
+
+
 def test_a_name_that_nothing_answers_lists_what_there_is(site):
     package(site, "stranger", "theirs = stranger:THING")
     with pytest.raises(

@@ -19,7 +19,6 @@ import hashlib
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cached_property
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
@@ -60,6 +59,8 @@ class Registry[T](Mapping[str, T]):
         # The module that registered a name: a thing may be an instance of a class of ours.
         self._by: dict[str, str] = {}
         self._loaded: dict[str, T] = {}
+        self._entries: dict[str, list[metadata.EntryPoint]] = {}
+        self._read_for: tuple[str, ...] | None = None
 
     @property
     def ours(self) -> tuple[str, ...]:
@@ -212,13 +213,19 @@ class Registry[T](Mapping[str, T]):
             )
         return entries[0] if entries else metadata.EntryPoint(name, "", self.group)
 
-    @cached_property
+    @property
     def _packages(self) -> dict[str, list[metadata.EntryPoint]]:
-        """Entry points of installed packages by name; those of one distribution found twice on the path count once."""
-        found: dict[str, dict[str, metadata.EntryPoint]] = {}
-        for entry in metadata.entry_points(group=self.group):
-            found.setdefault(entry.name, {}).setdefault(f"{entry.dist and entry.dist.name} {entry.value}", entry)
-        return {name: list(entries.values()) for name, entries in found.items()}
+        """Entry points of installed packages by name, read once for each path.
+
+        Those of one distribution that is found twice on the path count once.
+        """
+        if self._read_for != tuple(sys.path):
+            found: dict[str, dict[str, metadata.EntryPoint]] = {}
+            for entry in metadata.entry_points(group=self.group):
+                found.setdefault(entry.name, {}).setdefault(f"{entry.dist and entry.dist.name} {entry.value}", entry)
+            self._entries = {name: list(entries.values()) for name, entries in found.items()}
+            self._read_for = tuple(sys.path)
+        return self._entries
 
 
 def is_loose(name: str) -> bool:
