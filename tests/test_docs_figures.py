@@ -91,3 +91,11 @@ def test_what_no_test_makes_anew_says_at_which_commit_it_was_made(name):
         long = [one for one in long if not any(known in f"{one}" for known in checked)]
         if long and name not in ("runner-speed", "calibration", "conclusions"):
             assert re.search(r"\(at [0-9a-f]{7}\)", paragraph), f"docs/{name}.md: {long[0]}: no commit"
+
+
+@pytest.mark.parametrize("path", [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+def test_files_that_a_document_names_are_there(path):
+    named = re.findall(
+        r"`((?:tolerance|runners|reports|templates|tests|benchmarks|docs)/[\w./-]+\.\w+)`", path.read_text()
+    )
+    assert [name for name in named if not (ROOT / name).exists()] == []
