@@ -136,7 +136,6 @@ print(AXES.source("depth"), told.axis, told.unit, set(told.values))
 
 
 def test_its_section_stands_on_the_page_where_it_says(run_in):
-    pytest.importorskip("tolerance.reports.sections.section", reason="sections of a page are no objects yet")
     code = """
 from tests.report_example import normal
 from tolerance.reports.page import render
