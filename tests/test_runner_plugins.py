@@ -20,7 +20,6 @@ from tolerance.runners.sparsifiers import (
     Eviction,
     Sparsifier,
     TopK,
-    as_recorded,
     label_of,
 )
 from tolerance.runners.tasks import TASKS, PuzzleTask
@@ -241,14 +240,6 @@ def test_top_k_and_what_outcomes_call_it_are_one_word(model):
     assert label_of("snapkv", question="visible") == "snapkv-aware"
     with pytest.raises(SchemaError, match="'oracle-top-k' is given twice"):
         Plan.make(models=[model], **{**FIELDS, "tasks": ["kv-lookup"], "sparsifiers": list(WORDS)})
-
-
-def test_a_word_of_a_plan_is_found_among_the_labels_that_outcomes_hold():
-    recorded = {"oracle-top-k", "dense", "their-method"}
-    asked = ("top-k", "oracle-top-k", "their-method", "snapkv", "nothing", "kvpress")
-    found = ("oracle-top-k", "oracle-top-k", "their-method", "snapkv", "nothing", "kvpress")
-    assert tuple(as_recorded(word, recorded) for word in asked) == found
-    assert as_recorded("top-k", {"top-k"}) == "top-k"
 
 
 WORDS = ("top-k", "oracle-top-k")

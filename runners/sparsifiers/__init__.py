@@ -1,6 +1,5 @@
 """Sparsifiers by name: ours, those of installed packages, and ``module:Class`` of anybody's (see CONTRIBUTING.md)."""
 
-from collections.abc import Collection
 from dataclasses import MISSING, fields, is_dataclass
 from inspect import isabstract
 
@@ -62,7 +61,6 @@ __all__ = [
     "VerticalSlash",
     "WeightMethod",
     "WeightPruning",
-    "as_recorded",
     "budget",
     "get",
     "label_of",
@@ -100,17 +98,6 @@ def label_of(name: str, **options: Option) -> str:
         SchemaError: see `get`.
     """
     return get(name, **options).label
-
-
-def as_recorded(word: str, recorded: Collection[str]) -> str:
-    """The label among ``recorded`` ones that a word of a plan stands for; the word itself where none does."""
-    if word in recorded:
-        return word
-    try:
-        label = label_of(word)
-    except SchemaError:
-        return word
-    return label if label in recorded else word
 
 
 def _require_own(name: str, word: str, cls: type[Sparsifier]) -> None:
