@@ -55,7 +55,7 @@ def test_the_version_stands_in_one_place_and_is_that_of_what_is_installed():
 
 def test_a_bare_copy_of_the_package_knows_its_version(tmp_path):
     (tmp_path / "tolerance").mkdir()
-    for name in ("__init__.py", "plugins.py", "errors.py"):
+    for name in ("__init__.py", "checkout.py", "errors.py", "plugins.py"):
         (tmp_path / "tolerance" / name).write_bytes((ROOT / "tolerance" / name).read_bytes())
     code = "import tolerance; print(tolerance.__version__, tolerance.__file__)"
     done = subprocess.run([sys.executable, "-S", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)

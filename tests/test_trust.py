@@ -21,7 +21,8 @@ from tolerance.inference.fit import fit
 from tolerance.model.priors import NARROW, PRIORS
 
 TASKS = {"one": "retrieval", "two": "retrieval", "three": "retrieval", "chain": "multi-hop"}
-SHORT = Settings(chains=2, tune=200, draws=250, pilot_tune=100, pilot_draws=50, cores=1)
+# Long enough that whether chains agree is no matter of luck.
+SHORT = Settings(chains=2, tune=200, draws=700, pilot_tune=100, pilot_draws=50, cores=1)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ from tolerance.analysis import design
 from tolerance.analysis.curve_findings import common_ends, curve, threshold
 from tolerance.analysis.saved import REPORT
 from tolerance.data.manifest import digest
-from tolerance.data.outcomes import is_dense, level
 from tolerance.data.prepared import Prepared, prepare
 from tolerance.data.run_folder import write_atomically
 from tolerance.diagnostics import as_findings, checks
@@ -66,8 +65,8 @@ def analyse(
     """
     question, settings = question or Question(), settings or Settings()
     folder = None if folder is None else Path(folder)
-    _require_dense(outcomes, without_dense)
     prepared = prepare(outcomes, in_order=True)
+    _require_answerable(prepared, without_dense)
     with nullcontext() if folder is None else opened(folder, prepared.outcomes, force=force):
         instant = _instant(prepared, question)
         if at_once is not None and instant is not None:
@@ -92,10 +91,12 @@ def _instant(prepared: Prepared, question: Question) -> findings.Instant | None:
     return instant_answer(prepared, retention=question.retention, prob=question.interval_prob)
 
 
-def _require_dense(outcomes: pd.DataFrame, without_dense: bool) -> None:
-    if without_dense or is_dense(outcomes).any() or (level(outcomes) == 0).any():
+def _require_answerable(prepared: Prepared, without_dense: bool) -> None:
+    """Refuse what cannot be fitted, or not answered, before a folder is touched."""
+    cells = prepared.cells
+    if without_dense or cells.n_dense:
         return
-    lowest = level(outcomes).min()
+    lowest = cells.levels[0]
     raise DesignError(
         f"no dense baseline: the lowest level is {lowest:g}, so the share of dense accuracy that is kept is unknown. "
         "Add answers of the dense model, or pass --without-dense to describe accuracy by level alone."

@@ -68,8 +68,10 @@ def fit_aloud(
     from tolerance.analysis.analyse import analyse
     from tolerance.data.published import assume_items as assuming
     from tolerance.data.run_folder import read_run
+    from tolerance.inference.folder import refuse_strangers
     from tolerance.inference.settings import Settings
 
+    refuse_strangers(out)  # before a large run is read
     with stages() as stage:
         stage("reading outcomes")
         outcomes = read_run(run)

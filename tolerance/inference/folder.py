@@ -32,7 +32,7 @@ def opened(folder: Path, outcomes: pd.DataFrame, *, force: bool = False) -> Iter
         StoreError: the folder holds something else, or an analysis of another run; another process is writing there;
             or nothing can be written.
     """
-    _refuse_strangers(folder)
+    refuse_strangers(folder)
     with storing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, again=True):
@@ -60,8 +60,12 @@ def require_room(folder: Path, size: int) -> None:
         )
 
 
-def _refuse_strangers(folder: Path) -> None:
-    """An analysis is written over only by another analysis, and so is what one left that was killed."""
+def refuse_strangers(folder: Path) -> None:
+    """An analysis is written over only by another analysis, and so is what one left that was killed.
+
+    Raises:
+        StoreError: the folder holds something else.
+    """
     if not folder.exists():
         return
     names = {one.name for one in folder.iterdir()} if folder.is_dir() else {""}
