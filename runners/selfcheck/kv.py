@@ -44,14 +44,24 @@ class _Hiding(AttentionPattern):
 
 @torch.inference_mode()
 def check(
-    loaded: LoadedModel, ids: torch.Tensor, dense: torch.Tensor, methods: Sequence[Eviction], compare: Compare
+    loaded: LoadedModel,
+    ids: torch.Tensor,
+    dense: torch.Tensor,
+    methods: Sequence[Eviction],
+    compare: Compare,
+    *,
+    exact: bool = True,
 ) -> dict[str, float]:
     """Realised sparsity at level 0.5 by method; ``dense`` are the logits of ``ids`` ``(row, position)``.
+
+    Where rounding may choose another entry among nearly equal ones (not ``exact``), batches are not held against rows
+    alone, and rotations are not looked at.
 
     Raises:
         RunnerError: naming what differs, or the method that this model does not allow.
     """
-    _check_rotation(loaded, ids, methods, compare)
+    if exact:
+        _check_rotation(loaded, ids, methods, compare)
     end = ids.shape[1] - ASKED
     prompts = [Prompt(tuple(row), end) for row in ids.tolist()]
     short = Prompt(prompts[0].ids[-2 * end // 3 :], 2 * end // 3 - ASKED)
@@ -68,8 +78,9 @@ def check(
         got = _asked(run, prefill, [Job.of(number, row, counts) for row in rows], counts)
         wanted = _masked(run, prefill, ids, number, counts[number])
         compare(f"{method.label} against hiding what it evicts", got, wanted, "What is evicted is not what is said.")
-        alone = _asked(run, run.prefill(prompts[:1]), [Job.of(number, 0, counts)], counts)
-        compare(f"{method.label} in a batch", got[:1], alone, "Other rows reach the answer.")
+        if exact:
+            alone = _asked(run, run.prefill(prompts[:1]), [Job.of(number, 0, counts)], counts)
+            compare(f"{method.label} in a batch", got[:1], alone, "Other rows reach the answer.")
         held = sum(int(prefill.cache.held(i, 1)[:-1].sum()) for i in range(len(run.windows))) * counts[0].shape[2]
         realised[method.label] = 1 - float(counts[number][:, :-1].sum()) / held
         if not 0.4 <= realised[method.label] <= 0.5:

@@ -4,36 +4,42 @@ The checks catch mistakes that are silent otherwise: a model that ignores our fu
 positions that restart, future tokens that leak, level 0 that is not dense.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
 
 from tolerance.errors import RunnerError
-from tolerance.runners.attention.attention import NAME
 from tolerance.runners.attention.control import imposing
 from tolerance.runners.models.load import LoadedModel
 from tolerance.runners.pruning.calibration import Calibrations
 from tolerance.runners.pruning.weights import Weights
 from tolerance.runners.selfcheck import activations as selfcheck_activations
 from tolerance.runners.selfcheck import kv as selfcheck_kv
+from tolerance.runners.selfcheck import reference
 from tolerance.runners.selfcheck import weights as selfcheck_weights
+from tolerance.runners.selfcheck.judge import EXACT, Judge, named
+from tolerance.runners.selfcheck.upcast import computing_with, widened
 from tolerance.runners.sparsifiers import AttentionPattern, Eviction, Sparsifier, Teal, WeightMethod
 
 LENGTH, SHORT, ROWS = 48, 29, 2
-# Largest difference of logits, relative to their largest size, that rounding explains. For float64 that is the
-# rounding of the reference: eager attention takes its softmax in float32.
-TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 6e-2}
 
 
 @dataclass(frozen=True)
 class SelfCheck:
-    """What was checked: relative differences by check, and the share of layers with attention of ours."""
+    """What was checked: relative differences by check, and the share of layers with attention of ours.
+
+    ``reference`` says what the differences are held against, in which precision, and how large they may be;
+    ``rounding`` the same of a model in 16 bits, with the unit and the differences in that precision.
+    """
 
     covered_layers: float
     differences: dict[str, float] = field(default_factory=dict)
     realised: dict[str, float] = field(default_factory=dict)
+    dtype: str = "float32"
+    reference: dict[str, Any] = field(default_factory=dict)
+    rounding: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For the manifest."""
@@ -44,23 +50,57 @@ class SelfCheck:
 def check(loaded: LoadedModel, sparsifiers: Sequence[Sparsifier], weights: Weights | None = None) -> SelfCheck:
     """Check a model with the sparsifiers that will be used; ``weights`` is what will impose those on weights.
 
+    A model in 16 bits is checked twice: in float32, where it must be exact, and as it is, where it must not round worse
+    than transformers does.
+
     Raises:
         RunnerError: naming the check that failed, by how much, and what it means.
     """
-    ids = _random_ids(loaded)
-    dense, calls = _dense(loaded, ids)
-    differences: dict[str, float] = {}
+    ids, dtype = _random_ids(loaded), loaded.model.dtype
+    finest = dtype if dtype in EXACT else torch.float32
+    ill = (lambda: reference.rounded(loaded, ids, _logits)) if finest == torch.float32 else None
+    exact = own = Judge(loaded, EXACT[finest], ill)
+    if dtype in EXACT:
+        dense, covered = _dense(loaded, ids)
+        reference.exactly(loaded, ids, dense, _logits, exact)
+    else:
+        truth = _in_float32(loaded, ids, sparsifiers, exact)
+        dense, covered = _dense(loaded, ids)
+        own = reference.rounding(loaded, ids, dense, truth, _logits)
+    realised = _attention(loaded, ids, dense, sparsifiers, own)
+    realised |= _linear(loaded, ids, dense, sparsifiers, weights or Weights(loaded, Calibrations(loaded)), own)
+    return SelfCheck(
+        covered,
+        exact.differences,
+        realised,
+        dtype=named(dtype),
+        reference=reference.said(exact, finest),
+        rounding=None if own.unit is None else reference.said_of_rounding(own, own.unit),
+    )
 
-    def compare(name: str, got: torch.Tensor, wanted: torch.Tensor, means: str) -> None:
-        differences[name] = _difference(got, wanted)
-        limit = TOLERANCE.get(wanted.dtype, 6e-2)
-        if not differences[name] <= limit:
-            raise RunnerError(
-                f"self-check of {loaded.name} ({loaded.architecture}) failed: {name} is off by "
-                f"{differences[name]:.2g} of the logits' size (limit {limit:g}). {means}"
-            )
 
-    _against_reference(loaded, ids, dense, compare)
+def _in_float32(
+    loaded: LoadedModel, ids: torch.Tensor, sparsifiers: Sequence[Sparsifier], exact: Judge
+) -> torch.Tensor:
+    """The dense answer of a model of 16 bits in float32, after all that must be exact was found to be."""
+    with computing_with(widened, loaded.model):
+        dense, _ = _dense(loaded, ids)
+        reference.exactly(loaded, ids, dense, _logits, exact)
+        _attention(loaded, ids, dense, sparsifiers, exact, count=False)
+    return dense
+
+
+def _attention(
+    loaded: LoadedModel,
+    ids: torch.Tensor,
+    dense: torch.Tensor,
+    sparsifiers: Sequence[Sparsifier],
+    judge: Judge,
+    *,
+    count: bool = True,
+) -> dict[str, float]:
+    """Padding, causality, caches, and what patterns (their sparsity if ``count``) and evictions do."""
+    compare = judge.compare
     alone = _logits(loaded, ids[:1, -SHORT:])
     compare("padded batch", _padded(loaded, ids), alone, "Padding reaches the answer.")
     compare("causality", _logits(loaded, ids[:, :SHORT]), dense[:, :SHORT], "Later tokens change earlier answers.")
@@ -70,24 +110,39 @@ def check(loaded: LoadedModel, sparsifiers: Sequence[Sparsifier], weights: Weigh
         if isinstance(sparsifier, AttentionPattern):
             with imposing(sparsifier, 0.0):
                 compare(f"{sparsifier.label} at level 0", _logits(loaded, ids), dense, "Level 0 must be dense.")
-            realised[sparsifier.label] = _realised_at_half(loaded, ids, sparsifier)
+            if count:
+                realised[sparsifier.label] = _realised_at_half(loaded, ids, sparsifier)
     evictions = [sparsifier for sparsifier in sparsifiers if isinstance(sparsifier, Eviction)]
     if evictions:
-        realised |= selfcheck_kv.check(loaded, ids, dense, evictions, compare)
-    weights = weights or Weights(loaded, Calibrations(loaded))
+        realised |= selfcheck_kv.check(loaded, ids, dense, evictions, compare, exact=judge.unit is None)
+    return realised
+
+
+def _linear(
+    loaded: LoadedModel,
+    ids: torch.Tensor,
+    dense: torch.Tensor,
+    sparsifiers: Sequence[Sparsifier],
+    weights: Weights,
+    judge: Judge,
+) -> dict[str, float]:
+    """What methods on weights and on inputs of linear layers do; the dense answer must be back afterwards."""
+    realised: dict[str, float] = {}
     on_weights = [sparsifier for sparsifier in sparsifiers if isinstance(sparsifier, WeightMethod)]
     if on_weights:
-        realised |= selfcheck_weights.check(loaded, lambda: _logits(loaded, ids), dense, on_weights, weights, compare)
+        realised |= selfcheck_weights.check(
+            loaded, lambda: _logits(loaded, ids), dense, on_weights, weights, judge.compare
+        )
     on_inputs = [sparsifier for sparsifier in sparsifiers if isinstance(sparsifier, Teal)]
     if on_inputs:
         realised |= selfcheck_activations.check(
-            loaded, ids, lambda some: _logits(loaded, some), dense, on_inputs, weights.calibrations, compare
+            loaded, ids, lambda some: _logits(loaded, some), dense, on_inputs, weights.calibrations, judge.compare
         )
-    return SelfCheck(len(calls) / loaded.n_layers, differences, realised)
+    return realised
 
 
-def _dense(loaded: LoadedModel, ids: torch.Tensor) -> tuple[torch.Tensor, dict[int, int]]:
-    """Dense logits through our function, which must have been called once by every layer that has attention."""
+def _dense(loaded: LoadedModel, ids: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """Dense logits through our function, which no layer may call twice, and the share of layers that called it."""
     with imposing() as control:
         logits = _logits(loaded, ids)
     if not control.calls:
@@ -99,24 +154,7 @@ def _dense(loaded: LoadedModel, ids: torch.Tensor) -> tuple[torch.Tensor, dict[i
         raise RunnerError(
             f"self-check of {loaded.name} failed: a layer calls attention {max(control.calls.values())} times."
         )
-    return logits, dict(control.calls)
-
-
-def _against_reference(
-    loaded: LoadedModel,
-    ids: torch.Tensor,
-    dense: torch.Tensor,
-    compare: Callable[[str, torch.Tensor, torch.Tensor, str], None],
-) -> None:
-    """Our dense path against transformers' own eager attention."""
-    try:
-        loaded.model.set_attn_implementation("eager")
-        reference = _logits(loaded, ids)
-    finally:
-        loaded.model.set_attn_implementation(NAME)
-    compare(
-        "dense against eager", dense, reference, "The architecture's attention has a feature that is not understood."
-    )
+    return logits, len(control.calls) / loaded.n_layers
 
 
 def _realised_at_half(loaded: LoadedModel, ids: torch.Tensor, sparsifier: AttentionPattern) -> float:
@@ -179,8 +217,3 @@ def _stepwise(loaded: LoadedModel, ids: torch.Tensor) -> torch.Tensor:
             input_ids=ids[:, -1:], attention_mask=mask, past_key_values=first.past_key_values, use_cache=True
         ).logits
     return torch.as_tensor(logits)
-
-
-def _difference(got: torch.Tensor, wanted: torch.Tensor) -> float:
-    scale = wanted.abs().max().clamp(min=1e-9)
-    return float((got - wanted).abs().max() / scale)
