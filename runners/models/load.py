@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tolerance.errors import RunnerError
-from tolerance.runners.models import fetch
+from tolerance.runners.models import fetch, hashes
 from tolerance.runners.models.quiet import quiet
 
 if TYPE_CHECKING:
@@ -171,8 +171,7 @@ def revision_of(where: str, model: "PreTrainedModel") -> str | None:
         return getattr(model.config, "_commit_hash", None)
     whole = hashlib.sha256()
     for file in sorted(path.glob("*.safetensors")):
-        with file.open("rb") as weights:
-            whole.update(hashlib.file_digest(weights, "sha256").digest())
+        whole.update(hashes.of(file))
     return f"sha256:{whole.hexdigest()[:16]}"
 
 
