@@ -70,7 +70,7 @@ def test_percentages_that_were_not_scaled_are_refused(theirs):
     [
         ("columns: {item_id: nowhere}", "column nowhere is named by the mapping but not in the file"),
         ("columns: {itemid: question}", "itemid is no outcome column"),
-        ("colums: {}", "colums: Extra inputs are not permitted. Fields: columns, values, scale, constants"),
+        ("colums: {}", "colums: Extra inputs are not permitted. Fields: columns, values, scale, complement, constants"),
         ("columns: [", "not YAML"),
     ],
 )

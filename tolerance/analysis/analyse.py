@@ -14,6 +14,7 @@ from tolerance import findings
 from tolerance.analysis import design
 from tolerance.analysis.curve_findings import common_ends, curve, threshold
 from tolerance.analysis.saved import REPORT
+from tolerance.data.direction import refuse_shares_kept
 from tolerance.data.manifest import digest
 from tolerance.data.prepared import Prepared, prepare
 from tolerance.data.run_folder import write_atomically
@@ -44,6 +45,7 @@ def analyse(
     settings: Settings | None = None,
     seed: int | None = None,
     without_dense: bool = False,
+    levels_are_sparsity: bool = False,
     families: bool = False,
     folder: str | os.PathLike[str] | None = None,
     force: bool = False,
@@ -61,12 +63,15 @@ def analyse(
 
     Raises:
         DesignError: no dense baseline (and ``without_dense`` is not set), or nothing to fit.
+        SchemaError: accuracy rises with the level, as with shares kept (and ``levels_are_sparsity`` is not set).
         StoreError: before anything is sampled, if the folder cannot be written to or holds something else.
     """
     question, settings = question or Question(), settings or Settings()
     folder = None if folder is None else Path(folder)
     prepared = prepare(outcomes, in_order=True)
     _require_answerable(prepared, without_dense)
+    if not levels_are_sparsity:
+        refuse_shares_kept(prepared.outcomes, "outcomes")
     with nullcontext() if folder is None else opened(folder, prepared.outcomes, force=force):
         instant = _instant(prepared, question)
         if at_once is not None and instant is not None:

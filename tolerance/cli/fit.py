@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tolerance.cli.console import command_line, is_quiet, stages
-from tolerance.cli.options import AsJson, AssumeItems, Cores, Margin, Out, Retention, Seed, WithoutDense
+from tolerance.cli.options import (
+    AsJson,
+    AssumeItems,
+    Cores,
+    LevelsAreSparsity,
+    Margin,
+    Out,
+    Retention,
+    Seed,
+    WithoutDense,
+)
 from tolerance.cli.quick import print_instant
 from tolerance.cli.report import print_headlines
 
@@ -22,6 +32,7 @@ def fit(
     margin: Margin = None,
     without_dense: WithoutDense = False,
     assume_items: AssumeItems = None,
+    levels_are_sparsity: LevelsAreSparsity = False,
     compare_families: Annotated[
         bool, typer.Option("--compare-families", help="Also fit other curve families and compare them (six more fits).")
     ] = False,
@@ -39,6 +50,7 @@ def fit(
         question=Question(retention=retention, margin=margin),
         without_dense=without_dense,
         assume_items=assume_items,
+        levels_are_sparsity=levels_are_sparsity,
         families=compare_families,
         seed=seed,
         cores=cores,
@@ -58,6 +70,7 @@ def fit_aloud(
     question: "Question | None" = None,
     without_dense: bool = False,
     assume_items: int | None = None,
+    levels_are_sparsity: bool = False,
     families: bool = False,
     seed: int | None = None,
     cores: int = 2,
@@ -66,15 +79,17 @@ def fit_aloud(
 ) -> "Report":
     """Fit; ``aloud``, the instant answer is printed before sampling starts, unless one is to be quiet."""
     from tolerance.analysis.analyse import analyse
+    from tolerance.data.direction import known_as_sparsity
     from tolerance.data.published import assume_items as assuming
-    from tolerance.data.run_folder import read_run
+    from tolerance.data.run_folder import RunFolder
     from tolerance.inference.folder import refuse_strangers
     from tolerance.inference.settings import Settings
 
     refuse_strangers(out)  # before a large run is read
     with stages() as stage:
         stage("reading outcomes")
-        outcomes = read_run(run)
+        folder = RunFolder.open(run)
+        outcomes = folder.read()
 
         def at_once(found: "Instant") -> None:
             with stage.aside():
@@ -86,6 +101,7 @@ def fit_aloud(
             settings=Settings(cores=cores),
             seed=seed,
             without_dense=without_dense,
+            levels_are_sparsity=levels_are_sparsity or known_as_sparsity(folder.manifest),
             families=families,
             folder=out,
             force=force,

@@ -11,6 +11,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text
 WithoutDense = Annotated[
     bool, typer.Option("--without-dense", help="Accept outcomes with no dense baseline: accuracy by level alone.")
 ]
+LevelsAreSparsity = Annotated[
+    bool,
+    typer.Option("--levels-are-sparsity", help="Accept that accuracy rises with the level: it is what was removed."),
+]
 Retention = Annotated[float, typer.Option(help="Share of dense accuracy above the floor that must be kept.")]
 Margin = Annotated[
     float | None,

@@ -5,20 +5,25 @@ A format that is no such table has an importer: a name in `IMPORTERS`, of ours o
 
 import hashlib
 import os
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
+import numpy as np
 import pandas as pd
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tolerance import plugins
 from tolerance.data import published
+from tolerance.data.direction import LEVELS_ARE_SPARSITY, refuse_shares_kept
 from tolerance.data.manifest import Manifest
 from tolerance.data.outcomes import BY_NAME, Column, validate
 from tolerance.data.published import validate_aggregates
+from tolerance.data.remarks import remarks
 from tolerance.data.run_folder import RunFolder
+from tolerance.data.unused_columns import refuse_misspelt, refuse_twice, unread
 from tolerance.errors import SchemaError
 from tolerance.plugins import Registry
 
@@ -32,16 +37,20 @@ class Mapping(BaseModel):
     """How a file's columns become ours; columns that already bear our names need no line.
 
     columns: ours -> theirs. values: ours -> their value -> ours; what is not listed stays. scale: ours -> factor (0.01
-    for percentages). constants: ours -> one value for all rows, where the file does not say. where: their column -> the
-    value, or the values, of the rows to read; the others are left out.
+    for percentages). complement: ours, of which 1 - value is taken, after scaling: a share kept becomes one removed.
+    constants: ours -> one value for all rows, where the file does not say. where: their column -> the value, or the
+    values, of the rows to read; the others are left out. ignore: their columns that are not used though they look like
+    ours.
     """
 
     model_config = ConfigDict(extra="forbid")
     columns: dict[str, str] = {}
     values: dict[str, dict[Scalar, Scalar]] = {}
     scale: dict[str, float] = {}
+    complement: list[str] = []
     constants: dict[str, Scalar] = {}
     where: dict[str, Scalar | list[Scalar]] = {}
+    ignore: list[str] = []
 
 
 class Importer(Protocol):
@@ -105,10 +114,15 @@ def import_table(
         SchemaError: the file or mapping cannot be read, names unknown columns, or the outcomes are not valid; no or
             several importers recognise the file.
     """
-    path = Path(path)
     chosen = mapping if isinstance(mapping, Mapping) else read_mapping(mapping)
+    return _answers(Path(path), chosen, format)[0]
+
+
+def _answers(path: Path, mapping: Mapping, format: str | None) -> tuple[pd.DataFrame, list[str]]:
+    """Validated outcomes, and the columns of the file that were not used."""
     table = IMPORTERS.find(format or recognised(path)).read(path)
-    return validate(_mapped(table, chosen, path, BY_NAME), source=str(path))
+    mapped = _mapped(table, mapping, path, BY_NAME)
+    return validate(mapped, source=str(path)), unused(table, mapping, BY_NAME)
 
 
 def recognised(path: Path) -> str:
@@ -136,10 +150,16 @@ def import_means(path: str | os.PathLike[str], mapping: str | os.PathLike[str] |
     Raises:
         SchemaError: the file or mapping cannot be read, names unknown columns, or the means are not valid.
     """
-    path = Path(path)
+    chosen = mapping if isinstance(mapping, Mapping) else read_mapping(mapping, published.AGGREGATES_BY_NAME)
+    return _means(Path(path), chosen)[0]
+
+
+def _means(path: Path, mapping: Mapping) -> tuple[pd.DataFrame, list[str]]:
+    """Validated means, and the columns of the file that were not used."""
     known = published.AGGREGATES_BY_NAME
-    chosen = mapping if isinstance(mapping, Mapping) else read_mapping(mapping, known)
-    return validate_aggregates(_mapped(_read_table(path), chosen, path, known), source=str(path))
+    table = _read_table(path)
+    mapped = _mapped(table, mapping, path, known)
+    return validate_aggregates(mapped, source=str(path)), unused(table, mapping, known)
 
 
 def import_run(
@@ -149,10 +169,13 @@ def import_run(
     *,
     command: str = "",
     format: str | None = None,
+    levels_are_sparsity: bool = False,
 ) -> tuple[RunFolder, int]:
     """Import a file into a run folder; importing the same again changes nothing. Returns the run and its rows.
 
-    The manifest names the format and the package that read it, where that is no table.
+    The manifest names the format and the package that read it, where that is no table; and under ``notes`` the columns
+    that were not used and what is odd about the table. ``levels_are_sparsity`` also takes a table in which accuracy
+    rises with the level.
 
     Raises:
         SchemaError: see `import_table`.
@@ -160,8 +183,9 @@ def import_run(
     """
     chosen = mapping if isinstance(mapping, Mapping) else read_mapping(mapping)
     name = IMPORTERS.name_of(format or recognised(Path(path)))
-    table = import_table(path, chosen, format=name)
-    folder = RunFolder.create(Path(out), _manifest("imported", path, chosen, command, name))
+    table, left = _answers(Path(path), chosen, name)
+    notes = _notes(table, left, str(path), levels_are_sparsity)
+    folder = RunFolder.create(Path(out), _manifest("imported", path, chosen, command, name, notes=notes))
     with folder.writing():
         folder.write_frame("imported", table.assign(run_id=folder.manifest.run_id))
     return folder, len(table)
@@ -173,6 +197,7 @@ def import_published(
     out: str | os.PathLike[str],
     *,
     command: str = "",
+    levels_are_sparsity: bool = False,
 ) -> tuple[RunFolder, int]:
     """Import published means into a run folder, as `import_run` imports answers.
 
@@ -181,8 +206,9 @@ def import_published(
         StoreError: ``out`` holds something else.
     """
     chosen = mapping if isinstance(mapping, Mapping) else read_mapping(mapping, published.AGGREGATES_BY_NAME)
-    table = import_means(path, chosen)
-    folder = RunFolder.create(Path(out), _manifest("published", path, chosen, command))
+    table, left = _means(Path(path), chosen)
+    notes = _notes(table, left, str(path), levels_are_sparsity)
+    folder = RunFolder.create(Path(out), _manifest("published", path, chosen, command, notes=notes))
     with folder.writing():
         folder.write_published(table)
     return folder, len(table)
@@ -196,22 +222,28 @@ def import_any(
     aggregates: bool = False,
     format: str | None = None,
     command: str = "",
+    ignore: Iterable[str] = (),
+    levels_are_sparsity: bool = False,
 ) -> tuple[RunFolder, int]:
     """`import_run`, or `import_published` where the file holds ``aggregates``, whose only format is a table.
 
-    An importer named ``module:Class`` is also looked for beside the file and in the working directory.
+    ``ignore`` names columns besides those that the mapping ignores. An importer named ``module:Class`` is also looked
+    for beside the file and in the working directory.
 
     Raises:
         SchemaError: a format of published means; see both.
         StoreError: ``out`` holds something else.
     """
+    known = published.AGGREGATES_BY_NAME if aggregates else BY_NAME
+    chosen = mapping if isinstance(mapping, Mapping) else read_mapping(mapping, known)
+    mapping = chosen.model_copy(update={"ignore": [*chosen.ignore, *ignore]})
     if not aggregates:
         if format is not None and plugins.is_loose(format):
             plugins.search([Path(path).resolve().parent, Path.cwd()])
-        return import_run(path, mapping, out, command=command, format=format)
+        return import_run(path, mapping, out, command=command, format=format, levels_are_sparsity=levels_are_sparsity)
     if format not in (None, Table.name):
         raise SchemaError(f"{path}: format {format!r} with published means, which are tables. Give one of the two.")
-    return import_published(path, mapping, out, command=command)
+    return import_published(path, mapping, out, command=command, levels_are_sparsity=levels_are_sparsity)
 
 
 def _manifest(
@@ -220,13 +252,32 @@ def _manifest(
     mapping: Mapping,
     command: str,
     format_name: str = Table.name,
+    *,
+    notes: dict[str, Any],
 ) -> Manifest:
     # a field that is not used is not part of the plan: older runs had no such field
-    fields = {name: value for name, value in mapping.model_dump().items() if value or name != "where"}
+    given = mapping.model_dump(exclude={"ignore"})
+    fields = {name: value for name, value in given.items() if value or name not in ("where", "complement")}
     plan = {"source": Path(path).name, "sha256": _sha256(Path(path)), "mapping": fields}
     if format_name != Table.name:
         plan |= {"format": format_name, "plugins": IMPORTERS.sources([format_name])}
-    return Manifest(origin, plan, created=datetime.now(UTC).isoformat(timespec="seconds"), command=command)
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    return Manifest(origin, plan, created=created, command=command, notes=notes)
+
+
+def _notes(table: pd.DataFrame, left: list[str], source: str, levels_are_sparsity: bool) -> dict[str, Any]:
+    """What the manifest says of an import besides its plan, once levels are known to be shares removed."""
+    if not levels_are_sparsity:
+        refuse_shares_kept(table, source)
+    said = {"unused_columns": left, "remarks": list(remarks(table)), LEVELS_ARE_SPARSITY: levels_are_sparsity}
+    return {name: value for name, value in said.items() if value}
+
+
+def said_of_import(manifest: Manifest) -> list[str]:
+    """What an import's manifest says that its reader should see: columns that were not used, and remarks."""
+    left = manifest.notes.get("unused_columns", [])
+    columns = [f"not used: column {', '.join(left)}"] if left else []
+    return [*columns, *manifest.notes.get("remarks", [])]
 
 
 def _sha256(path: Path) -> str:
@@ -253,13 +304,16 @@ def read_mapping(mapping: str | os.PathLike[str] | None, known: Columns = BY_NAM
         raise SchemaError(f"{path}: no such mapping file. Shipped mappings: {', '.join(shipped_mappings())}.")
     try:
         parsed = Mapping.model_validate(yaml.safe_load(path.read_text()) or {})
+    except (UnicodeDecodeError, RecursionError) as error:
+        what = "not UTF-8" if isinstance(error, UnicodeDecodeError) else "nested too deeply"
+        raise SchemaError(f"{path}: {what}. Give a mapping as in tolerance import --help.") from error
     except yaml.YAMLError as error:
         raise SchemaError(f"{path}: not YAML ({str(error).splitlines()[0]})") from error
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise SchemaError(f"{path}: {field}: {first['msg']}. Fields: {', '.join(Mapping.model_fields)}.") from error
-    ours = [*parsed.columns, *parsed.values, *parsed.scale, *parsed.constants]
+    ours = [*parsed.columns, *parsed.values, *parsed.scale, *parsed.complement, *parsed.constants]
     unknown = sorted(set(ours) - set(known))
     if unknown:
         what = "outcome column" if known is BY_NAME else "column of published means"
@@ -278,35 +332,78 @@ def _read_table(path: Path) -> pd.DataFrame:
         raise SchemaError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
 
 
+def _used(mapping: Mapping, known: Columns) -> dict[str, str]:
+    """Ours -> theirs, of every column that is read where the file has it."""
+    return {name: mapping.columns.get(name, name) for name in known if name not in mapping.constants}
+
+
+def unused(table: pd.DataFrame, mapping: Mapping, known: Columns) -> list[str]:
+    """The columns of a file that its import does not read."""
+    read = {*_used(mapping, known).values(), *mapping.where}
+    return [str(name) for name in table.columns if str(name) not in read]
+
+
 def _mapped(table: pd.DataFrame, mapping: Mapping, path: Path, known: Columns) -> pd.DataFrame:
-    absent = sorted({*mapping.columns.values(), *mapping.where} - set(map(str, table.columns)))
+    refuse_twice([str(name) for name in table.columns], str(path))
+    absent = sorted({*mapping.columns.values(), *mapping.where, *mapping.ignore} - set(map(str, table.columns)))
     if absent:
         raise SchemaError(
             f"{path}: column {', '.join(absent)} is named by the mapping but not in the file, which has "
             f"{', '.join(map(str, table.columns))}."
         )
+    used = _used(mapping, known)
+    lacking = [name for name, theirs in used.items() if theirs not in table]
+    left = [name for name in unused(table, mapping, known) if name not in mapping.ignore]
+    refuse_misspelt(left, lacking, str(path))
+    unread([str(name) for name in table.columns], [name for name in lacking if known[name].required], str(path))
+    table = _chosen(table, mapping, path)
+    found = {
+        name: _translated(table[theirs], known[name], mapping, path) for name, theirs in used.items() if theirs in table
+    }
+    constants = {name: pd.Series([value] * len(table), index=table.index) for name, value in mapping.constants.items()}
+    both = {**found, **constants}
+    return pd.DataFrame({name: both[name] for name in known if name in both})
+
+
+def _chosen(table: pd.DataFrame, mapping: Mapping, path: Path) -> pd.DataFrame:
+    """The rows that the mapping asks for."""
     for theirs, wanted in mapping.where.items():
-        table = table[table[theirs].isin(wanted if isinstance(wanted, list) else [wanted])]
+        values = set(wanted if isinstance(wanted, list) else [wanted])
+        table = table[table[theirs].map(lambda value, values=values: value in values).astype(bool)]
     if mapping.where and table.empty:
         raise SchemaError(f"{path}: no row has {mapping.where} as the mapping asks under 'where'.")
-    found: dict[str, pd.Series] = {}
-    for name, column in known.items():
-        theirs = mapping.columns.get(name, name)
-        if theirs in table:
-            found[name] = _translated(table[theirs], column, mapping)
-    for name, value in mapping.constants.items():
-        found[name] = pd.Series([value] * len(table), index=table.index)
-    return pd.DataFrame(found)
+    return table
 
 
-def _translated(values: pd.Series, column: Column, mapping: Mapping) -> pd.Series:
+def _translated(values: pd.Series, column: Column, mapping: Mapping, path: Path) -> pd.Series:
     translation = mapping.values.get(column.name, {})
     if translation:
         values = values.map(lambda value: translation.get(value, value))
     if column.name in mapping.scale:
-        values = values * mapping.scale[column.name]
+        values = _as_numbers(values, column, path, "scale") * mapping.scale[column.name]
         if column.kind == "integer":
             # 8.2 billion is whole, 8.2 * 1e9 is not quite
             whole = values.round()
             values = values.where((values - whole).abs() > 1e-9 * whole.abs(), whole)
+    if column.name in mapping.complement:
+        # 1 - 0.7 is 0.3, not 0.30000000000000004
+        values = (1 - _as_numbers(values, column, path, "complement")).round(12)
     return values
+
+
+def _as_numbers(values: pd.Series, column: Column, path: Path, field: str) -> pd.Series:
+    """Values that a mapping calculates with.
+
+    Raises:
+        SchemaError: naming the first that is no number.
+    """
+    numbers = pd.to_numeric(values, errors="coerce")
+    wrong = np.flatnonzero((numbers.isna() & values.notna()).to_numpy())
+    if len(wrong) or column.kind not in ("real", "integer"):
+        seen = repr(values.iloc[wrong[0]]) if len(wrong) else f"a {column.kind}"
+        at = f"row {wrong[0]}, " if len(wrong) else ""
+        raise SchemaError(
+            f"{path}: {at}column {column.name}: {seen} is no number, so the mapping's '{field}' has nothing to "
+            "calculate with. Correct the value, or name another column."
+        )
+    return numbers

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from tolerance.data import contradictions
 from tolerance.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ UNITS = ("none", "causal-pairs", "kv-entries", "target-weights", "model-weights"
 QUERY_POSITIONS = ("before", "after", "both", "no")
 
 Kind = Literal["text", "real", "integer", "flag"]
+_LARGEST = 2**63 - 1
 _NULLABLE: dict[Kind, pd.Int64Dtype | pd.BooleanDtype] = {"integer": pd.Int64Dtype(), "flag": pd.BooleanDtype()}
 
 
@@ -43,6 +45,8 @@ class Column:
     mend: str = ""
 
 
+# Far beyond anything that was measured; what lies above is a slip of unit or column.
+_MOST_TOKENS = 1e10
 _FRACTION = "Give a fraction of what is removed, 0 for dense; a percentage is divided by 100."
 
 COLUMNS: tuple[Column, ...] = (
@@ -56,14 +60,14 @@ COLUMNS: tuple[Column, ...] = (
         among=TASK_TYPES,
         mend="Map the task to one of these, or to 'other'.",
     ),
-    Column("scope", "real", "tokens of the context that the answer needs", least=0),
+    Column("scope", "real", "tokens of the context that the answer needs", least=0, most=_MOST_TOKENS),
     Column("dispersion", "real", "how spread those tokens are over the context, 0 to 1", least=0, most=1),
     Column("model", "text", "who answered", required=True),
     Column("revision", "text", "commit or hash of the weights"),
-    Column("params", "integer", "parameters, all of them", least=0),
-    Column("params_active", "integer", "parameters used for one token", least=0),
-    Column("n_layers", "integer", "layers", least=1),
-    Column("hidden_size", "integer", "width of the residual stream", least=1),
+    Column("params", "integer", "parameters, all of them", least=0, most=1e16),
+    Column("params_active", "integer", "parameters used for one token", least=0, most=1e16),
+    Column("n_layers", "integer", "layers", least=1, most=1e5),
+    Column("hidden_size", "integer", "width of the residual stream", least=1, most=1e8),
     Column("architecture", "text", "model class or type"),
     Column("training_protocol", "text", "how it was trained, where that is compared"),
     Column("sparsifier", "text", "the method that imposes sparsity; 'dense' imposes none", required=True),
@@ -72,28 +76,34 @@ COLUMNS: tuple[Column, ...] = (
     Column("unit", "text", "what the sparsity is a fraction of", among=UNITS, mend="Name what the fraction is of."),
     Column("sparsity_requested", "real", "asked for", required=True, least=0, below=1, mend=_FRACTION),
     Column("sparsity_realised", "real", "measured on this item, kept over visible", least=0, below=1, mend=_FRACTION),
-    Column("kv_budget_tokens", "integer", "KV entries kept, where the budget was given in tokens", least=1),
+    Column(
+        "kv_budget_tokens",
+        "integer",
+        "KV entries kept, if that was asked for",
+        least=1,
+        most=_MOST_TOKENS,
+    ),
     Column("query_position", "text", "did compression see the question", among=QUERY_POSITIONS),
     Column("trained_sparse", "flag", "was the model trained with this sparsity"),
     Column("covered_layers", "real", "share of the layers that the method acted on", least=0, most=1),
-    Column("context_length", "integer", "nominal tokens of context", least=0),
-    Column("prompt_tokens", "integer", "tokens of the prompt as given to the model", least=0),
-    Column("generated_tokens", "integer", "tokens generated, the stopping token not counted", least=0),
-    Column("flops_linear", "real", "multiply-adds x 2 in linear layers", least=0),
-    Column("flops_attention", "real", "multiply-adds x 2 for the kept query-key pairs", least=0),
-    Column("flops_selection", "real", "multiply-adds x 2 spent on choosing what to keep", least=0),
-    Column("kv_bytes_allocated", "real", "bytes of KV cache held", least=0),
-    Column("kv_bytes_read", "real", "bytes of KV cache read while decoding", least=0),
-    Column("seconds", "real", "wall time of the batch divided by its items", least=0),
+    Column("context_length", "integer", "nominal tokens of context", least=0, most=_MOST_TOKENS),
+    Column("prompt_tokens", "integer", "tokens of the prompt as given to the model", least=0, most=_MOST_TOKENS),
+    Column("generated_tokens", "integer", "tokens generated, without the stopping token", least=0, most=_MOST_TOKENS),
+    Column("flops_linear", "real", "multiply-adds x 2 in linear layers", least=0, most=1e26),
+    Column("flops_attention", "real", "multiply-adds x 2 for the kept query-key pairs", least=0, most=1e26),
+    Column("flops_selection", "real", "multiply-adds x 2 spent on choosing what to keep", least=0, most=1e26),
+    Column("kv_bytes_allocated", "real", "bytes of KV cache held", least=0, most=1e20),
+    Column("kv_bytes_read", "real", "bytes of KV cache read while decoding", least=0, most=1e20),
+    Column("seconds", "real", "wall time of the batch divided by its items", least=0, most=1e8),
     Column("score", "real", "k / n, or a graded score", required=True, least=0, most=1, mend="Scale scores to 0..1."),
-    Column("k", "integer", "parts of the answer that are right", least=0),
-    Column("n", "integer", "parts of the answer", least=1),
+    Column("k", "integer", "parts of the answer that are right", least=0, most=1e9),
+    Column("n", "integer", "parts of the answer", least=1, most=1e9),
     Column("correct", "flag", "right or wrong, where the task defines it"),
     Column("answer", "text", "the text that was graded"),
     Column("parse_ok", "flag", "could an answer be read from the text"),
     Column("truncated", "flag", "did generation stop at its limit"),
     Column("chance", "real", "guessing floor by rule", least=0, below=1),
-    Column("replicate", "integer", "which repeat of the same condition", least=0),
+    Column("replicate", "integer", "which repeat of the same condition", least=0, most=1e9),
     Column("seed", "integer", "seed of the item and of sampling"),
     Column("run_id", "text", "the run this row belongs to"),
     Column("batch_shape", "text", "rows x tokens of the batch it was answered in"),
@@ -101,6 +111,7 @@ COLUMNS: tuple[Column, ...] = (
 NAMES = tuple(column.name for column in COLUMNS)
 BY_NAME = {column.name: column for column in COLUMNS}
 REQUIRED = tuple(column.name for column in COLUMNS if column.required)
+COLUMNS_OF_TEXT = tuple(column.name for column in COLUMNS if column.kind == "text")
 # One answer: a second row with the same key is a duplicate, not a repeat.
 KEY = (
     *("model", "revision", "task", "item_id", "context_length", "sparsifier", "phase", "sparsity_requested"),
@@ -120,8 +131,14 @@ def validate(frame: pd.DataFrame, *, source: str = "outcomes") -> pd.DataFrame:
     """
     require_columns(frame, COLUMNS, source)
     table = _with_counts(typed(frame, COLUMNS, source))
-    refuse_faults([*column_faults(table, COLUMNS), *_row_faults(table)], source)
+    refuse_faults([*column_faults(table, COLUMNS), *_row_faults(table), *_contradictions(table)], source)
     return table
+
+
+def _contradictions(table: pd.DataFrame) -> Iterable[str]:
+    yield from contradictions.shared(table, COLUMNS_OF_TEXT, REQUIRED)
+    yield from contradictions.right_and_wrong(table)
+    yield from contradictions.levels_by_item(table)
 
 
 def refuse_faults(faults: Sequence[str], source: str) -> None:
@@ -191,19 +208,33 @@ def _cast(values: pd.Series, column: Column, source: str) -> pd.Series:
         if values.dtype == "str":
             return values
         return values.where(values.isna(), values.astype(str)).astype("str")
-    numbers = pd.to_numeric(values, errors="coerce") if values.dtype == object else values
+    cast = _numbers(values)
+    if column.kind == "real":
+        _refuse(values, values.notna() & cast.isna(), column, source, "a number")
+        return cast.astype("float64")
+    wanted = "a whole number" if column.kind == "integer" else "true or false"
+    _refuse(values, values.notna() & cast.isna(), column, source, "a number" if column.kind == "integer" else "a flag")
+    known = cast.dropna()
+    whole = known.isin((0, 1)) if column.kind == "flag" else (known == known.round()) & (known.abs() < _LARGEST)
+    _refuse(values, ~whole.reindex(values.index, fill_value=True), column, source, wanted)
+    return cast.astype(_NULLABLE[column.kind])
+
+
+def _numbers(values: pd.Series) -> pd.Series:
+    """Values as numbers; what is none is null. Whole numbers stay whole, where floats would round them."""
+    if isinstance(values.dtype, pd.Int64Dtype | pd.BooleanDtype) or values.dtype.kind in "biuf":
+        return values
     try:
-        if column.kind == "real":
-            cast = pd.to_numeric(values, errors="coerce").astype("float64")
-        else:
-            cast = numbers.astype(_NULLABLE[column.kind])
-    except (TypeError, ValueError):
-        cast = pd.to_numeric(values, errors="coerce").astype("float64")
-        whole = cast.isna() | (cast == cast.round())
-        _refuse(values, ~whole, column, source, "a whole number" if column.kind == "integer" else "true or false")
-        cast = cast.astype(_NULLABLE[column.kind])
-    _refuse(values, values.notna() & cast.isna(), column, source, "a number" if column.kind != "flag" else "a flag")
-    return cast
+        return pd.to_numeric(values, errors="coerce")
+    except (TypeError, ValueError, OverflowError):
+        return pd.Series([_number(value) for value in values], index=values.index, dtype="float64")
+
+
+def _number(value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return float("nan")
 
 
 def _refuse(values: pd.Series, wrong: pd.Series, column: Column, source: str, wanted: str) -> None:
@@ -232,6 +263,8 @@ def _schema(columns: Sequence[Column]) -> "pa.DataFrameSchema":
     def checks(column: Column) -> Iterable["pa.Check"]:
         if column.kind == "text" and column.required:
             yield pa.Check.str_length(min_value=1)
+        if column.kind == "real":
+            yield pa.Check(np.isfinite, name="finite")
         if column.among:
             yield pa.Check.isin(column.among)
         if column.least is not None:
@@ -265,23 +298,24 @@ def _expected(column: Column) -> str:
     low = "" if column.least is None else f"at least {column.least:g}"
     high = f"at most {column.most:g}" if column.most is not None else ""
     high = f"below {column.below:g}" if column.below is not None else high
+    high = high or ("finite" if column.kind == "real" else "")
     return " and ".join(part for part in (low, high) if part) or column.meaning
 
 
 def _row_faults(table: pd.DataFrame) -> list[str]:
     """Faults that only show when columns are read together."""
     return [
-        *_told(
+        *contradictions.told(
             table,
             is_dense(table) & (level(table) > 0),
             lambda r: f"sparsifier is '{DENSE}' but sparsity is {level(table)[r]:g}. Name the method or set 0.",
         ),
-        *_told(
+        *contradictions.told(
             table,
             (table["k"] > table["n"]).fillna(value=False),
             lambda r: f"k = {table['k'][r]} is more than n = {table['n'][r]}. k counts the right parts out of n.",
         ),
-        *_told(
+        *contradictions.told(
             table,
             ((table["k"] / table["n"] - table["score"]).abs() > 1e-6).fillna(value=False),
             lambda r: (
@@ -289,7 +323,7 @@ def _row_faults(table: pd.DataFrame) -> list[str]:
                 "Give one of them, or mend the other."
             ),
         ),
-        *_told(
+        *contradictions.told(
             table,
             table.duplicated(list(KEY)),
             lambda r: (
@@ -299,11 +333,6 @@ def _row_faults(table: pd.DataFrame) -> list[str]:
             ),
         ),
     ]
-
-
-def _told(table: pd.DataFrame, wrong: pd.Series, words: "object") -> list[str]:
-    rows = np.flatnonzero(wrong.to_numpy(dtype=bool))
-    return [f"row {row}: {words(row)}" for row in rows]  # type: ignore[operator]
 
 
 def _listed(names: Iterable[str]) -> str:

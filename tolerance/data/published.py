@@ -4,9 +4,12 @@ The curves are the same as for answers. What is lost is pairing: which items wer
 cell counts as items of its own and intervals are wider. Without a number of items no interval can be given.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 
+from tolerance.data import contradictions
 from tolerance.data.outcomes import (
     BY_NAME,
     Column,
@@ -27,11 +30,20 @@ _SHARED = (
 COLUMNS: tuple[Column, ...] = (
     *(BY_NAME[name] for name in _SHARED),
     Column("score", "real", "mean score of the items", required=True, least=0, most=1, mend="Scale scores to 0..1."),
-    Column("n_items", "integer", "items behind the mean", least=1, mend="Leave it empty if it is not known."),
-    Column("se", "real", "standard error of the mean over items", least=0),
+    Column("n_items", "integer", "items behind the mean", least=1, most=1e12, mend="Leave it empty if unknown."),
+    Column(
+        "se",
+        "real",
+        "standard error of the mean over items",
+        least=0,
+        most=0.5,
+        mend="No mean of shares has more than 0.5; a standard error in percent is divided by 100.",
+    ),
     Column("n_assumed", "flag", "was the number of items assumed, not published"),
 )
 NAMES = tuple(column.name for column in COLUMNS)
+_TEXT = tuple(column.name for column in COLUMNS if column.kind == "text")
+_REQUIRED = tuple(column.name for column in COLUMNS if column.required)
 AGGREGATES_BY_NAME = {column.name: column for column in COLUMNS}
 KEY = ["model", "task", "context_length", "sparsifier", "sparsity_requested"]
 
@@ -50,8 +62,14 @@ def validate_aggregates(frame: pd.DataFrame, *, source: str = "published means")
             "If they are percent, divide them by 100 (mapping: 'scale: {score: 0.01}')."
         )
     table["n_assumed"] = table["n_assumed"].fillna(value=False)
-    refuse_faults([*column_faults(table, COLUMNS), *_row_faults(table)], source)
+    refuse_faults([*column_faults(table, COLUMNS), *_row_faults(table), *_contradictions(table)], source)
     return table
+
+
+def _contradictions(table: pd.DataFrame) -> Iterator[str]:
+    yield from contradictions.shared(table, _TEXT, _REQUIRED)
+    yield from contradictions.impossible_errors(table)
+    yield from contradictions.average_rows(table)
 
 
 def is_aggregate(table: pd.DataFrame) -> bool:

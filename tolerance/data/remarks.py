@@ -1,0 +1,112 @@
+"""Remarks: what is odd about a valid table and may yet be meant. Said after an import and kept in its manifest."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from tolerance.data import contradictions
+from tolerance.data.outcomes import is_dense
+
+# A realised level farther from the requested one than this is named.
+FAR = 0.1
+FEW_PARAMS = 1000
+HIGH_FLOOR = 0.5
+CONDITION = [*contradictions.CURVE, "revision", "phase", "query_position", "kv_budget_tokens", "sparsity_requested"]
+
+
+def remarks(table: pd.DataFrame) -> Iterator[str]:
+    """What a reader of validated answers or means should know before an analysis."""
+    yield from _not_dense(table)
+    yield from _far(table)
+    yield from _floors(table)
+    yield from _sizes(table)
+    if "item_id" in table:
+        yield from _copies(table)
+        yield from _averages(table)
+
+
+def _not_dense(table: pd.DataFrame) -> Iterator[str]:
+    """Methods at sparsity 0, which count as dense."""
+    dense = table[is_dense(table)]
+    zero = table[~is_dense(table) & (table["sparsity_requested"] == 0)]
+    for method, rows in zero.groupby("sparsifier"):
+        there = dense[dense["task"].isin(rows["task"])]
+        beside = f"; dense has {there['score'].mean():.3g} there" if len(there) else ""
+        yield (
+            f"row {rows.index[0]}: {method!r} at sparsity 0 counts as dense ({len(rows):,} rows, mean score "
+            f"{rows['score'].mean():.3g}{beside}). If it is not, give its level."
+        )
+
+
+def _far(table: pd.DataFrame) -> Iterator[str]:
+    """Levels that are realised on average far from where they were requested."""
+    sparse = table[(table["sparsity_requested"] > 0) & table["sparsity_realised"].notna()]
+    for (method, level), rows in sparse.groupby(["sparsifier", "sparsity_requested"]):
+        asked, got = float(str(level)), rows["sparsity_realised"].mean()
+        if abs(got - asked) > FAR:
+            yield (
+                f"row {rows.index[0]}: {method!r} asked for {asked:g} realised {got:.3g} on average. Curves stand at "
+                "what was realised; if the columns are of different things, give sparsity_requested alone."
+            )
+
+
+def _floors(table: pd.DataFrame) -> Iterator[str]:
+    """Guessing floors that are unknown, differ between items, or are high."""
+    floors = table.groupby("task")["chance"]
+    unknown = [str(task) for task, known in floors.count().items() if known == 0]
+    if unknown:
+        yield (
+            f"guessing floor unknown: {_some(unknown)}. Shares of dense accuracy are not above a known floor there; "
+            "give column chance."
+        )
+    sizes, known = floors.size(), floors.count()
+    part = [str(task) for task in known.index if 0 < known[task] < sizes[task]]
+    if part:
+        yield f"guessing floor known for some rows alone: {_some(part)}. It is taken for all; fill column chance."
+    for task, (low, high) in floors.agg(["min", "max"]).dropna().iterrows():
+        if high - low > 1e-9:
+            yield f"guessing floors of {task!r} run from {low:g} to {high:g} by item; their mean is used."
+        if high > HIGH_FLOOR:
+            yield f"guessing floor {high:g} of {task!r} is more than guessing between two reaches. Check column chance."
+
+
+def _sizes(table: pd.DataFrame) -> Iterator[str]:
+    """Numbers of parameters that look like billions."""
+    for column in ("params", "params_active"):
+        small = table[(table[column] < FEW_PARAMS).fillna(value=False)]
+        if len(small):
+            row = small.index[0]
+            yield (
+                f"row {row}, column {column}: {table['model'][row]!r} has {small[column].iloc[0]} parameters. If they "
+                f"are billions, multiply them (mapping: 'scale: {{{column}: 1.0e+9}}')."
+            )
+
+
+def _copies(table: pd.DataFrame) -> Iterator[str]:
+    """Replicates all of whose answers are those of the first."""
+    if table["replicate"].nunique() == 1:
+        return
+    rows = table.assign(score=table["score"], answer=table["answer"].fillna(""))
+    first = rows.drop_duplicates([*CONDITION, "item_id"])
+    both = rows.merge(first, on=[*CONDITION, "item_id"], suffixes=("", "_first"))
+    both = both[both["replicate"] != both["replicate_first"]]
+    same = (both["score"] == both["score_first"]) & (both["answer"] == both["answer_first"])
+    for number, alike in same.groupby(both["replicate"]):
+        if alike.all():
+            yield (
+                f"replicate {number} repeats another in all of its {len(alike):,} answers. If it is a copy it says "
+                "nothing new: drop it."
+            )
+
+
+def _averages(table: pd.DataFrame) -> Iterator[str]:
+    """Tasks named like a mean over tasks."""
+    tasks = [str(task) for task in table["task"].unique()]
+    for task in tasks:
+        if contradictions.is_average(task) and len(tasks) > 1:
+            yield f"task {task!r} is named like a mean over the other tasks. If it is one, leave its rows out."
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
