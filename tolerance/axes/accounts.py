@@ -32,7 +32,9 @@ Formula = Callable[[pd.DataFrame, Shapes], "tuple[pd.Series, Accounting]"]
 
 def _recorded(rows: pd.DataFrame, column: str) -> pd.Series:
     values = rows[column] if column in rows else pd.Series(np.nan, index=rows.index)
-    return values.astype("float64")
+    values = values.astype("float64")
+    # conditions write a context that nobody recorded as 0, so that rows have a key
+    return values.where(values > 0) if column == "context_length" else values
 
 
 def _needed(rows: pd.DataFrame, column: str, why: str = "") -> pd.Series:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tolerance.cli.console import print_table, say, stages
+from tolerance.cli.console import print_table, print_warning, say, stages
 from tolerance.cli.options import AsJson, Retention
 
 if TYPE_CHECKING:
@@ -18,17 +18,21 @@ def quick(
     as_json: AsJson = False,
 ) -> None:
     """The instant answer alone: what the answers show without a model, on the same items, in about a second."""
+    from tolerance.data.remarks import unknown_floors
     from tolerance.data.run_folder import read_run
     from tolerance.instant.answer import instant_answer
 
     with stages() as stage:
         stage("reading outcomes")
-        found = instant_answer(read_run(run), retention=retention)
+        outcomes = read_run(run)
+        found = instant_answer(outcomes, retention=retention)
     if as_json:
         typer.echo(found.model_dump_json(indent=1))
     else:
         print_instant(found)
         _instant_by_level(found)
+        for text in unknown_floors(outcomes):
+            print_warning(text)
 
 
 def print_instant(found: "Instant") -> None:

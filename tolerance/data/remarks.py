@@ -52,13 +52,8 @@ def _far(table: pd.DataFrame) -> Iterator[str]:
 
 def _floors(table: pd.DataFrame) -> Iterator[str]:
     """Guessing floors that are unknown, differ between items, or are high."""
+    yield from unknown_floors(table)
     floors = table.groupby("task")["chance"]
-    unknown = [str(task) for task, known in floors.count().items() if known == 0]
-    if unknown:
-        yield (
-            f"guessing floor unknown: {_some(unknown)}. Shares of dense accuracy are not above a known floor there; "
-            "give column chance."
-        )
     sizes, known = floors.size(), floors.count()
     part = [str(task) for task in known.index if 0 < known[task] < sizes[task]]
     if part:
@@ -68,6 +63,16 @@ def _floors(table: pd.DataFrame) -> Iterator[str]:
             yield f"guessing floors of {task!r} run from {low:g} to {high:g} by item; their mean is used."
         if high > HIGH_FLOOR:
             yield f"guessing floor {high:g} of {task!r} is more than guessing between two reaches. Check column chance."
+
+
+def unknown_floors(table: pd.DataFrame) -> Iterator[str]:
+    """The tasks whose guessing floor nobody recorded, in one sentence if there are any."""
+    unknown = [str(task) for task, known in table.groupby("task")["chance"].count().items() if known == 0]
+    if unknown:
+        yield (
+            f"guessing floor unknown: {_some(unknown)}. Shares of dense accuracy are not above a known floor there; "
+            "give column chance."
+        )
 
 
 def _sizes(table: pd.DataFrame) -> Iterator[str]:

@@ -23,22 +23,24 @@ class Summary:
     cells: pd.DataFrame
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {"title": self.title, "interval_prob": PROB, "cells": self.cells.to_dict("records")}
+        """For JSON; what is not known is null."""
+        rows = self.cells.to_dict("records")
+        cells = [{name: None if pd.isna(value) else value for name, value in row.items()} for row in rows]
+        return {"title": self.title, "interval_prob": PROB, "cells": cells}
 
     def to_text(self) -> pd.DataFrame:
         """The table as short texts; model and context only where there are several."""
         cells = self.cells
         shown = pd.DataFrame({"task": cells["task"], "type": cells["task_type"]})
         for column in ("model", "context_length"):
-            if cells[column].nunique() > 1:
-                shown[column.removesuffix("_length")] = cells[column].astype(str)
+            if cells[column].nunique(dropna=False) > 1:
+                shown[column.removesuffix("_length")] = _known(cells[column], "not recorded")
         shown["method"] = cells["sparsifier"]
         shown["sparsity"] = [f"{level:.3f}" for level in cells["sparsity"]]
-        shown["answers"] = cells["answers"].astype(str)
+        shown["answers"] = _known(cells["answers"], "unknown")
         shown["accuracy"] = [f"{accuracy:.2f}" for accuracy in cells["accuracy"]]
         ends = zip(cells["lower"], cells["upper"], strict=True)
-        shown[f"{PROB:.0%} int."] = [f"{low:.2f}-{high:.2f}" for low, high in ends]
+        shown[f"{PROB:.0%} int."] = ["none" if pd.isna(low) else f"{low:.2f}-{high:.2f}" for low, high in ends]
         if cells["unreadable"].any():
             shown["unreadable"] = cells["unreadable"].astype(str)
         return shown
@@ -56,7 +58,6 @@ def summarise_run(path: Path) -> Summary:
         return _published(path, folder, outcomes)
     table = outcomes.assign(
         sparsity=level(outcomes),
-        context_length=outcomes["context_length"].fillna(0).astype("int64"),
         unreadable=~outcomes["parse_ok"].fillna(value=True).astype(bool),
     )
     cells = (
@@ -76,17 +77,22 @@ def summarise_run(path: Path) -> Summary:
     return Summary(f"{path}: {len(outcomes):,} answers of {models} ({origin})", cells)
 
 
+def _known(values: pd.Series, otherwise: str) -> list[str]:
+    """Values as texts; what is not known says so."""
+    return [otherwise if pd.isna(value) else str(value) for value in values]
+
+
 def _published(path: Path, folder: RunFolder, means: pd.DataFrame) -> Summary:
     """Published means are cells already; one without a number of items has no interval."""
     cells = means.assign(
         sparsity=level(means),
-        context_length=means["context_length"].fillna(0).astype("int64"),
-        answers=means["n_items"].fillna(0).astype("int64"),
+        answers=means["n_items"],
         accuracy=means["score"],
         unreadable=0,
     )[["task_type", *CELL, "sparsity", "answers", "accuracy", "unreadable"]]
     cells = cells.sort_values(["task_type", *CELL], ignore_index=True)
-    ends = [wilson(a * n, n, PROB) if n else None for a, n in zip(cells["accuracy"], cells["answers"], strict=True)]
+    counted = zip(cells["accuracy"], cells["answers"], strict=True)
+    ends = [wilson(a * n, n, PROB) if pd.notna(n) else None for a, n in counted]
     cells = cells.assign(
         lower=[e.lower if e else float("nan") for e in ends], upper=[e.upper if e else float("nan") for e in ends]
     )
