@@ -180,6 +180,17 @@ def test_published_means_go_from_file_to_refusal_without_a_number_of_items(tmp_p
     assert "margin 2 is outside (0, 1)" in refused("fit", "run", "--margin", "2", "--out", "a", cwd=tmp_path)
 
 
+def test_an_import_says_what_it_did_not_use_and_what_is_odd(tmp_path):
+    frame = outcomes(n_items=4, levels=(0.5,), sparsifiers=("snapkv",)).assign(prompt="?", chance_rate=0.25)
+    frame.drop(columns="chance").to_csv(tmp_path / "log.csv", index=False)
+    line = refused("import", "log.csv", "--out", "run", cwd=tmp_path)
+    assert "`chance_rate`: did you mean `chance`?" in line
+    made = tolerance("import", "log.csv", "--ignore", "chance_rate", "--out", "run", cwd=tmp_path)
+    assert "24 answers -> run" in made.stdout
+    assert "note: not used: column prompt, chance_rate" in made.stderr
+    assert "note: guessing floor unknown: chain, count, look-up." in made.stderr
+
+
 def test_an_empty_run_no_run_and_a_foreign_folder_are_one_line_each(tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("precious")

@@ -227,3 +227,17 @@ def test_replicates_that_are_copies_are_named(frame):
 
 def test_a_task_of_answers_named_like_a_mean_is_named(frame):
     assert "task 'overall' is named like a mean" in said_of(frame.replace({"task": {"b": "overall"}}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "under dense 0, the same as row 0. Drop it."),
+        ({"unit": "heads"}, "with unit heads where row 0 has none. Name the methods apart."),
+        ({"score": 0.3}, "where row 0 has 1. If one answer was graded twice, keep one grading;"),
+        ({"score": 0.3, "seed": 2}, "after row 0. Drop it, or number the repeats in column replicate."),
+    ],
+)
+def test_a_second_answer_is_told_what_to_do_by_what_differs(frame, changes, said):
+    frame = frame.assign(score=1.0, seed=1)
+    assert said in refused(pd.concat([frame, frame.iloc[:1].assign(**changes)]))

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.simulated import outcomes
@@ -26,6 +26,7 @@ def test_validating_twice_changes_nothing(table):
 
 
 @given(st.randoms(use_true_random=False))
+@settings(deadline=None)
 def test_the_order_of_rows_does_not_matter(random):
     frame = outcomes(n_items=2, levels=(0.5,), sparsifiers=("top-k",), tasks={"a": "single-qa"})
     order = list(range(len(frame)))

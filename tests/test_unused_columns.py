@@ -103,3 +103,10 @@ def test_a_mapping_that_cannot_be_read_is_named(log, raw, said):
     path.with_suffix(".yaml").write_bytes(raw)
     with pytest.raises(SchemaError, match=said):
         import_table(path, path.with_suffix(".yaml"))
+
+
+def test_what_is_missing_is_told_beside_what_looks_like_it(log):
+    with pytest.raises(
+        SchemaError, match=r"column task, score missing; the file has .*`Score`: did you mean `score`\?"
+    ):
+        import_table(log(rename={"task": "subset", "score": "Score"}))

@@ -15,6 +15,9 @@ import pandas as pd
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 # A model may say anything; no page shows it.
 _FREE = ("answer",)
+MOST_SHOWN = 5
+# What tells two methods apart that bear one name.
+_KINDS = ("sparsity_kind", "unit")
 _NAMES = ("model", "task", "sparsifier")
 _AVERAGE = re.compile(
     r"(?:(?:macro|micro|grand)[\s._-]*)?(?:average|avg|mean|overall)[\s._-]*(?:score|accuracy|acc)?\.?"
@@ -116,6 +119,45 @@ def one_size(table: pd.DataFrame) -> Iterator[str]:
     mend = "A model has one size, that of the dense one: correct one, or name the models apart."
     for column in ("params", "params_active"):
         yield from two_values(table, ["model", "revision"], column, mend)
+
+
+def second_answers(table: pd.DataFrame, key: list[str]) -> Iterator[str]:
+    """Second rows of one key, with the mend that what else differs between the two asks for."""
+    twice = table.duplicated(key)
+    if not twice.any():
+        return
+    number = table.groupby(key, dropna=False, sort=False).ngroup()
+    first = number.drop_duplicates()
+    before_of = dict(zip(first, first.index, strict=True))
+    rows = table.index[twice]
+    for row in rows[:MOST_SHOWN]:
+        values, before = table.loc[row], table.loc[before_of[number[row]]]
+        yield (
+            f"row {row}: a second answer of item {values['item_id']!r} by {values['model']!r} under "
+            f"{values['sparsifier']} {values['sparsity_requested']:g}{_mend_of_second(values, before)}"
+        )
+    yield from (f"row {row}: a second answer" for row in rows[MOST_SHOWN:])  # these are counted alone
+
+
+def _mend_of_second(values: pd.Series, before: pd.Series) -> str:
+    differ = [name for name in values.index if not _same(values[name], before[name])]
+    at = f"row {before.name}"
+    if not differ:
+        return f", the same as {at}. Drop it."
+    for name in _KINDS:
+        if name in differ:
+            return f", with {name} {values[name]} where {at} has {before[name]}. Name the methods apart."
+    if "score" in differ and not {"answer", "seed"} & set(differ):
+        return (
+            f", score {values['score']:g} where {at} has {before['score']:g}. If one answer was graded twice, keep one "
+            "grading; if it was asked twice, number the repeats in column replicate."
+        )
+    return f", after {at}. Drop it, or number the repeats in column replicate."
+
+
+def _same(one: object, other: object) -> bool:
+    missing = pd.isna(one), pd.isna(other)  # type: ignore[call-overload]
+    return missing[0] and missing[1] if any(missing) else bool(one == other)
 
 
 def right_and_wrong(table: pd.DataFrame) -> Iterator[str]:

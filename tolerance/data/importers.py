@@ -23,7 +23,7 @@ from tolerance.data.outcomes import BY_NAME, Column, validate
 from tolerance.data.published import validate_aggregates
 from tolerance.data.remarks import remarks
 from tolerance.data.run_folder import RunFolder
-from tolerance.data.unused_columns import refuse_misspelt, refuse_twice, unread
+from tolerance.data.unused_columns import refuse_misspelt, refuse_twice, refuse_without
 from tolerance.errors import SchemaError
 from tolerance.plugins import Registry
 
@@ -354,8 +354,8 @@ def _mapped(table: pd.DataFrame, mapping: Mapping, path: Path, known: Columns) -
     used = _used(mapping, known)
     lacking = [name for name, theirs in used.items() if theirs not in table]
     left = [name for name in unused(table, mapping, known) if name not in mapping.ignore]
+    refuse_without(left, [name for name in lacking if known[name].required], list(map(str, table.columns)), str(path))
     refuse_misspelt(left, lacking, str(path))
-    unread([str(name) for name in table.columns], [name for name in lacking if known[name].required], str(path))
     table = _chosen(table, mapping, path)
     found = {
         name: _translated(table[theirs], known[name], mapping, path) for name, theirs in used.items() if theirs in table

@@ -117,7 +117,6 @@ KEY = (
     *("model", "revision", "task", "item_id", "context_length", "sparsifier", "phase", "sparsity_requested"),
     *("kv_budget_tokens", "query_position", "replicate"),
 )
-MOST_FAULTS_SHOWN = 5
 
 
 def validate(frame: pd.DataFrame, *, source: str = "outcomes") -> pd.DataFrame:
@@ -144,8 +143,10 @@ def _contradictions(table: pd.DataFrame) -> Iterable[str]:
 def refuse_faults(faults: Sequence[str], source: str) -> None:
     """Raise a `SchemaError` with the first faults and their number, if there are any."""
     if faults:
-        shown = "\n  ".join(faults[:MOST_FAULTS_SHOWN])
-        more = f"\n  and {len(faults) - MOST_FAULTS_SHOWN} more" if len(faults) > MOST_FAULTS_SHOWN else ""
+        shown = "\n  ".join(faults[: contradictions.MOST_SHOWN])
+        more = (
+            f"\n  and {len(faults) - contradictions.MOST_SHOWN} more" if len(faults) > contradictions.MOST_SHOWN else ""
+        )
         raise SchemaError(f"{source}: {len(faults)} fault{'s' if len(faults) > 1 else ''}:\n  {shown}{more}")
 
 
@@ -323,15 +324,7 @@ def _row_faults(table: pd.DataFrame) -> list[str]:
                 "Give one of them, or mend the other."
             ),
         ),
-        *contradictions.told(
-            table,
-            table.duplicated(list(KEY)),
-            lambda r: (
-                f"a second answer of item {table['item_id'][r]!r} by {table['model'][r]!r} under "
-                f"{table['sparsifier'][r]} {table['sparsity_requested'][r]:g}. Drop it, or number the repeats in "
-                "column replicate."
-            ),
-        ),
+        *contradictions.second_answers(table, list(KEY)),
     ]
 
 

@@ -41,14 +41,22 @@ def refuse_misspelt(unused: Sequence[str], lacking: Sequence[str], source: str) 
     Raises:
         SchemaError: naming every such column and how to map or ignore it.
     """
-    missed = {theirs: ours for theirs in unused if (ours := near_miss(theirs, lacking))}
+    missed = _missed(unused, lacking)
     if missed:
-        asked = "; ".join(f"`{theirs}`: did you mean `{ours}`?" for theirs, ours in missed.items())
         first, ours = next(iter(missed.items()))
         raise SchemaError(
-            f"{source}: {asked} Rename the column or map it (mapping: 'columns: {{{ours}: {first}}}'); if it is "
-            f"something else, leave it out with --ignore {first} (mapping: 'ignore: [{first}]')."
+            f"{source}: {_asked(missed)} Rename the column or map it (mapping: 'columns: {{{ours}: {first}}}'); if it "
+            f"is something else, leave it out with --ignore {first} (mapping: 'ignore: [{first}]')."
         )
+
+
+def _missed(unused: Sequence[str], lacking: Sequence[str]) -> dict[str, str]:
+    """Theirs -> ours."""
+    return {theirs: ours for theirs in unused if (ours := near_miss(theirs, lacking))}
+
+
+def _asked(missed: dict[str, str]) -> str:
+    return "; ".join(f"`{theirs}`: did you mean `{ours}`?" for theirs, ours in missed.items())
 
 
 def refuse_twice(columns: Sequence[str], source: str) -> None:
@@ -63,20 +71,21 @@ def refuse_twice(columns: Sequence[str], source: str) -> None:
         raise SchemaError(f"{source}: column {', '.join(twice)} stands there twice. Drop one, or rename it.")
 
 
-def unread(columns: Sequence[str], lacking: Sequence[str], source: str) -> None:
-    """Refuse a file without the columns that every table has, showing those that it does have.
+def refuse_without(unused: Sequence[str], lacking: Sequence[str], columns: Sequence[str], source: str) -> None:
+    """Refuse a file with ``columns`` without those that every table has, unless an unused one looks like each.
 
     Raises:
         SchemaError: naming what is missing, and the separator where the file seems to have another one.
     """
-    if not lacking:
+    missed = _missed(unused, lacking)
+    if set(lacking) <= set(missed.values()):
         return
     only = columns[0] if len(columns) == 1 else ""
     mark = next((mark for mark in (";", "\t", "|") if only.count(mark) > 1), None)
     mend = (
         f"Its columns seem to be separated by {mark!r}: save it with commas."
         if mark
-        else "Rename columns, or map them with a mapping file (tolerance import --help)."
+        else f"{_asked(missed)} Rename columns, or map them with a mapping file (tolerance import --help).".lstrip()
     )
     raise SchemaError(f"{source}: column {', '.join(lacking)} missing; the file has {', '.join(columns)}. {mend}")
 
