@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Pairs:
+class PairCounts:
     """(query, key) pairs summed over layers and heads, per row ``(row,)``."""
 
     kept: torch.Tensor
@@ -38,9 +38,9 @@ class Control:
     real: torch.Tensor | None = None  # (row, query): False where a query is padding
     # What is visible follows from this pass's cache; pairs are not counted then, since they follow from it too.
     cache: "PrefillCache | KeptCache | None" = None
-    pairs: dict[Phase, Pairs] = field(default_factory=dict)
+    pairs: dict[Phase, PairCounts] = field(default_factory=dict)
     # multiply-adds of linear layers, where their inputs are made sparse
-    products: dict[Phase, Pairs] = field(default_factory=dict)
+    products: dict[Phase, PairCounts] = field(default_factory=dict)
     calls: Counter[int] = field(default_factory=Counter)
     # the attention module of each layer
     modules: dict[int, torch.nn.Module] = field(default_factory=dict)
@@ -61,9 +61,9 @@ class Control:
         """Add one linear layer's multiply-adds, given for each token ``(row, query)``."""
         self._add(self.products, made, all_of_them)
 
-    def _add(self, totals: dict[Phase, Pairs], kept: torch.Tensor, visible: torch.Tensor) -> None:
+    def _add(self, totals: dict[Phase, PairCounts], kept: torch.Tensor, visible: torch.Tensor) -> None:
         kept, seen = (self._of_rows(pairs) for pairs in (kept, visible))
-        total = totals.setdefault(self.phase, Pairs(torch.zeros_like(kept), torch.zeros_like(seen)))
+        total = totals.setdefault(self.phase, PairCounts(torch.zeros_like(kept), torch.zeros_like(seen)))
         total.kept += kept
         total.visible += seen
 

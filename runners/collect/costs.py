@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Shape:
+class CostForm:
     """What of a model the closed forms need."""
 
     linear_weights: int
@@ -49,7 +49,7 @@ class Cost:
     kv_bytes_read: float
 
 
-def shape(loaded: LoadedModel) -> Shape | None:
+def shape(loaded: LoadedModel) -> CostForm | None:
     """The shape of a model whose layers all are plain attention layers.
 
     None where the forms do not hold: experts, latent attention, layers that keep something else than keys and values.
@@ -63,7 +63,7 @@ def shape(loaded: LoadedModel) -> Shape | None:
     dim = getattr(config, "head_dim", None) or config.hidden_size // heads
     output = loaded.model.get_output_embeddings()
     element = next(loaded.model.parameters()).element_size()
-    return Shape(
+    return CostForm(
         linear_weights=sum(matrix(layer).numel() for layer in linears(loaded.model).values()),
         output_weights=0 if output is None else output.weight.numel(),
         heads=heads,
@@ -76,7 +76,7 @@ def shape(loaded: LoadedModel) -> Shape | None:
     )
 
 
-def cost(form: Shape, answer: Answer, sparsifier: Sparsifier | None, phases: frozenset[str]) -> Cost:
+def cost(form: CostForm, answer: Answer, sparsifier: Sparsifier | None, phases: frozenset[str]) -> Cost:
     """Cost of one answer. Decoding feeds back every generated token but the last."""
     steps = max(answer.generated_tokens - (not answer.stopped), 0)
     tokens = answer.prompt_tokens + steps
@@ -95,7 +95,7 @@ def cost(form: Shape, answer: Answer, sparsifier: Sparsifier | None, phases: fro
     )
 
 
-def _selecting(form: Shape, answer: Answer, sparsifier: Sparsifier | None, phases: frozenset[str]) -> int:
+def _selecting(form: CostForm, answer: Answer, sparsifier: Sparsifier | None, phases: frozenset[str]) -> int:
     """Multiply-adds spent on choosing what to keep."""
     if isinstance(sparsifier, Eviction):
         assert answer.entries is not None
@@ -113,7 +113,7 @@ def _selecting(form: Shape, answer: Answer, sparsifier: Sparsifier | None, phase
     return 0
 
 
-def _choosing_blocks(form: Shape, answer: Answer, sparsifier: BlockPattern, phases: frozenset[str]) -> int:
+def _choosing_blocks(form: CostForm, answer: Answer, sparsifier: BlockPattern, phases: frozenset[str]) -> int:
     """Worth of blocks, in the prefill once and in every decoding step for the keys that there are."""
     n, steps = answer.prompt_tokens, max(answer.generated_tokens - (not answer.stopped), 0)
     took = [(n, n)] if "prefill" in phases else []
@@ -126,7 +126,7 @@ def _choosing_blocks(form: Shape, answer: Answer, sparsifier: BlockPattern, phas
     )
 
 
-def _allocated(form: Shape, answer: Answer, tokens: int) -> float:
+def _allocated(form: CostForm, answer: Answer, tokens: int) -> float:
     """Bytes of KV cache held when the answer ends."""
     if answer.entries is not None:
         return float(form.kv_bytes_per_token / form.kv_heads * answer.entries.last)

@@ -38,7 +38,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CostEstimate:
     """Lines and the time of what is left; ``basis`` says what the time rests on."""
 
     lines: tuple[Line, ...]
@@ -61,7 +61,7 @@ class _Size:
     attention: int
 
 
-def estimate(plan: Plan, out: Path, *, device: str = "auto", workers: int = 1) -> Estimate:
+def estimate(plan: Plan, out: Path, *, device: str = "auto", workers: int = 1) -> CostEstimate:
     """What is left of a plan in a run folder (which need not exist), and what it takes. Writes nothing.
 
     Raises:
@@ -92,7 +92,7 @@ def estimate(plan: Plan, out: Path, *, device: str = "auto", workers: int = 1) -
             )
         )
     seconds, basis = _time(plan, there, lines, resolve(device))
-    return Estimate(tuple(lines), None if seconds is None else seconds / workers, basis)
+    return CostEstimate(tuple(lines), None if seconds is None else seconds / workers, basis)
 
 
 def _size(model: str) -> _Size | None:

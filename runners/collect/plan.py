@@ -27,7 +27,7 @@ from tolerance.runners.collect.plan_checks import PHASES, Options
 from tolerance.runners.sparsifiers import Checkpoint, Sparsifier
 from tolerance.runners.tasks import from_file as questions
 
-__all__ = ["PHASES", "Plan", "Pruned", "demo_plan"]
+__all__ = ["PHASES", "Plan", "PrunedCheckpoint", "demo_plan"]
 
 DEMO_SPARSIFIERS = ("top-k", "streaming")
 DEMO_LEVELS = (0.0, 0.5, 0.67, 0.8, 0.9, 0.95)
@@ -38,7 +38,7 @@ DERIVED = ("files", "own_lengths", "plugins", "folders")
 
 
 @dataclass(frozen=True)
-class Pruned:
+class PrunedCheckpoint:
     """A checkpoint of one of the plan's models that ``method`` pruned elsewhere; ``level`` is what it was asked for."""
 
     model: str
@@ -72,7 +72,7 @@ class Plan:
     own_lengths: tuple[tuple[str, tuple[int, ...]], ...] = ()
     # (path, sha256) of the files of questions among the tasks: the same plan is the same questions
     files: tuple[tuple[str, str], ...] = ()
-    pruned: tuple[Pruned, ...] = ()
+    pruned: tuple[PrunedCheckpoint, ...] = ()
     # (kind, name, package and version) of the sparsifiers and tasks that are not ours: what they answer depends on it
     plugins: tuple[tuple[str, str, str], ...] = ()
     # where this machine finds the modules of those that are named module:Class
@@ -115,7 +115,7 @@ class Plan:
 
     @classmethod
     def _of(cls, checked: dict[str, Any]) -> "Plan":
-        return cls(**{**checked, "pruned": tuple(Pruned(**one) for one in checked["pruned"])})
+        return cls(**{**checked, "pruned": tuple(PrunedCheckpoint(**one) for one in checked["pruned"])})
 
     def to_dict(self) -> dict[str, Any]:
         """For the manifest; plain JSON types. A field that came later is left out where it says nothing.

@@ -28,7 +28,7 @@ class Loaded:
     """
 
     model: LoadedModel
-    form: costs.Shape | None
+    form: costs.CostForm | None
     phases: frozenset[Phase]
     covered_layers: float
     pruned: Pruned | None

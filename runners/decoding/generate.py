@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from tolerance.runners.attention.control import Control, Pairs
+from tolerance.runners.attention.control import Control, PairCounts
 from tolerance.runners.models.load import LoadedModel
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def read(loaded: LoadedModel, ids: torch.Tensor, stops: torch.Tensor) -> tuple[t
     return kept, loaded.tokenizer.decode(kept, skip_special_tokens=True)
 
 
-def _per_row(pairs: Pairs | None, n_rows: int) -> list[PhasePairs]:
+def _per_row(pairs: PairCounts | None, n_rows: int) -> list[PhasePairs]:
     if pairs is None:
         return [PhasePairs()] * n_rows
     return [PhasePairs(k, v) for k, v in zip(pairs.kept.tolist(), pairs.visible.tolist(), strict=True)]

@@ -27,7 +27,7 @@ CURRICULUM = ((0.20, (64,)), (0.35, (64, 128)), (0.60, (128, 256)), (1.0, (128, 
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainingSettings:
     """Everything a run depends on besides the clock."""
 
     width: int = 256
@@ -56,7 +56,7 @@ class Log:
     accuracy: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
-def build(settings: Settings) -> LlamaForCausalLM:
+def build(settings: TrainingSettings) -> LlamaForCausalLM:
     """A Llama with random weights and tied embeddings."""
     config = LlamaConfig(
         vocab_size=words.N_WORDS,
@@ -88,7 +88,7 @@ def learning_rate(progress: float, step: int, peak: float) -> float:
     return peak * min(1.0, (step + 1) / 300) * min(1.0, 2 * (1 - progress))
 
 
-def train(settings: Settings, device: torch.device) -> tuple[LlamaForCausalLM, Log]:
+def train(settings: TrainingSettings, device: torch.device) -> tuple[LlamaForCausalLM, Log]:
     """Train until the clock runs out."""
     model = build(settings).to(device)
     log = Log(asdict(settings), sum(p.numel() for p in model.parameters()), _device_name(device))
@@ -149,11 +149,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--device", default="cuda")
-    for name, value in asdict(Settings()).items():
+    for name, value in asdict(TrainingSettings()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
     options = vars(parser.parse_args())
     out, device = options.pop("out"), torch.device(options.pop("device"))
-    model, log = train(Settings(**options), device)
+    model, log = train(TrainingSettings(**options), device)
     model = model.to(torch.float16).float().eval()
     for context in (128, 256, 512):
         log.accuracy[str(context)] = evaluate(model, context, device)

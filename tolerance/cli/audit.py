@@ -8,7 +8,7 @@ import typer
 
 from tolerance.cli.console import print_table, say, stages
 from tolerance.cli.gate import gate
-from tolerance.cli.options import Answer
+from tolerance.cli.options import AnswerOptions
 from tolerance.cli.report import write_answer
 from tolerance.errors import DesignError
 
@@ -26,7 +26,7 @@ def audit(
         str | None, typer.Option(help="Exit with code 2 on some of contradicted, supported only for, not identifiable.")
     ] = None,
     *,
-    answer: Answer,
+    answer: AnswerOptions,
 ) -> None:
     """Does a claim's number hold: overall, by task type, by model, on each axis? And what does its average hide?"""
     from tolerance.auditing.ask import audit as asked

@@ -7,7 +7,7 @@ import typer
 
 from tolerance.cli.console import print_table, say, stages
 from tolerance.cli.gate import gate, one_of
-from tolerance.cli.options import Answer
+from tolerance.cli.options import AnswerOptions
 from tolerance.cli.report import write_answer
 from tolerance.errors import StoreError
 
@@ -38,7 +38,7 @@ def compare(
         str | None, typer.Option(help="Exit with code 2 on some of axis-dependent, fragile, untestable, withheld.")
     ] = None,
     *,
-    answer: Answer,
+    answer: AnswerOptions,
 ) -> None:
     """Is one thing better than another, at equal compute, parameters, context, memory ...? From a saved analysis."""
     from tolerance.analysis.saved import read_report

@@ -41,7 +41,7 @@ Cores = Annotated[int, typer.Option(min=1, help="CPU cores for sampling.")]
 
 
 @dataclass(frozen=True)
-class Answer:
+class AnswerOptions:
     """How an answer is given that is printed, and written as a page where one asks for it."""
 
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Also write a page and its numbers there.")] = None

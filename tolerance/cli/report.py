@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tolerance.cli.console import note, print_table, print_warning, say, stages
-from tolerance.cli.options import Answer, Script, TemplateDir
+from tolerance.cli.options import AnswerOptions, Script, TemplateDir
 from tolerance.errors import OtherFitError, StoreError
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _with_conclusions(report: "Report", analysis: Path, source: Path | None) -> 
     return report.model_copy(update={"conclusions": made})
 
 
-def write_answer(found: "Report | Audit", answer: Answer, *, kind: "Kind") -> None:
+def write_answer(found: "Report | Audit", answer: AnswerOptions, *, kind: "Kind") -> None:
     """Write the page of an answer that was printed, where one was asked for."""
     from tolerance.reports.page import write
 

@@ -26,7 +26,7 @@ LEAST_VARIANCE = 0.02
 CELL = ["task", "model", "context_length", "sparsifier", "sparsity_requested"]
 
 
-class Pairs(NamedTuple):
+class CrossProducts(NamedTuple):
     """Items of one block: how many two cells share, and sums of products of their centred scores ``(cell, cell)``."""
 
     common: Floats
@@ -51,7 +51,7 @@ class Cells:
     configs: tuple[tuple[str, int], ...]
     chance: tuple[float, ...]
     covariates: pd.DataFrame
-    pairs: tuple[Pairs, ...] = ()
+    pairs: tuple[CrossProducts, ...] = ()
 
     @cached_property
     def right(self) -> Floats:
@@ -231,7 +231,7 @@ def _covariates(table: pd.DataFrame, configs: tuple[tuple[str, int], ...]) -> pd
     return (chosen - chosen.mean()) / chosen.std(ddof=0)
 
 
-def _pairs(table: pd.DataFrame, cells: Cells) -> tuple[Pairs, ...]:
+def _pairs(table: pd.DataFrame, cells: Cells) -> tuple[CrossProducts, ...]:
     """Cross-products of every block, in one pass over the answers; several answers to an item count as their mean."""
     places = {key: i for i, key in enumerate(cells.frame[CELL].itertuples(index=False, name=None))}
     groups = table.groupby(CELL, sort=False, observed=True)
@@ -252,7 +252,7 @@ def _pairs(table: pd.DataFrame, cells: Cells) -> tuple[Pairs, ...]:
     )
 
 
-def _products(group: Ints, cell: Ints, item: Ints, score: Floats) -> Pairs:
+def _products(group: Ints, cell: Ints, item: Ints, score: Floats) -> CrossProducts:
     items, row = np.unique(item, return_inverse=True)
     flat, size = row * len(group) + np.searchsorted(group, cell), len(items) * len(group)
     asked = np.bincount(flat, minlength=size).reshape(len(items), -1)
@@ -260,10 +260,10 @@ def _products(group: Ints, cell: Ints, item: Ints, score: Floats) -> Pairs:
     there = (asked > 0).astype(np.float64)
     mean = np.where(asked > 0, scores / np.maximum(asked, 1), 0.0)
     centred = (mean - mean.sum(0) / np.maximum(there.sum(0), 1)) * there
-    return Pairs(there.T @ there, centred.T @ centred)
+    return CrossProducts(there.T @ there, centred.T @ centred)
 
 
-def _weights(cells: Cells, pairs: tuple[Pairs, ...]) -> Floats:
+def _weights(cells: Cells, pairs: tuple[CrossProducts, ...]) -> Floats:
     """0/1 answers that would vary as much: items times binomial variance over theirs, pooled over a task's cells."""
     items, squares = np.empty(len(cells.frame)), np.empty(len(cells.frame))
     for group, pair in zip(cells.blocks, pairs, strict=True):

@@ -34,7 +34,7 @@ class MethodLevel(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Task:
+class TaskItems:
     """Answers to one task ``(item, column)``; a column is a condition under one configuration (model, context).
 
     ``mean`` is an item's mean score (0 where it was not asked), ``count`` how many answers it has. ``dense`` is the
@@ -65,10 +65,10 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Answers:
+class ItemTable:
     """All tasks, in order of their names, and the conditions that their columns refer to."""
 
-    tasks: tuple[Task, ...]
+    tasks: tuple[TaskItems, ...]
     conditions: tuple[MethodLevel, ...]
     units: dict[str, str]
 
@@ -78,7 +78,7 @@ class Answers:
         return sorted({condition.sparsifier for condition in self.conditions})
 
 
-def by_item(outcomes: pd.DataFrame) -> Answers:
+def by_item(outcomes: pd.DataFrame) -> ItemTable:
     """Answers of validated outcomes by task and item, in an order that does not depend on that of the rows.
 
     Raises:
@@ -105,7 +105,7 @@ def by_item(outcomes: pd.DataFrame) -> Answers:
     kinds = outcomes.groupby("task")["task_type"].first()
     order = np.argsort(task_codes, kind="stable")
     ends = np.cumsum(np.bincount(task_codes, minlength=len(tasks)))
-    return Answers(
+    return ItemTable(
         tasks=tuple(
             _task(str(name), str(kinds[name]), table.iloc[rows], conditions)
             for name, rows in zip(tasks, np.split(order, ends[:-1]), strict=True)
@@ -115,7 +115,7 @@ def by_item(outcomes: pd.DataFrame) -> Answers:
     )
 
 
-def _task(name: str, task_type: str, rows: pd.DataFrame, conditions: tuple[MethodLevel, ...]) -> Task:
+def _task(name: str, task_type: str, rows: pd.DataFrame, conditions: tuple[MethodLevel, ...]) -> TaskItems:
     items, item = np.unique(rows["item"].to_numpy(), return_inverse=True)
     keys = rows["config"].to_numpy() * len(conditions) + rows["condition"].to_numpy()
     columns, column = np.unique(keys, return_inverse=True)
@@ -125,7 +125,7 @@ def _task(name: str, task_type: str, rows: pd.DataFrame, conditions: tuple[Metho
     config, condition = np.divmod(columns, len(conditions))
     sparsity = np.bincount(column, rows["sparsity"].to_numpy()) / np.bincount(column)
     chance = rows["chance"].mean()
-    return Task(
+    return TaskItems(
         name=name,
         task_type=task_type,
         chance=0.0 if pd.isna(chance) else float(chance),
@@ -167,7 +167,9 @@ class Resamples:
     coins: Weights
 
 
-def resample(task: Task, n: int, n_conditions: int, made_up: float, rng: np.random.Generator) -> Iterator[Resamples]:
+def resample(
+    task: TaskItems, n: int, n_conditions: int, made_up: float, rng: np.random.Generator
+) -> Iterator[Resamples]:
     """``n`` paired resamples of a task's items, a chunk at a time; ``made_up`` is the mean weight of the made-up item.
 
     The weight is gamma with that shape, so that over the tasks of a type the weights add up to an exponential one.
@@ -187,7 +189,7 @@ def resample(task: Task, n: int, n_conditions: int, made_up: float, rng: np.rand
         )
 
 
-def paired_means(task: Task, items: Ints, first: Ints, second: Ints, drawn: Resamples) -> tuple[Floats, Floats]:
+def paired_means(task: TaskItems, items: Ints, first: Ints, second: Ints, drawn: Resamples) -> tuple[Floats, Floats]:
     """Mean of the first and of the second column of each pair over the items that have both ``(pair, resample)``."""
     weights = drawn.weights if len(items) == len(task.mean) else drawn.weights[:, items]
     asked, mean = (values[items].astype(weights.dtype) for values in (task.asked, task.mean))

@@ -10,7 +10,7 @@ import pandas as pd
 
 from tolerance.data.canonical import canonical, table_hash
 from tolerance.data.cells import Cells, collapse
-from tolerance.data.item_table import Answers, by_item
+from tolerance.data.item_table import ItemTable, by_item
 from tolerance.data.published import is_aggregate
 
 
@@ -34,7 +34,7 @@ class Prepared:
         return collapse(self.outcomes)
 
     @cached_property
-    def items(self) -> Answers:
+    def items(self) -> ItemTable:
         """See `tolerance.data.item_table.by_item`."""
         return by_item(self.outcomes)
 

@@ -30,7 +30,7 @@ REFITS = 20
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class Loo:
     """Expected log density ``(unit,)`` of each left-out unit with its Pareto k, and the k from which it is not good.
 
     ``refitted`` units were left out by fits of their own: their k no longer matters and is 0.
@@ -58,17 +58,17 @@ class LeftOut:
         return float(np.sqrt(len(self.each)) * self.each.std())
 
 
-def leave_out(fit: Fit, unit: Unit) -> LeftOut:
+def leave_out(fit: Fit, unit: Unit) -> Loo:
     """PSIS-LOO by cell or by block."""
     import arviz as az
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about high k, which is kept and judged
         found = az.loo(_tree(fit, unit), pointwise=True)
-    return LeftOut(unit, np.asarray(found.elpd_i), np.asarray(found.pareto_k), float(found.good_k))
+    return Loo(unit, np.asarray(found.elpd_i), np.asarray(found.pareto_k), float(found.good_k))
 
 
-def refit_high_k(fit: Fit, *, at_most: int = REFITS, stage: Callable[[str], None] = lambda _: None) -> LeftOut:
+def refit_high_k(fit: Fit, *, at_most: int = REFITS, stage: Callable[[str], None] = lambda _: None) -> Loo:
     """PSIS-LOO by cell, with a fit of its own for each cell that importance sampling does not reach.
 
     With more than ``at_most`` such cells nothing is fitted. A cell stays high where the chains of its fit disagree.
@@ -107,7 +107,7 @@ def _tree(fit: Fit, unit: Unit) -> xr.DataTree:
     return xr.DataTree.from_dict({"posterior": posterior, "log_likelihood": likelihood})
 
 
-def difference(one: LeftOut, other: LeftOut) -> tuple[float, float]:
+def difference(one: Loo, other: Loo) -> tuple[float, float]:
     """By how much the first predicts better, and the standard error, over the same units."""
     apart = one.each - other.each
     return float(apart.sum()), float(np.sqrt(len(apart)) * apart.std())

@@ -12,7 +12,7 @@ from pathlib import Path
 from tolerance import findings
 from tolerance.data.prepared import Outcomes, prepare
 from tolerance.diagnostics.checks import check
-from tolerance.diagnostics.loo import REFITS, LeftOut, difference, refit_high_k
+from tolerance.diagnostics.loo import REFITS, Loo, difference, refit_high_k
 from tolerance.estimands.curves import type_curves
 from tolerance.inference.fit import Stage, fit
 from tolerance.inference.settings import Settings
@@ -73,7 +73,7 @@ def compare_families(
     outcomes = prepare(outcomes)
     tell = stage or (lambda _: None)
     members = families or usual(settings)
-    found: dict[str, tuple[list[str], LeftOut]] = {}
+    found: dict[str, tuple[list[str], Loo]] = {}
     for name, member in members.items():
 
         def told(what: str, name: str = name) -> None:
@@ -90,7 +90,7 @@ def compare_families(
     return sorted(each, key=lambda one: (one.status != "ok", -(one.difference or 0.0)))
 
 
-def _family(name: str, member: Member, failed: list[str], left: LeftOut, best: LeftOut | None) -> findings.Family:
+def _family(name: str, member: Member, failed: list[str], left: Loo, best: Loo | None) -> findings.Family:
     sound = best is not None and not failed and not left.high
     apart = difference(left, best) if best is not None and sound else None
     return findings.Family(

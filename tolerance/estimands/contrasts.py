@@ -31,7 +31,7 @@ Of = Literal["methods", "task types", "models"]
 
 
 @dataclass(frozen=True)
-class Pair:
+class CurvePair:
     """Two curves that answer one question, and what both share."""
 
     of: Of
@@ -112,11 +112,11 @@ class Contrasted:
                 else (first.task_type, (first.sparsifier, second.sparsifier))
             )
             curves = self.matched(first, second, of) if all(side.ok for side in sides) else None
-            yield self._finding(Pair(of, within, *names, curves, sides))
+            yield self._finding(CurvePair(of, within, *names, curves, sides))
         for one in self.states:
             yield from (self._finding(pair) for pair in self._models(one))
 
-    def _models(self, state: CurveState) -> Iterator[Pair]:
+    def _models(self, state: CurveState) -> Iterator[CurvePair]:
         """Models under one method on one task type, over the tasks and context lengths that both have."""
         curve = state.curve
         configs = self.source.fit.cells.configs
@@ -132,9 +132,9 @@ class Contrasted:
                 one, other = (self._over(curve, [side[key] for key in both]) for side in sides)
                 curves = one, other
             within = f"{curve.task_type} under {curve.sparsifier}"
-            yield Pair("models", within, first, second, curves, (state, state))
+            yield CurvePair("models", within, first, second, curves, (state, state))
 
-    def _finding(self, pair: Pair) -> findings.Contrast:
+    def _finding(self, pair: CurvePair) -> findings.Contrast:
         worse = next((one for one in pair.states if not one.ok), pair.states[0])
         status, reason = worse.status, worse.reason
         if status == "ok" and pair.curves is None:

@@ -33,7 +33,7 @@ GAIN, RISE, LOST, KEPT = 0.02, 0.05, 0.5, 0.95
 
 
 @dataclass(frozen=True)
-class Shape:
+class NamedShape:
     """A kind of curve with its posterior probability, and the sparsities between which it shows."""
 
     kind: ShapeKind
@@ -42,7 +42,7 @@ class Shape:
     high: float
 
 
-def shapes(curve: TypeCurve) -> list[Shape]:
+def shapes(curve: TypeCurve) -> list[NamedShape]:
     """Every kind that can be asked of a curve, named or not."""
     points = _points(curve)
     share = _share(curve, points)
@@ -53,7 +53,7 @@ def shapes(curve: TypeCurve) -> list[Shape]:
     return [one for one in kinds if one is not None]
 
 
-def named(curve: TypeCurve, prob: float) -> Iterator[Shape]:
+def named(curve: TypeCurve, prob: float) -> Iterator[NamedShape]:
     """The kinds that a curve has with at least a probability."""
     return (shape for shape in shapes(curve) if shape.probability >= prob)
 
@@ -78,7 +78,7 @@ def _share(curve: TypeCurve, points: NDArray[np.int64]) -> Floats:
     return np.asarray(share)
 
 
-def _plateau(share: Floats, at: Floats) -> Shape | None:
+def _plateau(share: Floats, at: Floats) -> NamedShape | None:
     """A stretch that stands still after a loss."""
     if len(at) < 3:
         return None
@@ -91,7 +91,7 @@ def _plateau(share: Floats, at: Floats) -> Shape | None:
     return _shape("plateau", still[:, where], at[where + 1], at[where + 2])
 
 
-def _dip(share: Floats, at: Floats) -> Shape | None:
+def _dip(share: Floats, at: Floats) -> NamedShape | None:
     """A rise between two points above 0."""
     first = 1 if at[0] == 0 else 0
     inner, inner_at = share[:, first:], at[first:]
@@ -104,19 +104,19 @@ def _dip(share: Floats, at: Floats) -> Shape | None:
     return _shape("dip", rises[:, where], inner_at[earlier], inner_at[later])
 
 
-def _gain(share: Floats, at: Floats) -> Shape:
+def _gain(share: Floats, at: Floats) -> NamedShape:
     """A point that is better than dense."""
     better = share[:, 1:] > 1 + GAIN
     where = int(better.mean(0).argmax()) + 1
     return _shape("better than dense", better[:, where - 1], at[where], at[where])
 
 
-def _ends(share: Floats, at: Floats) -> Iterator[Shape]:
+def _ends(share: Floats, at: Floats) -> Iterator[NamedShape]:
     """What levels that start too high, or end too low, cannot tell."""
     yield _shape("cliff before the first level", share[:, 1] < LOST, 0.0, at[1])
     yield _shape("flat", (share[:, 1:] >= KEPT).all(1), at[1], at[-1])
 
 
-def _shape(kind: ShapeKind, follows: Bools, low: float, high: float) -> Shape:
+def _shape(kind: ShapeKind, follows: Bools, low: float, high: float) -> NamedShape:
     ends = sparsity(np.array([low, high]))
-    return Shape(kind, float(follows.mean()), float(ends[0]), float(ends[1]))
+    return NamedShape(kind, float(follows.mean()), float(ends[0]), float(ends[1]))

@@ -10,7 +10,7 @@ from tolerance.question import Question
 
 
 @dataclass(frozen=True)
-class Ordering:
+class HigherOf:
     """Probabilities that the first, the second, or neither of two tolerated levels is higher."""
 
     first: float
@@ -18,7 +18,7 @@ class Ordering:
     neither: float
 
 
-def order(a: TypeCurve, b: TypeCurve, least: float, *, margin: float | None = None) -> Ordering:
+def order(a: TypeCurve, b: TypeCurve, least: float, *, margin: float | None = None) -> HigherOf:
     """Which of two curves tolerates more; neither where both lie outside what was measured, on one side.
 
     Draws of curves of one fit belong together, so the comparison is within draws.
@@ -26,9 +26,9 @@ def order(a: TypeCurve, b: TypeCurve, least: float, *, margin: float | None = No
     return ordered(*(in_range(curve, least, margin=margin) for curve in (a, b)))
 
 
-def ordered(x: Floats, y: Floats) -> Ordering:
+def ordered(x: Floats, y: Floats) -> HigherOf:
     """Which of two tolerated levels is higher, from their draws `in_range` ``(draw,)``."""
-    return Ordering(float(np.mean(x > y)), float(np.mean(y > x)), float(np.mean(x == y)))
+    return HigherOf(float(np.mean(x > y)), float(np.mean(y > x)), float(np.mean(x == y)))
 
 
 def in_range(curve: TypeCurve, least: float, *, margin: float | None = None) -> Floats:

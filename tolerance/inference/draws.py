@@ -5,7 +5,7 @@ import xarray as xr
 
 from tolerance.inference.warmup import Floats
 from tolerance.model import curve, density, log_likelihood
-from tolerance.model.covariance import Blocks
+from tolerance.model.covariance import Covariance
 from tolerance.model.parameters import Parameters
 from tolerance.model.transform import accuracies, departures, meaning
 
@@ -13,7 +13,7 @@ from tolerance.model.transform import accuracies, departures, meaning
 def tree(
     parameters: Parameters,
     design: density.Design,
-    blocks: Blocks,
+    blocks: Covariance,
     positions: Floats,
     statistics: xr.Dataset,
     seed: int,
@@ -53,7 +53,7 @@ def tree(
     )
     kept = [v for v in ("diverging", "energy", "depth", "n_steps", "step_size", "logp") if v in statistics]
     held = xr.Dataset(
-        {name: ((f"{name}_place",), np.asarray(getattr(blocks, name))) for name in Blocks.__dataclass_fields__}
+        {name: ((f"{name}_place",), np.asarray(getattr(blocks, name))) for name in Covariance.__dataclass_fields__}
     )
     densities = log_likelihood.groups(parameters, blocks, positions, fitted, found["sd_departure"][1])
     return xr.DataTree.from_dict(

@@ -22,7 +22,7 @@ from tolerance.data.run_folder import flush_folder, storing, write_atomically
 from tolerance.errors import OtherFitError, StoreError
 from tolerance.inference.folder import DRAWS, FACTS, HALF_DRAWS
 from tolerance.inference.settings import Settings
-from tolerance.model.covariance import Blocks
+from tolerance.model.covariance import Covariance
 from tolerance.model.priors import Priors
 from tolerance.model.version import MODEL
 
@@ -69,10 +69,10 @@ class Fit:
         return 1 if at_most is None else max(1, -(-sizes["chain"] * sizes["draw"] // at_most))
 
     @cached_property
-    def blocks(self) -> Blocks:
+    def blocks(self) -> Covariance:
         """Covariance of the cells that the draws rest on."""
         held = self.draws["constant_data"]
-        return Blocks(**{name: np.asarray(held[name]) for name in Blocks.__dataclass_fields__})
+        return Covariance(**{name: np.asarray(held[name]) for name in Covariance.__dataclass_fields__})
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write draws and facts into an analysis folder, whole or not at all. Call inside `folder.opened`.

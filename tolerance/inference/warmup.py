@@ -12,7 +12,7 @@ from tolerance.inference.nuts import sample
 from tolerance.inference.preconditioning import straightened
 from tolerance.inference.settings import Likelihood, Settings
 from tolerance.model import covariance, density
-from tolerance.model.covariance import Blocks
+from tolerance.model.covariance import Covariance
 from tolerance.model.parameters import Parameters
 from tolerance.model.transform import Meaning, accuracies, location_slopes
 
@@ -33,7 +33,7 @@ def long_enough(settings: Settings, parameters: Parameters) -> Settings:
 
 def after_pilot(
     parameters: Parameters,
-    blocks: Blocks,
+    blocks: Covariance,
     first: density.Design,
     pilot: Floats,
     m: Meaning,
@@ -92,7 +92,7 @@ def _top(parameters: Parameters, at: density.LogDensity) -> Floats:
     return top
 
 
-def final_blocks(cells: Cells, likelihood: Likelihood, accuracy: Floats, slope: Floats) -> Blocks:
+def final_blocks(cells: Cells, likelihood: Likelihood, accuracy: Floats, slope: Floats) -> Covariance:
     """Covariance and departures of the chains proper, with the pilot's accuracies plugged in."""
     noise = covariance.paired(cells, accuracy) if likelihood == "paired" else covariance.independent(cells)
     departures = covariance.departures(cells, accuracy, _shifting(cells, slope))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit, stdtrit
 
 from tolerance import findings
-from tolerance.data.item_table import Answers, Task
+from tolerance.data.item_table import ItemTable, TaskItems
 from tolerance.stats.intervals import Interval
 from tolerance.stats.paired_proportions import wilson_limits
 
@@ -55,7 +55,7 @@ class _Cell:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
-def observed_cells(answers: Answers, asked: Asked) -> Iterator[findings.ObservedCell]:
+def observed_cells(answers: ItemTable, asked: Asked) -> Iterator[findings.ObservedCell]:
     """Task types first, then tasks, each by sparsifier and level."""
     found: dict[tuple[str, str | None, int], _Cell] = {}
     for task in answers.tasks:
@@ -86,7 +86,7 @@ def observed_cells(answers: Answers, asked: Asked) -> Iterator[findings.Observed
         )
 
 
-def _cell(task: Task, columns: Ints) -> _Cell:
+def _cell(task: TaskItems, columns: Ints) -> _Cell:
     """One condition of a task: the linearised variance of its mean over configurations, items as clusters."""
     there = task.asked[:, columns]
     n = there.sum(axis=0)

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tolerance import findings
-from tolerance.data.item_table import NOWHERE, Answers, Task, paired_means, resample
+from tolerance.data.item_table import NOWHERE, ItemTable, TaskItems, paired_means, resample
 from tolerance.data.manifest import digest
 from tolerance.data.outcomes import DENSE
 from tolerance.instant.cells import Asked, Floats, Ints, Key
@@ -24,7 +24,7 @@ MOST_METHODS = 12
 
 
 @dataclass
-class Pair:
+class ItemPair:
     """Two conditions of a task type: sums over blocks of their paired means ``(side, resample)``, first undrawn.
 
     ``table`` counts 0/1 items right under both, the first alone, the second alone, neither.
@@ -76,9 +76,9 @@ class _Columns:
     second: Ints
 
 
-def task_pairs(answers: Answers, asked: Asked) -> list[Pair]:
+def task_pairs(answers: ItemTable, asked: Asked) -> list[ItemPair]:
     """Every contrast with dense, then of two methods, by task type; all its resamples drawn together."""
-    found: dict[Key, Pair] = {}
+    found: dict[Key, ItemPair] = {}
     n_tasks = pd.Series([task.task_type for task in answers.tasks]).value_counts()
     streams = np.random.default_rng(asked.seed).spawn(len(answers.tasks))
     for task, rng in zip(answers.tasks, streams, strict=True):
@@ -97,7 +97,7 @@ def task_pairs(answers: Answers, asked: Asked) -> list[Pair]:
     return sorted(found.values(), key=lambda p: (p.second != DENSE, p.task_type, p.first, p.second, p.level))
 
 
-def _columns(task: Task, block: Ints, answers: Answers) -> _Columns:
+def _columns(task: TaskItems, block: Ints, answers: ItemTable) -> _Columns:
     """The pairs of a block that share an item: each sparse column with dense, and methods asked for one level."""
     sparse = [(int(c), answers.conditions[task.condition[c]]) for c in block if task.sparsity[c] > 0]
     pairs = [(c, int(task.dense[c]), (task.task_type, at.sparsifier, DENSE, at.level)) for c, at in sparse]
@@ -116,7 +116,7 @@ def _columns(task: Task, block: Ints, answers: Answers) -> _Columns:
     )
 
 
-def _count(found: dict[Key, Pair], task: Task, blocks: list[tuple[Ints, _Columns]], asked: Asked) -> None:
+def _count(found: dict[Key, ItemPair], task: TaskItems, blocks: list[tuple[Ints, _Columns]], asked: Asked) -> None:
     """Add the pairs of a task's blocks to the contrasts that they belong to."""
     local = {key: i for i, key in enumerate(dict.fromkeys(key for _, columns in blocks for key in columns.keys))}
     seen = np.zeros((len(local), len(task.mean)), dtype=bool)
@@ -129,7 +129,7 @@ def _count(found: dict[Key, Pair], task: Task, blocks: list[tuple[Ints, _Columns
         pairs, only_first, only_second = (x.sum(axis=0) for x in (common, first & ~common, second & ~common))
         tables = _tables(task, items, columns, common)
         for i, key in enumerate(columns.keys):
-            pair = found.setdefault(key, Pair(*key, means=np.zeros((2, 1 + asked.resamples))))
+            pair = found.setdefault(key, ItemPair(*key, means=np.zeros((2, 1 + asked.resamples))))
             pair.blocks += 1
             pair.floor += task.chance
             pair.sparsity += float(task.sparsity[columns.first[i]])
@@ -140,7 +140,7 @@ def _count(found: dict[Key, Pair], task: Task, blocks: list[tuple[Ints, _Columns
             pair.table = pair.table + tables[i]
 
 
-def _tables(task: Task, items: Ints, columns: _Columns, common: NDArray[np.bool_]) -> Ints:
+def _tables(task: TaskItems, items: Ints, columns: _Columns, common: NDArray[np.bool_]) -> Ints:
     """0/1 items with one answer under each of two conditions, by which of them was right ``(pair, 4)``."""
     if not task.binary:
         return np.zeros((len(columns.keys), 4), dtype=np.int64)
@@ -150,14 +150,14 @@ def _tables(task: Task, items: Ints, columns: _Columns, common: NDArray[np.bool_
     return np.stack([(single & at).sum(axis=0) for at in (x & y, x & ~y, ~x & y, ~x & ~y)], axis=1)
 
 
-def paired(pairs: list[Pair], asked: Asked) -> list[findings.Paired]:
+def paired(pairs: list[ItemPair], asked: Asked) -> list[findings.Paired]:
     """Contrasts as findings."""
     tables = np.array([pair.table for pair in pairs], dtype=np.int64).reshape(-1, 4)
     discordance = _discordance(tables, [pair.repeated for pair in pairs], asked)
     return [_contrast(pair, table, asked) for pair, table in zip(pairs, discordance, strict=True)]
 
 
-def _contrast(pair: Pair, table: findings.Discordance | None, asked: Asked) -> findings.Paired:
+def _contrast(pair: ItemPair, table: findings.Discordance | None, asked: Asked) -> findings.Paired:
     with_dense = pair.second == DENSE
     at_floor = with_dense and pair.at_floor
     return findings.Paired(

@@ -8,16 +8,16 @@ from scipy.special import ndtr, ndtri
 
 from tolerance import findings
 from tolerance.data.cells import halvings, sparsity
-from tolerance.data.item_table import NOWHERE, Answers, Task
+from tolerance.data.item_table import NOWHERE, ItemTable, TaskItems
 from tolerance.data.manifest import digest
 from tolerance.instant.cells import Asked, Floats, inside
-from tolerance.instant.contrasts import Pair
+from tolerance.instant.contrasts import ItemPair
 from tolerance.model.curve import crossing
 from tolerance.stats import gee
 from tolerance.stats.intervals import Interval
 
 
-def trends(answers: Answers, asked: Asked) -> Iterator[findings.Trend]:
+def trends(answers: ItemTable, asked: Asked) -> Iterator[findings.Trend]:
     """Scores against halvings of the density, dense included, for each task type and sparsifier."""
     for task_type in sorted({task.task_type for task in answers.tasks}):
         tasks = [task for task in answers.tasks if task.task_type == task_type]
@@ -28,7 +28,7 @@ def trends(answers: Answers, asked: Asked) -> Iterator[findings.Trend]:
                 yield _trend(task_type, sparsifier, parts, asked)
 
 
-def _trend_rows(task: Task, sparsifier: str, answers: Answers) -> Floats:
+def _trend_rows(task: TaskItems, sparsifier: str, answers: ItemTable) -> Floats:
     """Score, halvings, configuration and item of a task's answers under a sparsifier and dense ``(answer, 4)``."""
     mine = [
         c
@@ -71,7 +71,9 @@ def _trend(task_type: str, sparsifier: str, parts: list[Floats], asked: Asked) -
     )
 
 
-def observed_levels(answers: Answers, against_dense: list[Pair], asked: Asked) -> Iterator[findings.ObservedLevel]:
+def observed_levels(
+    answers: ItemTable, against_dense: list[ItemPair], asked: Asked
+) -> Iterator[findings.ObservedLevel]:
     """One for each task type and sparsifier, in the order of their names."""
     measured = {
         (task.task_type, answers.conditions[condition].sparsifier)
@@ -83,7 +85,7 @@ def observed_levels(answers: Answers, against_dense: list[Pair], asked: Asked) -
         yield _observed_level(task_type, sparsifier, mine, asked)
 
 
-def _observed_level(task_type: str, sparsifier: str, mine: list[Pair], asked: Asked) -> findings.ObservedLevel:
+def _observed_level(task_type: str, sparsifier: str, mine: list[ItemPair], asked: Asked) -> findings.ObservedLevel:
     """Where retention first falls below what is asked, straight in halvings from 1 at dense to each measured level."""
     reason = _unanswerable(mine)
     named = {"id": f"observed-{digest([task_type, sparsifier])[:8]}", "task_type": task_type, "sparsifier": sparsifier}
@@ -109,7 +111,7 @@ def _observed_level(task_type: str, sparsifier: str, mine: list[Pair], asked: As
     return findings.ObservedLevel(**named, reason=None, level=level)
 
 
-def _unanswerable(mine: list[Pair]) -> "findings.Reason | Literal['a task with a single item'] | None":
+def _unanswerable(mine: list[ItemPair]) -> "findings.Reason | Literal['a task with a single item'] | None":
     if not mine:
         return "no dense baseline"
     if any(pair.at_floor for pair in mine):

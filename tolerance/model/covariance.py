@@ -33,7 +33,7 @@ FITTED_ANSWERS = 4.0
 
 
 @dataclass(frozen=True)
-class Blocks:
+class Covariance:
     """Whitening of every block: cells in block order, matrices ``(cell, cell)`` and their inverses flat one by one.
 
     ``mean`` is m, the mean of each cell's residual ``(cell,)``.
@@ -80,16 +80,16 @@ class Blocks:
         return [part.reshape(size, size) for part, size in zip(parts, sizes, strict=True)]
 
 
-def blocks(cells: Cells, accuracy: Floats, noise: list[Floats], departures: list[Floats]) -> Blocks:
+def blocks(cells: Cells, accuracy: Floats, noise: list[Floats], departures: list[Floats]) -> Covariance:
     """Both covariances made diagonal, block by block; matrices in the order of ``cells.blocks``."""
     parts = [_diagonal(*both) for both in zip(noise, departures, strict=True)]
     return _flat(cells.blocks, parts, signed_root_mean(cells.weight, accuracy))
 
 
-def _flat(groups: Sequence[Ints], parts: list[Parts], mean: Floats) -> Blocks:
+def _flat(groups: Sequence[Ints], parts: list[Parts], mean: Floats) -> Covariance:
     """Whitening, unwhitening and spread of each block, one after the other."""
     whitening, unwhitening, spread = zip(*parts, strict=True)
-    return Blocks(
+    return Covariance(
         starts=np.r_[0, np.cumsum([len(group) for group in groups])].astype(np.int64),
         order=np.concatenate(groups).astype(np.int64),
         whitening=np.concatenate([matrix.ravel() for matrix in whitening]),
@@ -107,7 +107,7 @@ def _diagonal(correlation: Floats, departure: Floats) -> Parts:
     return vectors.T @ inverse, root @ vectors, np.maximum(values, 0.0)
 
 
-def without(built: Blocks, cell: int) -> Blocks:
+def without(built: Covariance, cell: int) -> Covariance:
     """The same blocks for a likelihood that does not see one cell: its row of the whitening is nothing but zeros."""
     parts = []
     for (group, whitening, spread), unwhitening in zip(built.matrices, built.inverses, strict=True):

@@ -19,7 +19,7 @@ from numba import carray  # type: ignore[attr-defined]
 from numpy.typing import NDArray
 from scipy.special import xlogy
 
-from tolerance.model.covariance import Blocks
+from tolerance.model.covariance import Covariance
 from tolerance.model.curve import ANCHOR, STEEPEST
 from tolerance.model.numba_math import exp, log
 from tolerance.model.parameters import DEPARTURE, SCALED, Parameters
@@ -56,7 +56,7 @@ class Design:
     lambdas: Floats  # shares of centring (size,)
 
 
-def design(parameters: Parameters, blocks: Blocks, shares: dict[str, Floats] | None = None) -> Design:
+def design(parameters: Parameters, blocks: Covariance, shares: dict[str, Floats] | None = None) -> Design:
     """The arrays of one design; ``shares`` are shares of centring by effect."""
     lambdas = parameters.lambdas(shares)
     floats = [np.ravel(part).astype(np.float64) for part in _floats(parameters, blocks, lambdas)]
@@ -64,7 +64,7 @@ def design(parameters: Parameters, blocks: Blocks, shares: dict[str, Floats] | N
     return Design([*floats, *ints], lambdas)
 
 
-def _floats(parameters: Parameters, blocks: Blocks, lambdas: Floats) -> list[NDArray[np.generic]]:
+def _floats(parameters: Parameters, blocks: Covariance, lambdas: Floats) -> list[NDArray[np.generic]]:
     """In the order in which `log_density` takes them."""
     cells, priors, knots = parameters.cells, parameters.priors, parameters.knots
     scale_priors = np.array([(np.log(m), s) for m, s in (parameters.scale(name) for name in _scale_names())])
@@ -94,7 +94,7 @@ def _floats(parameters: Parameters, blocks: Blocks, lambdas: Floats) -> list[NDA
     ]
 
 
-def _ints(parameters: Parameters, blocks: Blocks) -> list[NDArray[np.generic]]:
+def _ints(parameters: Parameters, blocks: Covariance) -> list[NDArray[np.generic]]:
     """In the order in which `log_density` takes them."""
     cells, knots = parameters.cells, parameters.knots
     sparse = slice(cells.n_dense, None)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaln, xlogy
 
 from tolerance.data.cells import Cells
-from tolerance.model.covariance import Blocks
+from tolerance.model.covariance import Covariance
 from tolerance.model.curve import signed_root
 from tolerance.model.parameters import Parameters
 
@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 type Groups = dict[str, xr.Dataset]
 
 
-def groups(parameters: Parameters, blocks: Blocks, positions: Floats, fitted: Floats, scale: Floats) -> Groups:
+def groups(parameters: Parameters, blocks: Covariance, positions: Floats, fitted: Floats, scale: Floats) -> Groups:
     """``log_likelihood`` by block and ``log_prior`` by top-level parameter; positions ``(chain, draw, size)``.
 
     ``fitted`` ``(chain x draw, cell)`` is what the curves give each cell, ``scale`` the departures' sigma.
@@ -43,7 +43,7 @@ def residuals(cells: Cells, fitted: Floats) -> Floats:
     return signed_root(_share(cells), cells.weight, fitted)
 
 
-def by_block(cells: Cells, blocks: Blocks, fitted: Floats, scale: Floats) -> Floats:
+def by_block(cells: Cells, blocks: Covariance, fitted: Floats, scale: Floats) -> Floats:
     """Log likelihood of each block ``(draw, block)``."""
     residual, mass = residuals(cells, fitted) - blocks.centre, saturated(cells)
     out = np.empty((len(residual), len(blocks.matrices)))
@@ -55,7 +55,7 @@ def by_block(cells: Cells, blocks: Blocks, fitted: Floats, scale: Floats) -> Flo
     return out
 
 
-def by_cell(cells: Cells, blocks: Blocks, fitted: Floats, scale: Floats) -> tuple[Floats, Floats]:
+def by_cell(cells: Cells, blocks: Covariance, fitted: Floats, scale: Floats) -> tuple[Floats, Floats]:
     """Log density of each cell given the other cells of its block, and its residual given them; ``(draw, cell)`` both.
 
     With P the inverse covariance of a block's residuals, a residual given the others is normal with precision P_ii

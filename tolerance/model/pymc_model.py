@@ -22,7 +22,7 @@ import pytensor.tensor as pt
 from numpy.typing import NDArray
 
 from tolerance.data.cells import Cells
-from tolerance.model.covariance import Blocks
+from tolerance.model.covariance import Covariance
 from tolerance.model.curve import ANCHOR, STEEPEST
 from tolerance.model.density import LEAST, LEAST_ABOVE, TAIL_ENDS
 from tolerance.model.parameters import DEPARTURE, Parameters
@@ -72,7 +72,7 @@ class _Build:
         return pt.dot(contrasts, self.around(name, pt.zeros(contrasts.shape[1])))
 
 
-def build(parameters: Parameters, blocks: Blocks, shares: dict[str, Floats] | None = None) -> pm.Model:
+def build(parameters: Parameters, blocks: Covariance, shares: dict[str, Floats] | None = None) -> pm.Model:
     """The PyMC model of these cells; coordinates are named, none of them ``method``."""
     cells, make = parameters.cells, _Build(parameters, shares or {})
     with pm.Model() as model:
@@ -187,7 +187,7 @@ def _cell_accuracy(
     return floor[cells.task] + (1 - floor[cells.task]) * above
 
 
-def _log_likelihood(cells: Cells, blocks: Blocks, accuracy: Tensor, departure: Tensor) -> Tensor:
+def _log_likelihood(cells: Cells, blocks: Covariance, accuracy: Tensor, departure: Tensor) -> Tensor:
     """Normal log density of whitened signed-root deviance residuals, up to a constant."""
     share = np.clip(cells.right / cells.n, 0.0, 1.0)
     inside = pt.clip(accuracy, LEAST, 1 - LEAST)

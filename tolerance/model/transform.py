@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from tolerance.model.covariance import Blocks
+from tolerance.model.covariance import Covariance
 from tolerance.model.curve import log_anchor_hazard, signed_root, steepness, survival
 from tolerance.model.density import LEAST, LEAST_ABOVE, TAIL_ENDS, Design
 from tolerance.model.parameters import DEPARTURE, Parameters
@@ -164,7 +164,7 @@ def location_slopes(m: Meaning, accuracy: Floats, parameters: Parameters) -> Flo
 
 
 def departures(
-    m: Meaning, accuracy: Floats, parameters: Parameters, blocks: Blocks, rng: np.random.Generator
+    m: Meaning, accuracy: Floats, parameters: Parameters, blocks: Covariance, rng: np.random.Generator
 ) -> Floats:
     """A draw of each cell's departure from its accuracy, given the answers, in arcsin(sqrt(accuracy)) ``(draw, cell)``.
 
