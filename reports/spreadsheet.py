@@ -8,7 +8,7 @@ import io
 from collections.abc import Iterator
 
 from tolerance.findings import Report, Threshold
-from tolerance.reports.withhold import scrubbed
+from tolerance.reports.withhold import withhold
 from tolerance.stats.intervals import Estimate
 
 HEAD = (
@@ -25,7 +25,7 @@ def table(report: Report) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, HEAD, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: _safe(value) for key, value in row.items()} for row in rows(scrubbed(report)))
+    writer.writerows({key: _safe(value) for key, value in row.items()} for row in rows(withhold(report)))
     return text.getvalue()
 
 

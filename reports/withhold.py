@@ -35,7 +35,7 @@ NUMBERLESS = ("withheld", "unavailable", "unanswerable", "no overlap")
 OF_THE_FIT: dict[str, Any] = {"shapes": [], "disagreements": []}
 
 
-def scrubbed(report: findings.Report) -> findings.Report:
+def withhold(report: findings.Report) -> findings.Report:
     """The report without what its states say is not to be read."""
     kept: dict[str, Any] = {
         "curves": _each(report, report.curves),

@@ -41,7 +41,7 @@ from tolerance.reports.export import markdown
 from tolerance.reports.pictures import figures
 from tolerance.reports.sections import grades, verdict_matrix
 from tolerance.reports.svg import forest
-from tolerance.reports.withhold import CARRIES, scrubbed
+from tolerance.reports.withhold import CARRIES, withhold
 from tolerance.reports.words import conclusions as words
 from tolerance.reports.words import glyphs
 from tolerance.stats.intervals import Estimate, Interval
@@ -113,8 +113,8 @@ def test_every_finding_with_a_state_is_known_to_lose_its_numbers():
 
 
 def test_scrubbing_leaves_what_may_be_read():
-    assert scrubbed(by_axis()) == by_axis()
-    assert scrubbed(scrubbed(by_axis_failed())) == scrubbed(by_axis_failed())
+    assert withhold(by_axis()) == by_axis()
+    assert withhold(withhold(by_axis_failed())) == withhold(by_axis_failed())
 
 
 def test_a_scrubbed_report_is_a_report():
@@ -126,7 +126,7 @@ def test_a_scrubbed_report_is_a_report():
             "conclusions": [conclusions()],
         }
     )
-    clean = scrubbed(leaky)
+    clean = withhold(leaky)
     text = clean.model_dump_json()
     assert findings.Report.model_validate_json(text).model_dump_json() == text
     assert {at.verdict for one in clean.conclusions[0].conclusions for at in one.axes} <= set(glyphs.GLYPHS)

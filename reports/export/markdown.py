@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from tolerance.findings import Report
 from tolerance.reports.sections import verdict_matrix
 from tolerance.reports.sections.thresholds import thresholds
-from tolerance.reports.withhold import scrubbed
+from tolerance.reports.withhold import withhold
 from tolerance.reports.words import sentences
 from tolerance.reports.words.chips import warnings
 
@@ -17,7 +17,7 @@ SPECIAL = str.maketrans(
 
 def summary(report: Report) -> str:
     """Question, answer, warnings, verdict matrix and thresholds."""
-    return "\n".join(_lines(scrubbed(report))) + "\n"
+    return "\n".join(_lines(withhold(report))) + "\n"
 
 
 def _lines(report: Report) -> Iterator[str]:

@@ -7,7 +7,7 @@ from markupsafe import escape
 from tolerance.findings import Audit, Conclusions, Report
 from tolerance.reports.sections import verdict_matrix
 from tolerance.reports.sections.thresholds import thresholds
-from tolerance.reports.withhold import scrubbed
+from tolerance.reports.withhold import withhold
 from tolerance.reports.words import audit_sentences, axes, sentences
 from tolerance.reports.words.chips import warnings
 
@@ -19,7 +19,7 @@ def html(found: Report | Conclusions | Audit) -> str:
 
 def _lines(found: Report | Conclusions | Audit) -> Iterator[str]:
     if isinstance(found, Report):
-        yield from _report(scrubbed(found))
+        yield from _report(withhold(found))
     elif isinstance(found, Conclusions):
         yield from _sentences(sentences.comparison_title(found), list(axes.sentences(found)))
         for one in found.conclusions:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from tolerance.findings import Audit, Conclusions, Instant, Report
 from tolerance.reports.sections import instant as instantly
-from tolerance.reports.withhold import scrubbed
+from tolerance.reports.withhold import withhold
 from tolerance.reports.words import audit_sentences, axes, numbers, sentences
 
 WIDTH, LINES = 80, 25
@@ -14,7 +14,7 @@ WIDTH, LINES = 80, 25
 def text(found: Report | Conclusions | Audit | Instant) -> str:
     """At most `LINES` lines of `WIDTH` columns; the last says what was left out, and where the rest is."""
     if isinstance(found, Report):
-        shown = scrubbed(found)
+        shown = withhold(found)
         title = f"Report {found.id}: {sentences.title(found)}"
         return _screen(title, sentences.headlines(shown), "render(report), report.to_frame()")
     if isinstance(found, Conclusions):

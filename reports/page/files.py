@@ -10,7 +10,7 @@ from tolerance.findings import Audit, Plot, Report
 from tolerance.reports import spreadsheet
 from tolerance.reports.export import markdown
 from tolerance.reports.page.rendering import Kind, render
-from tolerance.reports.withhold import scrubbed
+from tolerance.reports.withhold import withhold
 
 PAGE, JSON, CSV, MARKDOWN = "report.html", "report.json", "report.csv", "report.md"
 
@@ -57,7 +57,7 @@ def schema(kind: Kind = "card") -> dict[str, Any]:
 def _numbers(found: Report | Audit | Sequence[Audit]) -> dict[str, str]:
     """File name -> text of what stands beside the page."""
     if isinstance(found, Report):
-        clean = scrubbed(found)
+        clean = withhold(found)
         return {
             JSON: clean.model_dump_json(indent=1) + "\n",
             CSV: spreadsheet.table(clean),

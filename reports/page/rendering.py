@@ -15,7 +15,7 @@ from tolerance.reports.sections import audit as audits
 from tolerance.reports.sections import sections
 from tolerance.reports.sections.section import Section
 from tolerance.reports.sections.size import inside, shown
-from tolerance.reports.withhold import scrubbed
+from tolerance.reports.withhold import withhold
 from tolerance.reports.words import chips, numbers, sentences
 
 Kind = Literal["card", "comparison", "audit"]
@@ -46,7 +46,7 @@ def render(
         raise DesignError(f"kind {kind!r} is made of {made_of}, not of {type(found).__name__}.")
     folder = None if template_dir is None else Path(template_dir)
     if isinstance(found, Report):
-        return _report(scrubbed(found), kind, plots, script=script, folder=folder)
+        return _report(withhold(found), kind, plots, script=script, folder=folder)
     return _audits([found] if isinstance(found, Audit) else list(found), script=script, folder=folder)
 
 

@@ -17,7 +17,7 @@ from tolerance.findings import Report
 from tolerance.reports import page
 from tolerance.reports.pictures import screenshot
 from tolerance.reports.svg import panels
-from tolerance.reports.withhold import scrubbed
+from tolerance.reports.withhold import withhold
 
 # Pixels of a PNG for each unit of the SVG.
 SCALE = 4
@@ -26,7 +26,7 @@ LEGEND = 18.0
 
 def svgs(report: Report) -> Iterator[tuple[str, str]]:
     """File name and standalone SVG of every panel, its title and legend inside."""
-    for panel in panels.panels(scrubbed(report)):
+    for panel in panels.panels(withhold(report)):
         yield f"{panel.id}-{_slug(panel.title)}.svg", _standalone(panel)
 
 
