@@ -121,6 +121,13 @@ def test_a_model_has_one_size_and_a_revision_its_own(frame):
     assert len(validate(frame)) == len(frame)
 
 
+def test_pruning_leaves_fewer_active_parameters_and_dense_answers_have_one_number_of_them(frame):
+    frame["params_active"] = (1000 * (1 - frame["sparsity_requested"])).astype(int)
+    assert len(validate(frame)) == len(frame)
+    frame.loc[frame.index[frame["sparsifier"] == "dense"][-1], "params_active"] = 999
+    assert "column params_active: 999 for 'simulated', 1000 in row" in refused(frame)
+
+
 @pytest.mark.parametrize(
     ("se", "said"),
     [
