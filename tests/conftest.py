@@ -17,8 +17,22 @@ from tests.simulated import outcomes
 from tests.tiny_models import save_llama
 from tolerance.data.outcomes import validate
 
-# Tests of more than two seconds on two cores, by file. `-m "not slow"` leaves them out, the gate runs them.
+# Tests of more than two seconds on two cores, and whole files ("*") that run many models or many data sets.
+# `-m "not slow"` leaves them out, the gate runs them.
 SLOW: dict[str, set[str]] = {
+    "test_direction.py": {"*"},
+    "test_ends.py": {"*"},
+    "test_engines.py": {"*"},
+    "test_kvpress.py": {"*"},
+    "test_runner_activations.py": {"*"},
+    "test_runner_attention.py": {"*"},
+    "test_runner_blocks.py": {"*"},
+    "test_runner_collect.py": {"*"},
+    "test_runner_faults.py": {"*"},
+    "test_runner_levels.py": {"*"},
+    "test_runner_weights.py": {"*"},
+    "test_selfcheck_precision.py": {"*"},
+    "test_weight_hashes.py": {"*"},
     "test_analysis.py": {
         "test_a_fit_that_fails_is_withheld_everywhere",
         "test_a_fit_that_had_to_be_repeated_is_not_repeated_again",
@@ -52,14 +66,6 @@ SLOW: dict[str, set[str]] = {
         "test_the_command_appends_them",
         "test_there_is_a_picture_of_traces_ranks_predictions_and_left_out_cells",
     },
-    "test_ends.py": {
-        "test_a_row_does_not_depend_on_how_long_others_go_on",
-        "test_evicted_caches_end_their_answers_alike",
-        "test_the_verdict_is_that_of_the_whole_text_and_the_cost_that_of_what_was_needed",
-    },
-    "test_engines.py": {
-        "test_a_dry_run_is_a_command_that_loads_nothing",
-    },
     "test_layers.py": {
         "test_the_runner_needs_no_statistics",
     },
@@ -75,15 +81,6 @@ SLOW: dict[str, set[str]] = {
     },
     "test_reference_study.py": {
         "test_the_document_says_what_the_answers_say",
-    },
-    "test_runner_blocks.py": {
-        "test_too_many_shapes_are_an_error_too",
-    },
-    "test_runner_collect.py": {
-        "test_killed_at_random_moments_it_ends_with_the_same_rows",
-    },
-    "test_runner_faults.py": {
-        "test_killed_before_any_kind_of_write_what_was_told_is_there_and_stays",
     },
     "test_runner_plugins.py": {
         "test_the_command_finds_them_beside_the_plan_from_anywhere",
