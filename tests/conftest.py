@@ -17,9 +17,20 @@ from tests.simulated import outcomes
 from tests.tiny_models import save_llama
 from tolerance.data.outcomes import validate
 
-# Tests of more than two seconds on two cores, and whole files ("*") that run many models or many data sets.
+# Tests of more than two seconds on two cores, and whole files ("*") that run many models, data sets or commands.
 # `-m "not slow"` leaves them out, the gate runs them.
 SLOW: dict[str, set[str]] = {
+    "test_cli.py": {"*"},
+    "test_command.py": {"*"},
+    "test_conclusions.py": {"*"},
+    "test_diagnostics.py": {"*"},
+    "test_plugin_package.py": {"*"},
+    "test_runner_plugins.py": {"*"},
+    "test_saved.py": {"*"},
+    "test_saved_command.py": {"*"},
+    "test_testing.py": {"*"},
+    "test_trust.py": {"*"},
+    "test_wheel.py": {"*"},
     "test_direction.py": {"*"},
     "test_ends.py": {"*"},
     "test_engines.py": {"*"},
@@ -44,27 +55,8 @@ SLOW: dict[str, set[str]] = {
         "test_published_cells_contradict_what_they_are_known_to",
         "test_the_order_of_cells_does_not_matter",
     },
-    "test_cli.py": {
-        "test_a_plan_that_cannot_be_collected_is_one_line",
-        "test_a_saved_analysis_is_compared_at_equal_everything",
-        "test_an_architecture_that_cannot_be_made_sparse_is_one_line",
-        "test_an_empty_run_no_run_and_a_foreign_folder_are_one_line_each",
-        "test_each_step_of_the_demo_can_be_repeated_alone",
-        "test_logs_of_others_go_from_file_to_refusal_or_report_without_a_dense_baseline",
-        "test_published_means_go_from_file_to_refusal_without_a_number_of_items",
-        "test_the_demo_measures_the_shipped_model_and_ends_with_headlines_and_a_report",
-        "test_the_instant_answer_comes_alone_and_before_the_fit",
-        "test_the_shipped_model_answers_densely_and_streaming_breaks_retrieval_not_aggregation",
-    },
-    "test_command.py": {
-        "test_quiet_before_the_command_after_it_or_in_the_environment_leaves_the_result_alone",
-    },
     "test_density.py": {
         "test_the_density_is_that_of_the_pymc_model",
-    },
-    "test_diagnostics.py": {
-        "test_the_command_appends_them",
-        "test_there_is_a_picture_of_traces_ranks_predictions_and_left_out_cells",
     },
     "test_layers.py": {
         "test_the_runner_needs_no_statistics",
@@ -72,34 +64,11 @@ SLOW: dict[str, set[str]] = {
     "test_platforms.py": {
         "test_runs_are_written_fitted_and_compared_without_fcntl_and_without_links",
     },
-    "test_plugin_package.py": {
-        "test_collect_takes_its_sparsifier_and_task_by_name",
-        "test_it_passes_the_published_checks_and_nothing_of_it_is_imported_before",
-    },
     "test_readme.py": {
         "test_the_python_example_runs_after_the_demo",
     },
     "test_reference_study.py": {
         "test_the_document_says_what_the_answers_say",
-    },
-    "test_runner_plugins.py": {
-        "test_the_command_finds_them_beside_the_plan_from_anywhere",
-    },
-    "test_saved.py": {
-        "test_a_folder_that_another_process_writes_is_refused_before_sampling",
-        "test_a_save_that_is_killed_anywhere_leaves_the_old_fit_the_new_one_or_none",
-        "test_shuffled_rows_give_the_same_report",
-    },
-    "test_saved_command.py": {
-        "test_a_docstring_that_changed_changes_nothing",
-        "test_a_report_has_what_stands_and_says_what_it_could_not_ask",
-    },
-    "test_trust.py": {
-        "test_families_are_ranked_by_left_out_cells_or_withheld",
-        "test_the_report_holds_what_the_fit_says_of_itself",
-    },
-    "test_wheel.py": {
-        "test_an_unpacked_source_archive_says_how_to_go_on_and_its_tests_run",
     },
 }
 
