@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from tolerance import findings
 from tolerance.data.cells import halvings, sparsity
-from tolerance.data.manifest import digest
-from tolerance.estimands.curve_state import CurveState
+from tolerance.estimands.curve_state import CurveState, curve_id
 from tolerance.estimands.curves import beyond
 from tolerance.estimands.source import Source
 from tolerance.estimands.thresholds import tolerated
@@ -33,7 +32,7 @@ def curve(state: CurveState, source: Source, question: Question) -> findings.Cur
         for _, group in state.cells.groupby("sparsity_requested")
     ]
     return findings.Curve(
-        id=_id("curve", mine),
+        id=curve_id("curve", mine),
         task_type=mine.task_type,
         tasks=list(mine.tasks),
         sparsifier=mine.sparsifier,
@@ -63,7 +62,7 @@ def threshold(
     mine, answerable = state.curve, state.ok
     has_dense = answerable or state.reason == "dense accuracy is at the guessing floor"
     return findings.Threshold(
-        id=_id("threshold", mine),
+        id=curve_id("threshold", mine),
         task_type=mine.task_type,
         sparsifier=mine.sparsifier,
         unit=state.unit,
@@ -160,7 +159,3 @@ def _assured(draws: NDArray[np.float64], curve: TypeCurve, question: Question) -
 
 def _inside(value: float, curve: TypeCurve) -> float | None:
     return value if curve.first <= value <= curve.last else None
-
-
-def _id(kind: str, curve: TypeCurve) -> str:
-    return f"{kind}-{digest([curve.task_type, curve.sparsifier])[:8]}"

@@ -8,13 +8,11 @@ from collections.abc import Iterator, Sequence
 from math import isnan
 
 from tolerance import findings
-from tolerance.data.manifest import digest
 from tolerance.diagnostics import power_scaling
 from tolerance.diagnostics.loo import leave_out
 from tolerance.diagnostics.posterior_predictive import PROB, Predictive
 from tolerance.estimands.curve_shapes import named
-from tolerance.estimands.curve_state import CurveState
-from tolerance.estimands.type_curve import TypeCurve
+from tolerance.estimands.curve_state import CurveState, curve_id
 from tolerance.inference.saved import Fit
 
 
@@ -35,7 +33,7 @@ def sensitivities(fit: Fit, states: Sequence[CurveState], least: float) -> list[
     found = power_scaling.sensitivities(fit, curves, least) if passed else [[] for _ in curves]
     return [
         findings.Sensitivity(
-            id=_id("sensitivity", curve),
+            id=curve_id("sensitivity", curve),
             task_type=curve.task_type,
             sparsifier=curve.sparsifier,
             status="ok" if passed else "withheld",
@@ -59,7 +57,7 @@ def shapes(states: Sequence[CurveState], prob: float) -> Iterator[findings.Shape
     for curve in (one.curve for one in states if one.passed):
         for shape in named(curve, prob):
             yield findings.Shape(
-                id=_id(f"shape-{shape.kind.replace(' ', '-')}", curve),
+                id=curve_id(f"shape-{shape.kind.replace(' ', '-')}", curve),
                 task_type=curve.task_type,
                 sparsifier=curve.sparsifier,
                 kind=shape.kind,
@@ -88,7 +86,3 @@ def left_out(fit: Fit, passed: bool) -> list[findings.LeftOut]:
 
 def _or_none(value: float) -> float | None:
     return None if isnan(value) else value
-
-
-def _id(kind: str, curve: TypeCurve) -> str:
-    return f"{kind}-{digest([curve.task_type, curve.sparsifier])[:8]}"

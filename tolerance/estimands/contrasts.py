@@ -41,6 +41,14 @@ class CurvePair:
     curves: tuple[TypeCurve, TypeCurve] | None
     states: tuple[CurveState, CurveState]
 
+    @property
+    def state(self) -> tuple[findings.Status, findings.Reason | None]:
+        """Whether both can be answered, and over something in common."""
+        worse = next((one for one in self.states if not one.ok), self.states[0])
+        if worse.ok and self.curves is None:
+            return "unanswerable", "no task and configuration in common"
+        return worse.status, worse.reason
+
 
 @dataclass(frozen=True)
 class Contrasted:
@@ -101,8 +109,8 @@ class Contrasted:
             groups.setdefault(getattr(one.curve, by), []).append(i)
         yield from groups.items()
 
-    def contrasts(self) -> Iterator[findings.Contrast]:
-        """Every contrast: task types, methods, models."""
+    def compared(self) -> Iterator[CurvePair]:
+        """Task types under one method, then methods on one task type, over what both have in common."""
         for a, b, of in self.pairs():
             sides = self.states[a], self.states[b]
             first, second = (side.curve for side in sides)
@@ -112,7 +120,11 @@ class Contrasted:
                 else (first.task_type, (first.sparsifier, second.sparsifier))
             )
             curves = self.matched(first, second, of) if all(side.ok for side in sides) else None
-            yield self._finding(CurvePair(of, within, *names, curves, sides))
+            yield CurvePair(of, within, *names, curves, sides)
+
+    def contrasts(self) -> Iterator[findings.Contrast]:
+        """Every contrast: task types, methods, models."""
+        yield from (self._finding(pair) for pair in self.compared())
         for one in self.states:
             yield from (self._finding(pair) for pair in self._models(one))
 
@@ -135,10 +147,7 @@ class Contrasted:
             yield CurvePair("models", within, first, second, curves, (state, state))
 
     def _finding(self, pair: CurvePair) -> findings.Contrast:
-        worse = next((one for one in pair.states if not one.ok), pair.states[0])
-        status, reason = worse.status, worse.reason
-        if status == "ok" and pair.curves is None:
-            status, reason = "unanswerable", "no task and configuration in common"
+        status, reason = pair.state
         whole, levels, upto, n_tasks = None, [], None, 0
         if status == "ok" and pair.curves is not None:
             a, b = pair.curves

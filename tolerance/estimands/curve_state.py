@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from tolerance import findings
+from tolerance.data.manifest import digest
 from tolerance.estimands.type_curve import TypeCurve
 from tolerance.inference.saved import Fit
 from tolerance.model.curve import LEAST_ABOVE_FLOOR
@@ -39,6 +40,11 @@ class CurveState:
 def curve_states(fit: Fit, curves: Sequence[TypeCurve], passed: bool) -> list[CurveState]:
     """Every curve of a fit with its state; ``passed``: whether the fit passed its checks."""
     return [_state(fit, curve, passed) for curve in curves]
+
+
+def curve_id(kind: str, curve: TypeCurve) -> str:
+    """The id of a finding of some kind about a curve, the same in every run."""
+    return f"{kind}-{digest([curve.task_type, curve.sparsifier])[:8]}"
 
 
 def _state(fit: Fit, curve: TypeCurve, passed: bool) -> CurveState:

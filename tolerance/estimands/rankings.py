@@ -22,29 +22,18 @@ MOST_ORDERS = 5
 
 def comparisons(contrasted: Contrasted) -> Iterator[findings.Comparison]:
     """Task types under one method, then methods on one task type."""
-    for a, b, of in contrasted.pairs():
-        sides = contrasted.states[a], contrasted.states[b]
-        first, second = (side.curve for side in sides)
-        worse = next((side for side in sides if not side.ok), sides[0])
-        status, reason = worse.status, worse.reason
-        matched = contrasted.matched(first, second, of) if status == "ok" else None
-        if status == "ok" and matched is None:
-            status, reason = "unanswerable", "no task and configuration in common"
-        within, names = (
-            (first.sparsifier, (first.task_type, second.task_type))
-            if of == "task types"
-            else (first.task_type, (first.sparsifier, second.sparsifier))
-        )
+    for pair in contrasted.compared():
+        status, reason = pair.state
         probabilities = dict.fromkeys(("prob_first", "prob_second", "prob_neither", "verdict"))
         yield findings.Comparison(
-            id=f"comparison-{digest([of, within, *names])[:8]}",
-            of=of,
-            within=within,
-            first=names[0],
-            second=names[1],
+            id=f"comparison-{digest([pair.of, pair.within, pair.first, pair.second])[:8]}",
+            of=pair.of,
+            within=pair.within,
+            first=pair.first,
+            second=pair.second,
             status=status,
             reason=reason,
-            **(probabilities if matched is None else _decided(matched, contrasted.question)),
+            **(probabilities if pair.curves is None else _decided(pair.curves, contrasted.question)),
         )
 
 
