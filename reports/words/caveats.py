@@ -18,6 +18,22 @@ CAVEATS: dict[Caveat, str] = {
     "sensitivity analysis, and its intervals are only as right as that number.",
     "items independent": "Answers are modelled as independent between items. The intervals are for these tasks; they "
     "do not cover the choice of tasks.",
+    "items in clusters": "Some items depend on each other (they share a passage, or are the same item in several "
+    "tasks): such groups, not items, are what intervals count.",
+    "items left out": "Some items were not answered under all conditions of their task: they are left out, and counted "
+    "under the data. Every number is over the items that all conditions share.",
+    "items left out are a selection": "The items that all conditions share are not like those left out: they score "
+    "differently under one and the same condition. Numbers are for the items that stay.",
+    "items differ between levels": "The conditions of some tasks answered different items, so nothing is paired there: "
+    "a difference between levels may be one between items.",
+    "items differ between models": "Models answered different items of some tasks: a difference between models may be "
+    "one between items there.",
+    "tasks differ": "Not every method answered every task of a type at all of its levels: a curve is over the tasks "
+    "that it names, and methods are compared over those that both have.",
+    "answers not graded": "Some answers were not graded (refused, unreadable, timed out): they are left out, with the "
+    "same items elsewhere, and counted under the data.",
+    "the denominator matters": "Some contrasts change when answers that were not graded count as wrong: they are named "
+    "beside the instant answer.",
     "conclusions need another fit": "Nothing new was concluded at equal everything: the saved draws are of another fit "
     "than this report, or of another version of the model. tolerance fit makes them anew.",
     "conclusions need other outcomes": "Nothing new was concluded at equal everything: the run holds other outcomes "

@@ -77,7 +77,7 @@ def analyse(
         if at_once is not None and instant is not None:
             at_once(instant)
         done = refitted(prepared, settings, seed, folder, stage or (lambda _: None))
-        report = _report(prepared, done, question, command, sources)
+        report = _report(prepared, done, question, instant, command, sources)
         if instant is not None:
             report = report.model_copy(update={"instant": instant, "disagreements": disagreements(report, instant)})
         if families:
@@ -112,15 +112,16 @@ def _report(
     prepared: Prepared,
     done: Refitted,
     question: Question,
+    instant: findings.Instant | None,
     command: str,
     sources: tuple[str, ...],
 ) -> findings.Report:
-    outcomes, passed = prepared.outcomes, checks.trustworthy(done.checks)
+    outcomes, passed = prepared.shared, checks.trustworthy(done.checks)
     states = curve_states(done.fit, done.curves, passed)
     contrasted = Contrasted(done.source, states, question)
     scaled = as_findings.sensitivities(done.fit, states, question.retention)
     ends = common_ends(states)
-    data = design.data(outcomes)
+    data = design.data(prepared)
     return findings.Report(
         id=digest([done.fit.key, asdict(question)])[:8],
         fit_passed=passed,
@@ -139,7 +140,7 @@ def _report(
         shapes=list(as_findings.shapes(states, question.decision_prob)),
         left_out=as_findings.left_out(done.fit, passed),
         attempts=done.attempts,
-        caveats=list(design.caveats(outcomes, data)),
+        caveats=list(design.caveats(prepared, data, instant)),
         provenance=_provenance(prepared, done.fit, command, sources),
         margin=question.margin,
         equivalence=question.equivalence,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from tolerance import findings
@@ -14,7 +15,7 @@ from tolerance.estimands.source import Source
 from tolerance.estimands.thresholds import tolerated
 from tolerance.estimands.type_curve import TypeCurve
 from tolerance.question import Question
-from tolerance.stats.intervals import Estimate, lower_limit, quantiles, summarise, wilson
+from tolerance.stats.intervals import Estimate, Interval, lower_limit, quantiles, summarise, wilson
 
 BEYOND_POINTS = 7
 
@@ -26,8 +27,8 @@ def curve(state: CurveState, source: Source, question: Question) -> findings.Cur
         findings.Observed(
             sparsity=float(group["sparsity"].mean()),
             accuracy=float(group["right"].sum() / group["n"].sum()),
-            interval=wilson(float(group["right"].sum()), int(group["n"].sum()), question.interval_prob),
-            n_items=int(group["n"].sum()),
+            interval=_observed(group, question),
+            n_items=_items(group),
         )
         for _, group in state.cells.groupby("sparsity_requested")
     ]
@@ -44,6 +45,17 @@ def curve(state: CurveState, source: Source, question: Question) -> findings.Cur
         beyond=_beyond(mine, source) if state.passed else None,
         required=_required(mine, question) if state.ok else None,
     )
+
+
+def _observed(group: pd.DataFrame, question: Question) -> Interval:
+    """Wilson's interval with as many 0/1 answers as would vary as much: an item asked five times is no five items."""
+    weight = float(group["weight"].sum())
+    return wilson(float(group["right"].sum() / group["n"].sum()) * weight, weight, question.interval_prob)
+
+
+def _items(group: pd.DataFrame) -> int:
+    """Items of cells, each once: models and contexts share those of a task."""
+    return int(group.groupby("task")["items"].max().sum())
 
 
 def common_ends(states: Sequence[CurveState]) -> dict[str, float]:
@@ -69,7 +81,7 @@ def threshold(
         retention=question.retention,
         status=state.status,
         reason=state.reason,
-        n_items=int(state.cells.groupby("sparsity_requested")["n"].sum().min()),
+        n_items=min(_items(group) for _, group in state.cells.groupby("sparsity_requested")),
         n_levels=len(mine.distinct),
         dense=_dense(mine, question) if has_dense else None,
         level=_level(mine, question) if answerable else None,

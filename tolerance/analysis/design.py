@@ -3,12 +3,18 @@
 from collections.abc import Iterator
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from tolerance import findings
 from tolerance.axes.table import AXES, Accounted, one_value
+from tolerance.data.item_table import Flags, ItemTable
 from tolerance.data.outcomes import is_dense, level
-from tolerance.data.published import assumed, is_aggregate
+from tolerance.data.prepared import Prepared
+from tolerance.data.published import assumed
+from tolerance.data.remarks import remarks
+from tolerance.data.same_items import LeftOut
+from tolerance.data.task_sets import task_sets_of_cells
 
 
 def held_constant(outcomes: pd.DataFrame) -> Iterator[findings.HeldConstant]:
@@ -45,34 +51,72 @@ def _axis(
     )
 
 
-def data(outcomes: pd.DataFrame) -> findings.Data:
-    """Counts, pairing, and what could not be read; everything a report rests on."""
-    if is_aggregate(outcomes):
+def data(prepared: Prepared) -> findings.Data:
+    """Counts, pairing, and what could not be read or was left out; everything a report rests on."""
+    outcomes = prepared.outcomes
+    if prepared.published:
         return _published(outcomes)
-    conditions = outcomes[["sparsifier", "sparsity_requested"]].drop_duplicates()
-    items = outcomes.groupby(["model", "task", "context_length", "item_id"], dropna=False)
-    seen = items[["sparsifier", "sparsity_requested"]].apply(lambda g: len(g.drop_duplicates()))
-    cells = outcomes.groupby(["task", "sparsifier", "sparsity_requested"], sort=True)
+    table, same = prepared.items, prepared.same
+    dependent = table.spanning or any(task.clustered for task in table.tasks)
+    clusters = {int(c) for task in table.tasks for c in np.unique(task.cluster)} if dependent else set()
     return findings.Data(
         n_rows=len(outcomes),
-        n_items=len(seen),
-        n_paired=int((seen == len(conditions)).sum()),
+        n_items=sum(int(prepared_asked.any(axis=1).sum()) for prepared_asked in _blocks(prepared.all_items)),
+        n_paired=sum(
+            int(asked.all(axis=1).sum())
+            for asked in _blocks(prepared.all_items)
+            if asked.shape[1] == len(table.conditions)
+        ),
         models=sorted(set(outcomes["model"])),
         params=sorted({int(p) for p in outcomes["params"].dropna()}),
         sparsifiers=sorted(set(outcomes["sparsifier"][~is_dense(outcomes)])),
         context_lengths=sorted({int(c) for c in outcomes["context_length"].dropna()}),
         has_dense=bool((level(outcomes) == 0).any()),
         tasks=[_task(str(name), group) for name, group in outcomes.groupby("task", sort=True)],
-        cells=[
-            findings.CellData(
-                task=str(task),
-                sparsifier=str(sparsifier),
-                sparsity=float(str(at)),
-                realised=_or_none(group["sparsity_realised"].mean()),
-                n_items=len(group),
+        cells=list(_cells(table)),
+        n_ungraded=prepared.ungraded,
+        unshared=[_unshared(one) for one in same.left_out],
+        different=sorted({task for task, _ in same.different}),
+        unlike_models=sorted({task for task, _ in same.unlike}),
+        n_clusters=len(clusters) or None,
+        alike=[list(tasks) for tasks in table.shared_items.alike],
+        remarks=list(remarks(outcomes)),
+    )
+
+
+def _blocks(table: ItemTable) -> Iterator[Flags]:
+    """Whether items were answered ``(item, condition)``, for each task under each model and context."""
+    for task in table.tasks:
+        for columns, items in task.blocks():
+            yield task.asked[np.ix_(items, columns)]
+
+
+def _cells(table: ItemTable) -> Iterator[findings.CellData]:
+    """Items of each task and condition, each once, over models and contexts."""
+    for task in table.tasks:
+        for condition in np.unique(task.condition):
+            columns = np.flatnonzero(task.condition == condition)
+            realised = task.realised[columns]
+            yield findings.CellData(
+                task=task.name,
+                sparsifier=table.conditions[condition].sparsifier,
+                sparsity=table.conditions[condition].level,
+                realised=None if np.isnan(realised).all() else float(np.nanmean(realised)),
+                n_items=int(task.asked[:, columns].any(axis=1).sum()),
             )
-            for (task, sparsifier, at), group in cells
-        ],
+
+
+def _unshared(left: LeftOut) -> findings.Unshared:
+    return findings.Unshared(
+        task=left.task,
+        model=left.model,
+        context_length=left.context,
+        sparsifier=left.sparsifier,
+        level=left.level,
+        n_items=left.n_items,
+        n_kept=left.n_kept,
+        selection=left.selection,
+        whole=left.whole,
     )
 
 
@@ -128,8 +172,9 @@ def _task(name: str, group: pd.DataFrame) -> findings.TaskData:
     )
 
 
-def caveats(outcomes: pd.DataFrame, data: findings.Data) -> Iterator[findings.Caveat]:
+def caveats(prepared: Prepared, data: findings.Data, instant: findings.Instant | None) -> Iterator[findings.Caveat]:
     """What limits every conclusion from these outcomes."""
+    outcomes = prepared.outcomes
     if len(data.models) == 1:
         yield "one model"
     if len(data.context_lengths) < 2:
@@ -140,11 +185,25 @@ def caveats(outcomes: pd.DataFrame, data: findings.Data) -> Iterator[findings.Ca
         yield "requested sparsity only"
     if outcomes["chance"].isna().any():
         yield "chance unknown"
-    if is_aggregate(outcomes):
+    if prepared.published:
         yield "published means"
         if data.assumed_items is not None:
             yield "items assumed"
-    yield "items independent"
+    if data.unshared:
+        yield "items left out"
+    if any(one.selection is not None for one in data.unshared):
+        yield "items left out are a selection"
+    if data.different:
+        yield "items differ between levels"
+    if data.unlike_models:
+        yield "items differ between models"
+    if any(not one.whole for one in task_sets_of_cells(prepared.cells.frame)):
+        yield "tasks differ"
+    if data.n_ungraded:
+        yield "answers not graded"
+    if instant is not None and instant.denominator_matters:
+        yield "the denominator matters"
+    yield "items in clusters" if data.n_clusters else "items independent"
 
 
 def _or_none(value: float) -> float | None:

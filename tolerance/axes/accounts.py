@@ -32,9 +32,7 @@ Formula = Callable[[pd.DataFrame, Shapes], "tuple[pd.Series, Accounting]"]
 
 def _recorded(rows: pd.DataFrame, column: str) -> pd.Series:
     values = rows[column] if column in rows else pd.Series(np.nan, index=rows.index)
-    values = values.astype("float64")
-    # conditions write a context that nobody recorded as 0, so that rows have a key
-    return values.where(values > 0) if column == "context_length" else values
+    return values.astype("float64")
 
 
 def _needed(rows: pd.DataFrame, column: str, why: str = "") -> pd.Series:
@@ -168,7 +166,7 @@ def kv_bytes(rows: pd.DataFrame, shapes: Shapes) -> "tuple[pd.Series, Accounting
             "are not known (--shapes)"
         )
     tokens, _ = kv_tokens(rows, shapes)
-    generated = _recorded(rows, "generated_tokens").fillna(0.0)
+    generated = _needed(rows, "generated_tokens")
     return (tokens + generated) * rows["model"].map({name: shape.token_bytes for name, shape in shapes.items()}), (
         "estimated"
     )

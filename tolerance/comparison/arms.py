@@ -124,5 +124,5 @@ def factor(a: Arm, b: Arm, mine: list[Condition], theirs: list[Condition]) -> li
     return found
 
 
-def _key(condition: Condition) -> tuple[str, int, str, float]:
+def _key(condition: Condition) -> tuple[str, int | None, str, float]:
     return condition.model, condition.context, condition.sparsifier, condition.requested

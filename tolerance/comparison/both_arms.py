@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tolerance.comparison.arms import Arm, factor, rows
 from tolerance.comparison.conditions import CONDITION, Condition, conditions, keyed
 from tolerance.comparison.posterior import Floats
+from tolerance.data.conditions import known_context
 from tolerance.data.outcomes import DENSE
 from tolerance.data.published import is_aggregate
 from tolerance.errors import DesignError
@@ -23,12 +24,12 @@ def is_open(arm: Arm) -> bool:
     return arm.sparsifier != DENSE and arm.level is None
 
 
-Place = tuple[str, int, str, float, str]
+Place = tuple[str, int | None, str, float, str]
 
 
 def place_of(model: object, context: object, sparsifier: object, requested: object, task: object) -> Place:
     """Model, context, method, level and task as they are written everywhere."""
-    return str(model), int(str(context)), str(sparsifier), float(str(requested)), str(task)
+    return str(model), known_context(context), str(sparsifier), float(str(requested)), str(task)
 
 
 class _Answers(NamedTuple):
@@ -70,8 +71,9 @@ class BothArms:
     @cached_property
     def answers(self) -> "_Answers":
         """Scores and items, and where the answers of each condition to each task are."""
-        found = self.both.groupby([*CONDITION, "task"]).indices
-        places = {place_of(*key): np.asarray(at) for key, at in found.items()}  # type: ignore[misc]
+        keys = self.both[[*CONDITION, "task"]].reset_index(drop=True)
+        groups = keys.groupby(list(keys.columns), dropna=False, sort=False)
+        places = {place_of(*key): rows.index.to_numpy() for key, rows in groups}
         item = pd.factorize(self.both["task"].astype(str) + "\0" + self.both["item_id"].astype(str))[0]
         return _Answers(self.both["score"].to_numpy(dtype=np.float64), item.astype(np.int64), places)
 

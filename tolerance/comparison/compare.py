@@ -21,6 +21,7 @@ from tolerance.comparison.strata import Strata, UnanswerableError
 from tolerance.comparison.verdicts import Held, at_equal, joint, label
 from tolerance.data.canonical import canonical
 from tolerance.data.manifest import digest
+from tolerance.data.prepared import prepare
 from tolerance.data.published import assume_items
 from tolerance.question import Question
 from tolerance.stats.decide import required
@@ -53,6 +54,7 @@ def compare(
         DesignError: an arm has no answers, both share answers, or they have no task in common.
     """
     rules = rules or Rules()
+    outcomes = prepare(outcomes).shared  # neither side is judged by items that the other was never asked
     made = []
     for one, other in _expanded(outcomes, treatment, reference):
         arms = BothArms.of(outcomes, one, other)

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 
 from tolerance.data.cells import halvings
+from tolerance.data.conditions import CONFIG, known_context
 from tolerance.data.outcomes import DENSE, level
 
-CONDITION = ["model", "context_length", "sparsifier", "sparsity_requested"]
+CONDITION = [*CONFIG, "sparsifier", "sparsity_requested"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Condition:
     """One condition of an arm: who, at which context, how sparse as realised on average, over which tasks."""
 
     model: str
-    context: int
+    context: int | None
     sparsifier: str
     requested: float
     level: float
@@ -32,7 +33,7 @@ def keyed(outcomes: pd.DataFrame) -> pd.DataFrame:
     """Outcomes with `CONDITION` as conditions have it, and ``level``: a method that removed nothing is dense."""
     at = level(outcomes)
     return outcomes.assign(
-        context_length=outcomes["context_length"].fillna(0).astype("int64"),
+        context_length=outcomes["context_length"].astype("Int64"),
         level=at,
         sparsifier=outcomes["sparsifier"].where(at > 0, DENSE),
         sparsity_requested=outcomes["sparsity_requested"].where(at > 0, 0.0),
@@ -41,9 +42,9 @@ def keyed(outcomes: pd.DataFrame) -> pd.DataFrame:
 
 def conditions(outcomes: pd.DataFrame) -> list[Condition]:
     """The conditions of an arm's rows, by model, context and level; a dense one is the same whatever its name."""
-    groups = keyed(outcomes).groupby(CONDITION, sort=True)
+    groups = keyed(outcomes).groupby(CONDITION, sort=True, dropna=False)
     found = groups.agg(level=("level", "mean"), tasks=("task", frozenset)).reset_index()
     return [
-        Condition(str(model), int(context), str(sparsifier), float(requested), float(at), tasks)
+        Condition(str(model), known_context(context), str(sparsifier), float(requested), float(at), tasks)
         for model, context, sparsifier, requested, at, tasks in found.itertuples(index=False)
     ]

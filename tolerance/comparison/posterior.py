@@ -40,7 +40,7 @@ class Fitted:
     """The posterior of a hierarchical fit."""
 
     fit: Fit
-    _curves: dict[tuple[str, str, int, str], TypeCurve] = field(default_factory=dict)
+    _curves: dict[tuple[str, str, int | None, str], TypeCurve] = field(default_factory=dict)
 
     @cached_property
     def source(self) -> Source:

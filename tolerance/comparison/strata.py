@@ -149,7 +149,7 @@ class Strata:
         assert self.accounted.values is not None
         names = [*CONDITION, "task"]
         table = self.arms.both[names].assign(value=self.accounted.values.to_numpy())
-        means = table.groupby(names, as_index=False)["value"].mean()
+        means = table.groupby(names, as_index=False, dropna=False)["value"].mean()
         return {place_of(*key): float(value) for *key, value in means.itertuples(index=False)}
 
     def weights(self, tasks: list[str]) -> Floats:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tolerance.data.outcomes import KEY
+from tolerance.data.conditions import KEY
 
 Hashes = NDArray[np.uint64]
 # Knuth's multiplier of 64 bits: columns that swap values must not give the same sum.
@@ -16,7 +16,7 @@ _MIX = np.uint64(6364136223846793005)
 def canonical(outcomes: pd.DataFrame) -> pd.DataFrame:
     """The same rows in the order of what they hold, so that sums of floats are the same however the file was sorted.
 
-    Rows go by `outcomes.KEY`; published means, which have no items, by as much of it as they have.
+    Rows go by `conditions.KEY`; published means, which have no items, by as much of it as they have.
     """
     keys = [_ranks(outcomes[name]) for name in KEY if name in outcomes]
     order = np.lexsort([*keys[::-1]])

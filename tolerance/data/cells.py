@@ -3,34 +3,39 @@
 A configuration is a model at a context length. A block is a task under one configuration: the same items in all its
 cells. Of the items themselves a block keeps the cross-products of their scores between cells, which is all that the
 likelihood needs of them. Scores that vary less than 0/1 answers with the same mean do (k of n, graded, several answers
-to one item) enter with the number of 0/1 answers that would vary as much.
+to one item), or whose means vary more (items in clusters), enter with the number of 0/1 answers that would vary as
+much.
 """
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from tolerance.data.canonical import canonical
-from tolerance.data.outcomes import is_dense, level
+from tolerance.data.conditions import CELL, CONFIG, known_context
+from tolerance.data.item_table import DIGITS, Flags, Floats, Ints, ItemTable, TaskItems, by_item, refuse_useless
+from tolerance.data.outcomes import level
 from tolerance.data.published import is_aggregate, require_counts
-from tolerance.errors import DesignError
+from tolerance.data.same_items import same_items
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 # Scores of a task are never taken to vary less than a fiftieth of 0/1 answers.
 LEAST_VARIANCE = 0.02
-CELL = ["task", "model", "context_length", "sparsifier", "sparsity_requested"]
 
 
 class CrossProducts(NamedTuple):
-    """Items of one block: how many two cells share, and sums of products of their centred scores ``(cell, cell)``."""
+    """Items of one block: how many two cells share, and sums of products of their centred scores ``(cell, cell)``.
+
+    ``squares`` ``(cell,)`` are the sums of squares that their means vary by: those of clusters where items depend on
+    each other, whose correlations ``products`` then have, on the scale of items.
+    """
 
     common: Floats
     products: Floats
+    squares: Floats
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,9 @@ class Cells:
     """Cell arrays ``(cell,)`` and the names behind their indices; cells of the dense baseline come first.
 
     ``frame`` has one row a cell: the columns of `CELL`, ``task_type``, ``unit``, ``sparsity`` (mean over the cell's
-    items), ``realised`` (null where it was not measured), ``right`` (sum of scores), ``n`` (answers) and ``weight``
-    (the number of 0/1 answers that would vary as much). ``pairs`` holds cross-products of items by block, in the order
-    of ``blocks``; it is empty where only means are known.
+    items), ``realised`` (null where it was not measured), ``right`` (sum of scores), ``n`` (answers), ``items`` (each
+    once) and ``weight`` (the number of 0/1 answers that would vary as much). ``pairs`` holds cross-products of items by
+    block, in the order of ``blocks``; it is empty where only means are known.
     """
 
     frame: pd.DataFrame
@@ -48,7 +53,7 @@ class Cells:
     task_types: tuple[str, ...]
     type_of_task: tuple[int, ...]
     sparsifiers: tuple[str, ...]
-    configs: tuple[tuple[str, int], ...]
+    configs: tuple[tuple[str, int | None], ...]
     chance: tuple[float, ...]
     covariates: pd.DataFrame
     pairs: tuple[CrossProducts, ...] = ()
@@ -86,8 +91,9 @@ class Cells:
     @cached_property
     def config(self) -> Ints:
         """Index into ``configs``."""
-        pairs = list(zip(self.frame["model"], self.frame["context_length"], strict=True))
-        return np.array([self.configs.index(pair) for pair in pairs], dtype=np.int64)
+        pairs = zip(self.frame["model"], map(known_context, self.frame["context_length"]), strict=True)
+        where = {config: c for c, config in enumerate(self.configs)}
+        return np.array([where[pair] for pair in pairs], dtype=np.int64)
 
     @cached_property
     def sparsifier(self) -> Ints:
@@ -127,58 +133,96 @@ def sparsity(halved: Floats) -> Floats:
 def collapse(outcomes: pd.DataFrame) -> Cells:
     """Collapse validated outcomes, or published means, to cells; their order makes no difference.
 
+    Of answers the items count that all conditions of a task share: see `tolerance.data.same_items`.
+
     Raises:
         DesignError: nothing but dense answers, one task under two task types, or means of an unknown number of items.
     """
-    published = is_aggregate(outcomes)
-    outcomes = canonical(outcomes)  # sums of floats follow the order of what is summed
-    table = outcomes.assign(sparsity=level(outcomes))
-    table["context_length"] = table["context_length"].fillna(0).astype("int64")
+    return of_means(outcomes) if is_aggregate(outcomes) else of_items(same_items(by_item(outcomes)).table)
+
+
+def of_items(table: ItemTable) -> Cells:
+    """Cells of answers by item."""
+    rows = [row for task in table.tasks for row in _answered(task, table)]
+    made = pd.DataFrame(rows).astype({"context_length": "Int64"})
+    # in the order of what they are; a method asked for 0, or too coarse to remove anything, answered densely
+    order = made.sort_values(CELL, kind="stable").sort_values("sparsity", key=lambda s: s > 0, kind="stable").index
+    frame = made.loc[order].reset_index(drop=True)
+    counted = _counted(frame, [task.chance for task in table.tasks], table.params)
+    place = np.argsort(order.to_numpy())
+    starts = np.cumsum([0, *(len(task.config) for task in table.tasks)])
+    pairs = tuple(
+        _products(task, at[np.argsort(place[start + at])])
+        for task, start in zip(table.tasks, starts, strict=False)
+        for at in (np.flatnonzero(task.config == config) for config in np.unique(task.config))
+    )
+    weights = _weights(counted, pairs, np.array([task.clustered for task in table.tasks]))
+    if table.spanning:
+        weights = weights / _shared_effect(table)[counted.task]
+    return replace(counted, frame=frame.assign(weight=weights), pairs=pairs)
+
+
+def of_means(means: pd.DataFrame) -> Cells:
+    """Cells of published means.
+
+    Raises:
+        DesignError: see `collapse`.
+    """
+    means = canonical(means)  # sums of floats follow the order of what is summed
+    table = means.assign(sparsity=level(means), context_length=means["context_length"].astype("Int64"))
     refuse_useless(table)
-    frame = _published(table) if published else _answered(table)
-    # A method asked for 0, or too coarse to remove anything, answered densely.
-    frame = frame.sort_values("sparsity", key=lambda s: s > 0, kind="stable", ignore_index=True)
+    frame = _published(table).sort_values("sparsity", key=lambda s: s > 0, kind="stable", ignore_index=True)
+    sizes = {str(model): float(n) for model, n in table.groupby("model")["params"].first().items() if pd.notna(n)}
+    counted = _counted(frame, list(table.groupby("task", sort=True)["chance"].mean()), sizes)
+    return counted if frame["se"].isna().all() else replace(counted, frame=frame.assign(weight=_by_error(frame)))
+
+
+def _counted(frame: pd.DataFrame, chance: Sequence[float], sizes: Mapping[str, float]) -> Cells:
+    """Cells in which every answer counts as one; ``chance`` by task, null where unknown, which counts as 0."""
     tasks = frame.groupby("task", sort=True)["task_type"].first()
     task_types = tuple(sorted(set(tasks)))
-    pairs = frame[["model", "context_length"]].drop_duplicates().sort_values(["model", "context_length"])
-    configs = tuple((str(m), int(c)) for m, c in pairs.itertuples(index=False))
-    sparse = frame["sparsity"] > 0
-    counted = Cells(
+    pairs = frame[CONFIG].drop_duplicates().sort_values(CONFIG, na_position="first")
+    configs = tuple((str(model), known_context(context)) for model, context in pairs.itertuples(index=False))
+    return Cells(
         frame=frame.assign(weight=frame["n"].astype("float64")),
         tasks=tuple(tasks.index),
         task_types=task_types,
         type_of_task=tuple(task_types.index(t) for t in tasks),
-        sparsifiers=tuple(sorted(set(frame["sparsifier"][sparse]))),
+        sparsifiers=tuple(sorted(set(frame["sparsifier"][frame["sparsity"] > 0]))),
         configs=configs,
-        chance=tuple(table.groupby("task", sort=True)["chance"].mean().fillna(0.0)),
-        covariates=_covariates(table, configs),
+        chance=tuple(float(np.nan_to_num(floor)) for floor in chance),
+        covariates=_covariates(sizes, configs),
     )
-    if published:
-        return counted if frame["se"].isna().all() else replace(counted, frame=frame.assign(weight=_by_error(frame)))
-    products = _pairs(table, counted)
-    weighted = frame.assign(weight=_weights(counted, products))
-    return replace(counted, frame=weighted, pairs=products)
 
 
-def _answered(table: pd.DataFrame) -> pd.DataFrame:
-    """One row a cell, from answers."""
-    groups = table.groupby(CELL, sort=True, observed=True)
-    return groups.agg(
-        task_type=("task_type", "first"),
-        unit=("unit", "first"),
-        sparsity=("sparsity", "mean"),
-        realised=("sparsity_realised", "mean"),
-        right=("score", "sum"),
-        n=("score", "size"),
-    ).reset_index()
+def _answered(task: TaskItems, table: ItemTable) -> Iterator[dict[str, object]]:
+    """One row a column of a task."""
+    right = np.round((task.mean * task.count).sum(axis=0), DIGITS)
+    answers, items = task.count.sum(axis=0), task.asked.sum(axis=0)
+    for c, (config, condition) in enumerate(zip(task.config, task.condition, strict=True)):
+        (model, context), (sparsifier, requested) = table.configs[config], table.conditions[condition]
+        yield {
+            "task": task.name,
+            "model": model,
+            "context_length": context,
+            "sparsifier": sparsifier,
+            "sparsity_requested": requested,
+            "task_type": task.task_type,
+            "unit": table.units.get(sparsifier),
+            "sparsity": task.sparsity[c],
+            "realised": task.realised[c],
+            "right": right[c],
+            "n": answers[c],
+            "items": items[c],
+        }
 
 
 def _published(table: pd.DataFrame) -> pd.DataFrame:
     """One row a cell, which is one published mean; ``se`` is its standard error where one was published."""
     require_counts(table)
     n = table["n_items"].astype("float64")
-    named = table.assign(realised=table["sparsity_realised"], right=table["score"] * n, n=n)
-    columns = [*CELL, "task_type", "unit", "sparsity", "realised", "right", "n", "se"]
+    named = table.assign(realised=table["sparsity_realised"], right=table["score"] * n, n=n, items=n)
+    columns = [*CELL, "task_type", "unit", "sparsity", "realised", "right", "n", "items", "se"]
     return named[columns].sort_values(CELL, kind="stable", ignore_index=True)
 
 
@@ -194,36 +238,11 @@ def _by_error(frame: pd.DataFrame) -> Floats:
     return np.where(known, n / np.clip(ratio, LEAST_VARIANCE, 1 / LEAST_VARIANCE), n)
 
 
-def refuse_useless(table: pd.DataFrame) -> None:
-    """Refuse outcomes with a column ``sparsity`` that nothing can be estimated from.
-
-    Raises:
-        DesignError: nothing but dense answers, one task under two task types, or a sparsifier with two units.
-    """
-    if is_dense(table).all() or not (table["sparsity"] > 0).any():
-        raise DesignError(
-            "every answer is dense, so there is no tolerance to estimate. Collect at least one sparse level."
-        )
-    kinds = table.groupby("task")["task_type"].nunique()
-    if (kinds > 1).any():
-        task = str(kinds.index[kinds > 1][0])
-        seen = ", ".join(sorted(set(table.loc[table["task"] == task, "task_type"])))
-        raise DesignError(f"task {task!r} appears under several task types ({seen}). Give each task one type.")
-    units = table.loc[~is_dense(table), ["sparsifier", "unit"]].groupby("sparsifier")["unit"].nunique()
-    if (units > 1).any():
-        raise DesignError(
-            f"sparsifier {units.index[units > 1][0]!r} mixes units of sparsity. Give each unit its own sparsifier name."
-        )
-
-
-def _covariates(table: pd.DataFrame, configs: tuple[tuple[str, int], ...]) -> pd.DataFrame:
+def _covariates(sizes: Mapping[str, float], configs: Sequence[tuple[str, int | None]]) -> pd.DataFrame:
     """log2 parameters and context of each configuration, centred and scaled; constant or unknown ones are left out."""
-    params = table.groupby("model")["params"].first()
     raw = {
-        "log2_params": [
-            np.log2(float(params[m])) if pd.notna(params[m]) and params[m] > 0 else np.nan for m, _ in configs
-        ],
-        "log2_context": [np.log2(c) if c > 0 else np.nan for _, c in configs],
+        "log2_params": [np.log2(sizes[model]) if sizes.get(model, 0) > 0 else np.nan for model, _ in configs],
+        "log2_context": [np.log2(context) if context else np.nan for _, context in configs],
     }
     frame = pd.DataFrame(raw)
     known = [name for name in frame if frame[name].notna().all() and frame[name].nunique() > 1]
@@ -231,52 +250,74 @@ def _covariates(table: pd.DataFrame, configs: tuple[tuple[str, int], ...]) -> pd
     return (chosen - chosen.mean()) / chosen.std(ddof=0)
 
 
-def _pairs(table: pd.DataFrame, cells: Cells) -> tuple[CrossProducts, ...]:
-    """Cross-products of every block, in one pass over the answers; several answers to an item count as their mean."""
-    places = {key: i for i, key in enumerate(cells.frame[CELL].itertuples(index=False, name=None))}
-    groups = table.groupby(CELL, sort=False, observed=True)
-    codes = groups.ngroup().to_numpy()
-    names = groups.size().index
-    cell_of = np.array([places[key] for key in names.to_flat_index()], dtype=np.int64)
-    cell = cell_of[codes]
-    item = pd.factorize(table["item_id"])[0].astype(np.int64)
-    score = table["score"].to_numpy(dtype=np.float64)
-    block_of = np.empty(len(cells.frame), dtype=np.int64)
-    for b, group in enumerate(cells.blocks):
-        block_of[group] = b
-    rows = np.argsort(block_of[cell], kind="stable")
-    ends = np.cumsum(np.bincount(block_of[cell], minlength=len(cells.blocks)))
-    return tuple(
-        _products(group, cell[mine], item[mine], score[mine])
-        for group, mine in zip(cells.blocks, np.split(rows, ends[:-1]), strict=True)
-    )
-
-
-def _products(group: Ints, cell: Ints, item: Ints, score: Floats) -> CrossProducts:
-    items, row = np.unique(item, return_inverse=True)
-    flat, size = row * len(group) + np.searchsorted(group, cell), len(items) * len(group)
-    asked = np.bincount(flat, minlength=size).reshape(len(items), -1)
-    scores = np.bincount(flat, score, minlength=size).reshape(len(items), -1)
-    there = (asked > 0).astype(np.float64)
-    mean = np.where(asked > 0, scores / np.maximum(asked, 1), 0.0)
+def _products(task: TaskItems, columns: Ints) -> CrossProducts:
+    """Cross-products of some columns of a task; several answers to an item count as their mean, clusters as one sum."""
+    there = task.asked[:, columns].astype(np.float64)
+    items = there.any(axis=1)
+    there, mean = there[items], task.mean[np.ix_(items, columns)]
     centred = (mean - mean.sum(0) / np.maximum(there.sum(0), 1)) * there
-    return CrossProducts(there.T @ there, centred.T @ centred)
+    products = centred.T @ centred
+    own = np.diag(products).copy()
+    if not task.clustered:
+        return CrossProducts(there.T @ there, products, own)
+    codes, cluster = np.unique(task.cluster[items], return_inverse=True)
+    sums = np.zeros((len(codes), len(columns)))
+    np.add.at(sums, cluster, centred)
+    together = sums.T @ sums
+    squares = np.diag(together) * len(codes) / max(len(codes) - 1, 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        scale = np.nan_to_num(np.sqrt(own / np.diag(together)), posinf=0.0)
+    return CrossProducts(there.T @ there, together * np.outer(scale, scale), squares)
 
 
-def _weights(cells: Cells, pairs: tuple[CrossProducts, ...]) -> Floats:
+def _weights(cells: Cells, pairs: tuple[CrossProducts, ...], clustered: Flags) -> Floats:
     """0/1 answers that would vary as much: items times binomial variance over theirs, pooled over a task's cells."""
     items, squares = np.empty(len(cells.frame)), np.empty(len(cells.frame))
     for group, pair in zip(cells.blocks, pairs, strict=True):
-        items[group], squares[group] = np.diag(pair.common), np.diag(pair.products)
+        items[group], squares[group] = np.diag(pair.common), pair.squares
     share = np.clip(cells.right / cells.n, 0.0, 1.0)
     binomial = items * share * (1 - share)
     # items asked once and items asked several times vary differently
     often = np.round(cells.n / items).astype(np.int64)
     keys = pd.Series(cells.task * (often.max() + 1) + often)
     ratio = _sums(squares, keys) / np.maximum(_sums(binomial, keys), 1e-12)
-    # 0/1 answers have exactly the binomial variance; their ratio is 1 up to rounding
+    # 0/1 answers have exactly the binomial variance; their ratio is 1 up to rounding, and more for clusters alone
+    most = np.where(clustered[cells.task], 1 / LEAST_VARIANCE, 1.0)
     known = _sums(binomial, keys) > 0
-    return np.where(known, items / np.clip(ratio, LEAST_VARIANCE, 1.0), items)
+    return np.where(known, items / np.clip(ratio, LEAST_VARIANCE, most), items)
+
+
+def _shared_effect(table: ItemTable) -> Floats:
+    """How much more the mean over the tasks of a type varies because tasks share their clusters ``(task,)``.
+
+    The variance of the sum over tasks of residual means, with clusters summed over tasks, over the sum of the tasks'
+    own; over all conditions that the tasks have in common.
+    """
+    effect = np.ones(len(table.tasks))
+    n_clusters = int(max(task.cluster.max() for task in table.tasks)) + 1
+    types = np.array([task.task_type for task in table.tasks])
+    for kind in np.unique(types):
+        mine = np.flatnonzero(types == kind)
+        together = apart = 0.0
+        keys = [set(zip(table.tasks[t].config, table.tasks[t].condition, strict=True)) for t in mine]
+        for key in sorted(set.intersection(*keys)):
+            whole = np.zeros(n_clusters)
+            for t in mine:
+                sums = _cluster_sums(table.tasks[t], key, n_clusters)
+                whole += sums
+                apart += float(sums @ sums)
+            together += float(whole @ whole)
+        if apart > 0:
+            effect[mine] = max(together / apart, 1.0)
+    return effect
+
+
+def _cluster_sums(task: TaskItems, key: tuple[int, int], n_clusters: int) -> Floats:
+    """What each cluster moves the mean of one column by ``(cluster,)``."""
+    (c,) = np.flatnonzero((task.config == key[0]) & (task.condition == key[1]))
+    there = task.asked[:, c]
+    residual = (task.mean[there, c] - task.mean[there, c].mean()) / max(int(there.sum()), 1)
+    return np.bincount(task.cluster[there], residual, minlength=n_clusters)
 
 
 def _sums(values: Floats, keys: "pd.Series[int]") -> Floats:

@@ -12,13 +12,14 @@ import numpy as np
 import pandas as pd
 
 from tolerance.data import contradictions
+from tolerance.data.conditions import DENSE as DENSE
+from tolerance.data.conditions import KEY, one_value_each, told_apart
 from tolerance.errors import SchemaError
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
     from pandera.errors import SchemaErrors
 
-DENSE = "dense"
 TASK_TYPES = ("single-qa", "retrieval", "multi-hop", "aggregation", "reasoning", "knowledge", "other")
 SPARSITY_KINDS = ("none", "attention", "kv-cache", "weight", "weight-2:4", "activation", "prompt")
 PHASES = ("none", "prefill", "decode", "both", "load")
@@ -38,6 +39,7 @@ class Column:
     kind: Kind
     meaning: str
     required: bool = False
+    may_be_empty: bool = False
     among: tuple[str, ...] = ()
     least: float | None = None
     most: float | None = None
@@ -51,6 +53,7 @@ _FRACTION = "Give a fraction of what is removed, 0 for dense; a percentage is di
 
 COLUMNS: tuple[Column, ...] = (
     Column("item_id", "text", "the same item has the same id at every level: pairing is the design", required=True),
+    Column("cluster", "text", "items that depend on each other: a passage, document, template or user"),
     Column("task", "text", "a set of items with one grading rule", required=True),
     Column(
         "task_type",
@@ -85,6 +88,7 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("query_position", "text", "did compression see the question", among=QUERY_POSITIONS),
     Column("trained_sparse", "flag", "was the model trained with this sparsity"),
+    Column("options", "text", "options of the method, where one name stands for several"),
     Column("covered_layers", "real", "share of the layers that the method acted on", least=0, most=1),
     Column("context_length", "integer", "nominal tokens of context", least=0, most=_MOST_TOKENS),
     Column("prompt_tokens", "integer", "tokens of the prompt as given to the model", least=0, most=_MOST_TOKENS),
@@ -95,7 +99,17 @@ COLUMNS: tuple[Column, ...] = (
     Column("kv_bytes_allocated", "real", "bytes of KV cache held", least=0, most=1e20),
     Column("kv_bytes_read", "real", "bytes of KV cache read while decoding", least=0, most=1e20),
     Column("seconds", "real", "wall time of the batch divided by its items", least=0, most=1e8),
-    Column("score", "real", "k / n, or a graded score", required=True, least=0, most=1, mend="Scale scores to 0..1."),
+    Column(
+        "score",
+        "real",
+        "k / n, or a graded score; empty where nothing was graded",
+        required=True,
+        may_be_empty=True,
+        least=0,
+        most=1,
+        mend="Scale scores to 0..1.",
+    ),
+    Column("ungraded", "text", "why there is no score: refused, unparsable, timed out, not graded"),
     Column("k", "integer", "parts of the answer that are right", least=0, most=1e9),
     Column("n", "integer", "parts of the answer", least=1, most=1e9),
     Column("correct", "flag", "right or wrong, where the task defines it"),
@@ -112,18 +126,15 @@ NAMES = tuple(column.name for column in COLUMNS)
 BY_NAME = {column.name: column for column in COLUMNS}
 REQUIRED = tuple(column.name for column in COLUMNS if column.required)
 COLUMNS_OF_TEXT = tuple(column.name for column in COLUMNS if column.kind == "text")
-# One answer: a second row with the same key is a duplicate, not a repeat.
-KEY = (
-    *("model", "revision", "task", "item_id", "context_length", "sparsifier", "phase", "sparsity_requested"),
-    *("kv_budget_tokens", "query_position", "replicate"),
-)
 
 
 def validate(frame: pd.DataFrame, *, source: str = "outcomes") -> pd.DataFrame:
     """Return the table with every column present, ordered and typed, or refuse it.
 
-    Missing optional columns become null; ``replicate`` becomes 0; ``k`` and ``n`` follow from a 0/1 score. ``source``
-    names the table in messages.
+    Missing optional columns become null; ``replicate`` becomes 0; ``k`` and ``n`` follow from a 0/1 score; an empty
+    score whose answer could not be read is ``unparsable``. Names that stand for several methods or models are told
+    apart, and levels that are one are written alike: see `tolerance.data.conditions`. ``source`` names the table in
+    messages.
 
     Raises:
         SchemaError: naming row, column, value and mend of the first faults, and how many there are.
@@ -131,7 +142,7 @@ def validate(frame: pd.DataFrame, *, source: str = "outcomes") -> pd.DataFrame:
     require_columns(frame, COLUMNS, source)
     table = _with_counts(typed(frame, COLUMNS, source))
     refuse_faults([*column_faults(table, COLUMNS), *_row_faults(table), *_contradictions(table)], source)
-    return table
+    return told_apart(table)
 
 
 def _contradictions(table: pd.DataFrame) -> Iterable[str]:
@@ -197,10 +208,14 @@ def _nulls(column: Column, n: int) -> pd.Series:
 
 def _with_counts(table: pd.DataFrame) -> pd.DataFrame:
     table["replicate"] = table["replicate"].fillna(0)
+    table["sparsity_requested"] = one_value_each(table["sparsity_requested"])
     binary = table["n"].isna() & table["score"].isin((0.0, 1.0))
     if binary.any():
         table.loc[binary, "n"] = 1
         table.loc[binary, "k"] = table.loc[binary, "score"].astype("Int64")
+    unread = table["score"].isna() & table["ungraded"].isna() & (table["parse_ok"] == False)  # noqa: E712 - null is no False
+    if unread.any():
+        table["ungraded"] = table["ungraded"].mask(unread.fillna(value=False), "unparsable")
     return table
 
 
@@ -276,7 +291,8 @@ def _schema(columns: Sequence[Column]) -> "pa.DataFrameSchema":
             yield pa.Check.lt(column.below)
 
     return pa.DataFrameSchema(
-        {c.name: pa.Column(checks=list(checks(c)), nullable=not c.required) for c in columns}, ordered=True
+        {c.name: pa.Column(checks=list(checks(c)), nullable=not c.required or c.may_be_empty) for c in columns},
+        ordered=True,
     )
 
 
@@ -322,6 +338,22 @@ def _row_faults(table: pd.DataFrame) -> list[str]:
             lambda r: (
                 f"score {table['score'][r]:g} is not k / n = {table['k'][r]} / {table['n'][r]}. "
                 "Give one of them, or mend the other."
+            ),
+        ),
+        *contradictions.told(
+            table,
+            table["score"].isna() & table["ungraded"].isna(),
+            lambda _: (
+                "column score: empty, and nothing says why. Give the reason in column ungraded (refused, unparsable, "
+                "timed out, not graded ...), or 0 if the answer is wrong."
+            ),
+        ),
+        *contradictions.told(
+            table,
+            table["score"].notna() & table["ungraded"].notna(),
+            lambda r: (
+                f"score {table['score'][r]:g} beside ungraded = {table['ungraded'][r]!r}. Leave the score empty if "
+                "nothing was graded, or leave ungraded empty."
             ),
         ),
         *contradictions.second_answers(table, list(KEY)),

@@ -32,7 +32,7 @@ _ARROW: dict[Kind, pa.DataType] = {"text": pa.string(), "real": pa.float64(), "i
 # The digest of a shard's bytes, zeros where it stands itself: page checksums do not cover the footer.
 _MARK = b"tolerance-sha256:"
 _SEAL, _UNSEALED = re.compile(_MARK + rb"[0-9a-f]{64}"), _MARK + b"0" * 64
-ARROW_SCHEMA = pa.schema([pa.field(c.name, _ARROW[c.kind], nullable=not c.required) for c in COLUMNS])
+ARROW_SCHEMA = pa.schema([pa.field(c.name, _ARROW[c.kind], nullable=not c.required or c.may_be_empty) for c in COLUMNS])
 
 
 @dataclass(frozen=True)

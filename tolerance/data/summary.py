@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from tolerance.data.cells import CELL
+from tolerance.data.conditions import CELL
 from tolerance.data.outcomes import level
 from tolerance.data.published import is_aggregate
 from tolerance.data.run_folder import RunFolder

@@ -9,6 +9,7 @@ from tolerance.errors import SchemaError
 # What others call columns of ours; whole names, without marks between words.
 OTHER_WORDS = {
     "chance": ("chancelevel", "chancerate", "chanceaccuracy", "guessingfloor", "randombaseline", "randomchance"),
+    "cluster": ("clusterid", "passage", "passageid", "paragraph", "paragraphid", "storyid", "documentgroup"),
     "context_length": ("contextlen", "ctxlen", "ctxlength", "ctx", "contexttokens"),
     "item_id": ("itemid", "questionid", "exampleid", "sampleid", "docid"),
     "n_items": ("nsamples", "numsamples", "numitems", "itemcount"),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tolerance import findings
 from tolerance.data.cells import halvings
+from tolerance.data.conditions import known_context
 from tolerance.data.manifest import digest
 from tolerance.data.outcomes import is_dense, level
 from tolerance.estimands.curve_state import CurveState
@@ -73,11 +74,11 @@ def budgets(
     """One finding for each task type, method and context length whose KV tokens are known."""
     configs = source.fit.cells.configs
     sparse = outcomes[~is_dense(outcomes) & (level(outcomes) > 0)]
-    sparse = sparse.assign(context_length=sparse["context_length"].fillna(0).astype("int64"))
-    groups = dict(iter(sparse.groupby(["sparsifier", "context_length", "task_type"])))
+    keys = ["sparsifier", "context_length", "task_type"]
+    groups = {(m, known_context(c), k): rows for (m, c, k), rows in sparse.groupby(keys, dropna=False)}
     for state in states:
         curve = state.curve
-        for context in sorted({configs[config][1] for _, config in curve.places}):
+        for context in dict.fromkeys(configs[config][1] for config in sorted({config for _, config in curve.places})):
             mine = groups.get((curve.sparsifier, context, curve.task_type))
             known = None if mine is None else tokens(mine)
             if known is None:
@@ -93,7 +94,7 @@ def budgets(
 def _budget(
     state: CurveState,
     here: TypeCurve | None,
-    context: int,
+    context: int | None,
     known: Tokens,
     question: Question,
 ) -> findings.Budget:

@@ -54,9 +54,11 @@ from tolerance.findings.curves import (
     ShapeKind,
     Threshold,
 )
-from tolerance.findings.data import Accounting, Caveat, CellData, Data, HeldConstant, Provenance, TaskData
+from tolerance.findings.data import Accounting, Caveat, CellData, Data, HeldConstant, Provenance, TaskData, Unshared
 from tolerance.findings.fit import Attempt, Check, Family, LeftOut, Plot, Predicted, Scaled, Sensitivity
 from tolerance.findings.instant import (
+    Composition,
+    DenominatorMatters,
     Disagreement,
     Discordance,
     Instant,
@@ -65,6 +67,7 @@ from tolerance.findings.instant import (
     ObservedLevel,
     Paired,
     Trend,
+    Ungraded,
 )
 from tolerance.findings.report import Report
 
@@ -90,6 +93,7 @@ __all__ = [
     "Check",
     "Compared",
     "Comparison",
+    "Composition",
     "Conclusion",
     "Conclusions",
     "Contrast",
@@ -97,6 +101,7 @@ __all__ = [
     "Crossover",
     "Curve",
     "Data",
+    "DenominatorMatters",
     "Difference",
     "Disagreement",
     "Discordance",
@@ -136,5 +141,7 @@ __all__ = [
     "TaskData",
     "Threshold",
     "Trend",
+    "Ungraded",
+    "Unshared",
     "Weakest",
 ]

@@ -160,7 +160,7 @@ class Budget(Finding):
     id: str
     task_type: str
     sparsifier: str
-    context_length: int
+    context_length: int | None
     source: Literal["recorded", "computed"]
     status: Status
     reason: Reason | None

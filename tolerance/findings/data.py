@@ -45,11 +45,33 @@ class CellData(Finding):
     n_items: int
 
 
+class Unshared(Finding):
+    """Answers of one condition that were left out, because another condition of the task was not asked these items.
+
+    ``selection`` is how much more the items that stay score than those left out, under this condition; null where
+    chance explains it. ``whole``: the condition itself is left out, having answered next to none of the items.
+    """
+
+    task: str
+    model: str
+    context_length: int | None
+    sparsifier: str
+    level: Number
+    n_items: int
+    n_kept: int
+    selection: Number | None
+    whole: bool
+
+
 class Data(Finding):
     """What the report rests on.
 
-    ``n_means`` is the number of published means where there are no answers; ``assumed_items`` the number of items that
-    was assumed for means that came without one.
+    ``n_rows`` counts all answers, of which ``n_ungraded`` were not graded. ``n_items`` and cells count each item once,
+    over the items that all conditions of a task share: ``unshared`` says what was left out for that, ``different``
+    which tasks asked other items at each level, ``unlike_models`` which asked other items of each model. ``n_clusters``
+    is the number of groups of items that depend on each other, if any do, and ``alike`` are tasks that share their
+    items. ``remarks`` are oddities of the table that may be meant. ``n_means`` is the number of published means where
+    there are no answers; ``assumed_items`` the number of items that was assumed for means that came without one.
     """
 
     n_rows: int
@@ -62,6 +84,13 @@ class Data(Finding):
     has_dense: bool
     tasks: list[TaskData]
     cells: list[CellData]
+    n_ungraded: int = 0
+    unshared: list[Unshared] = []
+    different: list[str] = []
+    unlike_models: list[str] = []
+    n_clusters: int | None = None
+    alike: list[list[str]] = []
+    remarks: list[str] = []
     n_means: int | None = None
     assumed_items: int | None = None
 
@@ -75,6 +104,14 @@ Caveat = Literal[
     "published means",
     "items assumed",
     "items independent",
+    "items in clusters",
+    "items left out",
+    "items left out are a selection",
+    "items differ between levels",
+    "items differ between models",
+    "tasks differ",
+    "answers not graded",
+    "the denominator matters",
     "conclusions need another fit",
     "conclusions need other outcomes",
 ]

@@ -69,7 +69,8 @@ class Discordance(Finding):
     """0/1 answers to the same items under two conditions: how many were right under one alone.
 
     ``p`` is exact, from the discordant items; ``difference`` and its paired interval are over these items pooled.
-    ``repeated``: an item enters once for each of several models or contexts, which ``p`` takes for different items.
+    ``repeated``: an item enters once for each of several models or contexts. ``by_cluster``: all counts are of items
+    then, each once, or of clusters of items that depend on each other, and ``p`` and the interval are by these.
     """
 
     n_pairs: int
@@ -79,6 +80,7 @@ class Discordance(Finding):
     difference: Number
     interval: Interval
     repeated: bool
+    by_cluster: bool = False
 
 
 class Paired(Finding):
@@ -162,8 +164,55 @@ class ObservedLevel(Finding):
         yield {**fields(self, but=("level",)), **Level.columns("level", self.level)}
 
 
+class Ungraded(Finding):
+    """Answers of one condition of a task type that were not graded, and its accuracy with and without them.
+
+    ``accuracy_graded`` leaves them out, ``accuracy_all`` counts them as wrong; both are means over tasks, on the items
+    that each leaves. ``reasons`` counts why.
+    """
+
+    task_type: str
+    sparsifier: str
+    level: Number
+    n_answers: int
+    n_ungraded: int
+    reasons: dict[str, int]
+    accuracy_graded: Number | None
+    accuracy_all: Number | None
+
+
+class DenominatorMatters(Finding):
+    """A contrast with dense that says one thing over graded answers and another with the ungraded ones as wrong."""
+
+    task_type: str
+    sparsifier: str
+    level: Number
+    about: Literal["difference", "retention"]
+    graded: Measured
+    all: Measured
+
+
+class Composition(Finding):
+    """A task type's mean under a method that is not over all of its tasks, or not at all levels.
+
+    ``tasks`` are those it is over; ``lacking`` are tasks of the type that this method did not answer at all its levels;
+    ``dropped`` are levels at which tasks are missing; ``mixed``: tasks differ from level to level, and all stay.
+    """
+
+    task_type: str
+    sparsifier: str
+    tasks: list[str]
+    lacking: list[str]
+    dropped: list[Number]
+    mixed: bool
+
+
 class Instant(Told):
-    """What the answers show without a model: it takes no sampling and does not rest on the fit."""
+    """What the answers show without a model: it takes no sampling and does not rest on the fit.
+
+    Numbers are over graded answers to the items that all conditions of a task share; ``n_unpaired`` counts answers left
+    out for that.
+    """
 
     retention: float
     interval_prob: float
@@ -175,6 +224,9 @@ class Instant(Told):
     contrasts: list[Paired]
     trends: list[Trend]
     tolerated: list[ObservedLevel]
+    compositions: list[Composition] = []
+    ungraded: list[Ungraded] = []
+    denominator_matters: list[DenominatorMatters] = []
 
     def to_frame(self, table: InstantTable = "tolerated") -> "pd.DataFrame":
         """A table of the instant answer.

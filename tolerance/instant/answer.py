@@ -3,16 +3,21 @@
 Cells with Wilson and cluster-robust intervals, contrasts on the same items (exact McNemar, paired bootstrap), a trend
 by estimating equations, and the tolerated level between measured levels. The estimand is that of the posterior: the
 mean over the tasks (by model and context) of a type, with the rule's guessing floor subtracted where a share of dense
-accuracy is meant. Every item counts once, however often it was asked. docs/instant.md has the formulas' sources.
+accuracy is meant. Every item counts once, however often it was asked; items that depend on each other are drawn
+together. docs/instant.md has the formulas' sources.
 """
 
+from collections.abc import Iterator
+
 from tolerance import findings
-from tolerance.data.item_table import NOWHERE
+from tolerance.data.item_table import ItemTable
 from tolerance.data.outcomes import DENSE
 from tolerance.data.prepared import Outcomes, prepare
+from tolerance.data.task_sets import TaskSet, task_sets
 from tolerance.instant.cells import Asked, observed_cells
-from tolerance.instant.contrasts import RESAMPLES, paired, task_pairs
+from tolerance.instant.contrasts import RESAMPLES, ItemPair, paired, task_pairs
 from tolerance.instant.trends import observed_levels, trends
+from tolerance.instant.ungraded import denominator_matters, ungraded
 
 
 def instant_answer(
@@ -21,24 +26,48 @@ def instant_answer(
     """What validated outcomes show without a model; the order of their rows does not matter.
 
     Raises:
-        DesignError: every answer is dense, one task has two types, or one sparsifier two units.
+        DesignError: every answer is dense, one task has two types, one sparsifier two units, or nothing was graded.
     """
     asked = Asked(retention, prob, resamples, seed)
     prepared = prepare(outcomes)
-    answers = prepared.items
-    pairs = list(task_pairs(answers, asked))
+    answers, sets = prepared.items, task_sets(prepared.items)
+    pairs, contrasts = _contrasts(answers, sets, asked)
     against_dense = [pair for pair in pairs if pair.second == DENSE]
-    contrasts = paired(pairs, asked)
-    without = sum(int(task.asked[:, (task.sparsity > 0) & (task.dense == NOWHERE)].sum()) for task in answers.tasks)
+    as_wrong = []
+    if prepared.ungraded:
+        whole = prepared.as_wrong.items
+        as_wrong = _contrasts(whole, task_sets(whole), asked)[1]
     return findings.Instant(
         retention=retention,
         interval_prob=prob,
         resamples=resamples,
         seed=seed,
         n_answers=len(prepared.outcomes),
-        n_unpaired=without + sum(pair.unpaired[0] for pair in against_dense),
+        n_unpaired=sum(one.n_items for one in prepared.same.left_out),
         cells=list(observed_cells(answers, asked)),
         contrasts=contrasts,
-        trends=list(trends(answers, asked)),
+        trends=list(trends(answers, sets, asked)),
         tolerated=list(observed_levels(answers, against_dense, asked)),
+        compositions=list(compositions(sets)),
+        ungraded=list(ungraded(prepared)),
+        denominator_matters=list(denominator_matters(contrasts, as_wrong, retention)),
     )
+
+
+def _contrasts(answers: ItemTable, sets: list[TaskSet], asked: Asked) -> tuple[list[ItemPair], list[findings.Paired]]:
+    pairs = list(task_pairs(answers, sets, asked))
+    return pairs, paired(pairs, answers, asked)
+
+
+def compositions(sets: list[TaskSet]) -> Iterator[findings.Composition]:
+    """What is to be said of the tasks that means are over."""
+    for one in sets:
+        if not one.whole:
+            yield findings.Composition(
+                task_type=one.task_type,
+                sparsifier=one.sparsifier,
+                tasks=list(one.tasks),
+                lacking=list(one.lacking),
+                dropped=list(one.dropped),
+                mixed=one.mixed,
+            )

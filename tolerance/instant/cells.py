@@ -63,6 +63,8 @@ def observed_cells(answers: ItemTable, asked: Asked) -> Iterator[findings.Observ
             cell = _cell(task, np.flatnonzero(task.condition == condition))
             found[task.task_type, task.name, int(condition)] = cell
             found.setdefault((task.task_type, None, int(condition)), _Cell()).add(cell)
+    if answers.spanning:
+        _share(found, answers)
     keys = sorted(found, key=lambda key: (key[1] is not None, key[0], key[1] or "", key[2]))
     cells = [found[key] for key in keys]
     shares = np.array([cell.means / cell.blocks for cell in cells])
@@ -87,24 +89,53 @@ def observed_cells(answers: ItemTable, asked: Asked) -> Iterator[findings.Observ
 
 
 def _cell(task: TaskItems, columns: Ints) -> _Cell:
-    """One condition of a task: the linearised variance of its mean over configurations, items as clusters."""
+    """One condition of a task: the linearised variance of its mean over configurations, by cluster."""
     there = task.asked[:, columns]
     n = there.sum(axis=0)
-    mean = task.mean[:, columns].sum(axis=0) / n
-    spread = np.where(there, (task.mean[:, columns] - mean) / n, 0.0).sum(axis=1)
-    items = int(there.any(axis=1).sum())
+    spread = _spread(task, columns)
+    clusters = len(np.unique(task.cluster[there.any(axis=1)]))
     return _Cell(
-        binary=task.binary and bool(task.count[:, columns].max() == 1),
-        means=float(mean.sum()),
-        squares=float((spread**2).sum()) * items / max(items - 1, 1),
+        binary=task.binary and bool(task.count[:, columns].max() == 1) and not task.clustered,
+        means=float((task.mean[:, columns].sum(axis=0) / n).sum()),
+        squares=float((spread**2).sum()) * clusters / max(clusters - 1, 1),
         inverse=float((1 / n).sum()),
         sparsity=float(task.sparsity[columns].sum()),
         blocks=len(columns),
-        items=items,
+        items=int(there.any(axis=1).sum()),
         answers=int(task.count[:, columns].sum()),
-        freedom=items - 1,
-        lonely=items < 2,
+        freedom=clusters - 1,
+        lonely=clusters < 2,
     )
+
+
+def _spread(task: TaskItems, columns: Ints) -> Floats:
+    """What each cluster moves the sum of a condition's means by ``(cluster,)``, coded from 0 over all tasks."""
+    there = task.asked[:, columns]
+    n = there.sum(axis=0)
+    mean = task.mean[:, columns].sum(axis=0) / n
+    by_item = np.where(there, (task.mean[:, columns] - mean) / n, 0.0).sum(axis=1)
+    return np.bincount(task.cluster, by_item) if task.clustered else by_item
+
+
+def _share(found: dict[tuple[str, str | None, int], _Cell], answers: ItemTable) -> None:
+    """Variances and items of task types whose tasks share clusters: each cluster moves several tasks at once."""
+    size = int(max(task.cluster.max() for task in answers.tasks)) + 1
+    kinds = {key[0] for key in found}
+    for kind in kinds:
+        tasks = [task for task in answers.tasks if task.task_type == kind]
+        for condition in {key[2] for key in found if key[:2] == (kind, None)}:
+            whole, seen = np.zeros(size), np.zeros(size, dtype=bool)
+            for task in tasks:
+                columns = np.flatnonzero(task.condition == condition)
+                if len(columns):
+                    by_item = _spread(task, columns)
+                    codes = np.arange(len(by_item)) if task.clustered else task.cluster
+                    np.add.at(whole, codes, by_item)
+                    seen[task.cluster[task.asked[:, columns].any(axis=1)]] = True
+            cell, clusters = found[kind, None, condition], int(seen.sum())
+            cell.squares = float((whole**2).sum()) * clusters / max(clusters - 1, 1)
+            cell.freedom, cell.lonely, cell.binary = clusters - 1, clusters < 2, False
+            cell.items = min(cell.items, clusters) if not any(task.clustered for task in tasks) else cell.items
 
 
 def _robust(cell: _Cell, asked: Asked) -> Interval | None:

@@ -1,20 +1,24 @@
 """Paired contrasts of one task type: bootstrap intervals and exact tests of discordant items."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from tolerance import findings
-from tolerance.data.item_table import NOWHERE, ItemTable, TaskItems, paired_means, resample
+from tolerance.data.item_table import NOWHERE, Flags, ItemTable, TaskItems
 from tolerance.data.manifest import digest
 from tolerance.data.outcomes import DENSE
+from tolerance.data.task_sets import Place, TaskSet
 from tolerance.instant.cells import Asked, Floats, Ints, Key
+from tolerance.instant.resamples import drawn_together, paired_means, resample
 from tolerance.model.curve import LEAST_ABOVE_FLOOR
 from tolerance.stats.intervals import Interval
-from tolerance.stats.paired_proportions import mcnemar, newcombe
+from tolerance.stats.paired_proportions import clustered_mcnemar, mcnemar, newcombe
 
 RESAMPLES = 2000
 # Mean weight of the made-up item of a task type: that of Jeffreys' prior.
@@ -27,7 +31,9 @@ MOST_METHODS = 12
 class ItemPair:
     """Two conditions of a task type: sums over blocks of their paired means ``(side, resample)``, first undrawn.
 
-    ``table`` counts 0/1 items right under both, the first alone, the second alone, neither.
+    ``table`` counts 0/1 items right under both, the first alone, the second alone, neither; ``changes`` by cluster, of
+    items that depend on each other or come several times, how many more were right under the first, of ``clusters``
+    that have 0/1 items at all.
     """
 
     task_type: str
@@ -41,6 +47,8 @@ class ItemPair:
     pairs: int = 0
     unpaired: tuple[int, int] = (0, 0)
     table: Ints = field(default_factory=lambda: np.zeros(4, dtype=np.int64))
+    changes: Floats | None = None
+    clusters: Flags | None = None
     repeated: bool = False
     lonely: bool = False
 
@@ -67,6 +75,10 @@ class ItemPair:
         return bool(above[0] < LEAST_ABOVE_FLOOR or np.mean(above[1:] < LEAST_ABOVE_FLOOR) > 0.05)
 
 
+# Places and levels of each task type and method.
+_Among = Mapping[tuple[str, str], tuple[frozenset[Place], frozenset[float]]]
+
+
 @dataclass(frozen=True)
 class _Columns:
     """Pairs of columns of one block of a task, and the contrast that each belongs to."""
@@ -76,16 +88,22 @@ class _Columns:
     second: Ints
 
 
-def task_pairs(answers: ItemTable, asked: Asked) -> list[ItemPair]:
-    """Every contrast with dense, then of two methods, by task type; all its resamples drawn together."""
+def task_pairs(answers: ItemTable, sets: list[TaskSet], asked: Asked) -> list[ItemPair]:
+    """Every contrast with dense, then of two methods, by task type; all its resamples drawn together.
+
+    A task type's contrasts under a method are over the places that ``sets`` have for it.
+    """
     found: dict[Key, ItemPair] = {}
     n_tasks = pd.Series([task.task_type for task in answers.tasks]).value_counts()
-    streams = np.random.default_rng(asked.seed).spawn(len(answers.tasks))
-    for task, rng in zip(answers.tasks, streams, strict=True):
-        blocks = [(items, _columns(task, columns, answers)) for columns, items in task.blocks()]
-        _count(found, task, blocks, asked)
+    together = drawn_together(answers, asked.seed)
+    among = {(one.task_type, one.sparsifier): (one.places, one.levels) for one in sets}
+    n_clusters = max((int(task.cluster.max()) + 1 for task in answers.tasks), default=0)
+    for task, drawn_from in zip(answers.tasks, together, strict=True):
+        blocks = [(items, _columns(task, columns, answers, among)) for columns, items in task.blocks()]
+        _count(found, task, blocks, asked, n_clusters)
         start = 0
-        for drawn in resample(task, asked.resamples, len(answers.conditions), MADE_UP / n_tasks[task.task_type], rng):
+        mean_weight = MADE_UP / n_tasks[task.task_type]
+        for drawn in resample(task, asked.resamples, len(answers.conditions), mean_weight, drawn_from):
             rows = slice(start, start + len(drawn.weights))
             for items, columns in blocks:
                 if columns.keys:
@@ -97,9 +115,15 @@ def task_pairs(answers: ItemTable, asked: Asked) -> list[ItemPair]:
     return sorted(found.values(), key=lambda p: (p.second != DENSE, p.task_type, p.first, p.second, p.level))
 
 
-def _columns(task: TaskItems, block: Ints, answers: ItemTable) -> _Columns:
+def _columns(task: TaskItems, block: Ints, answers: ItemTable, among: _Among) -> _Columns:
     """The pairs of a block that share an item: each sparse column with dense, and methods asked for one level."""
-    sparse = [(int(c), answers.conditions[task.condition[c]]) for c in block if task.sparsity[c] > 0]
+    place = (task.name, *answers.configs[task.config[block[0]]])
+    sparse = []
+    for c in block[task.sparsity[block] > 0]:
+        at = answers.conditions[task.condition[c]]
+        places, levels = among[task.task_type, at.sparsifier]
+        if place in places and at.level in levels:
+            sparse.append((int(c), at))
     pairs = [(c, int(task.dense[c]), (task.task_type, at.sparsifier, DENSE, at.level)) for c, at in sparse]
     if len({at.sparsifier for _, at in sparse}) <= MOST_METHODS:
         pairs += [
@@ -116,7 +140,9 @@ def _columns(task: TaskItems, block: Ints, answers: ItemTable) -> _Columns:
     )
 
 
-def _count(found: dict[Key, ItemPair], task: TaskItems, blocks: list[tuple[Ints, _Columns]], asked: Asked) -> None:
+def _count(
+    found: dict[Key, ItemPair], task: TaskItems, blocks: list[tuple[Ints, _Columns]], asked: Asked, n_clusters: int
+) -> None:
     """Add the pairs of a task's blocks to the contrasts that they belong to."""
     local = {key: i for i, key in enumerate(dict.fromkeys(key for _, columns in blocks for key in columns.keys))}
     seen = np.zeros((len(local), len(task.mean)), dtype=bool)
@@ -127,17 +153,41 @@ def _count(found: dict[Key, ItemPair], task: TaskItems, blocks: list[tuple[Ints,
         repeated = (seen[rows] & common.T).any(axis=1)
         seen[rows] |= common.T
         pairs, only_first, only_second = (x.sum(axis=0) for x in (common, first & ~common, second & ~common))
-        tables = _tables(task, items, columns, common)
+        tables, lonely = _tables(task, items, columns, common), _lonely(task.cluster[items], common)
         for i, key in enumerate(columns.keys):
             pair = found.setdefault(key, ItemPair(*key, means=np.zeros((2, 1 + asked.resamples))))
             pair.blocks += 1
-            pair.floor += task.chance
+            pair.floor += task.floor
             pair.sparsity += float(task.sparsity[columns.first[i]])
             pair.pairs += int(pairs[i])
-            pair.lonely |= bool(pairs[i] < 2)
+            pair.lonely |= bool(lonely[i])
             pair.unpaired = pair.unpaired[0] + int(only_first[i]), pair.unpaired[1] + int(only_second[i])
             pair.repeated |= bool(repeated[i])
             pair.table = pair.table + tables[i]
+            sides = int(columns.first[i]), int(columns.second[i])
+            changes, there = _changes(task, items, sides, common[:, i], n_clusters)
+            pair.changes = changes if pair.changes is None else pair.changes + changes
+            pair.clusters = there if pair.clusters is None else pair.clusters | there
+
+
+def _lonely(cluster: Ints, common: Flags) -> Flags:
+    """Whether the items of a pair are of fewer than two clusters ``(pair,)``."""
+    if len(np.unique(cluster)) == len(cluster):
+        return np.asarray(common.sum(axis=0) < 2)
+    return np.array([len(np.unique(cluster[both])) < 2 for both in common.T], dtype=bool)
+
+
+def _changes(
+    task: TaskItems, items: Ints, pair: tuple[int, int], common: Flags, n_clusters: int
+) -> tuple[Floats, Flags]:
+    """By cluster: 0/1 items right under the first alone less those under the second alone, and whether it has any."""
+    if not task.binary:
+        return np.zeros(n_clusters), np.zeros(n_clusters, dtype=bool)
+    one, other = pair
+    single = common & (task.count[items, one] == 1) & (task.count[items, other] == 1)
+    at = items[single]
+    changes = np.bincount(task.cluster[at], task.mean[at, one] - task.mean[at, other], minlength=n_clusters)
+    return changes, np.bincount(task.cluster[at], minlength=n_clusters) > 0
 
 
 def _tables(task: TaskItems, items: Ints, columns: _Columns, common: NDArray[np.bool_]) -> Ints:
@@ -150,11 +200,11 @@ def _tables(task: TaskItems, items: Ints, columns: _Columns, common: NDArray[np.
     return np.stack([(single & at).sum(axis=0) for at in (x & y, x & ~y, ~x & y, ~x & ~y)], axis=1)
 
 
-def paired(pairs: list[ItemPair], asked: Asked) -> list[findings.Paired]:
+def paired(pairs: list[ItemPair], answers: ItemTable, asked: Asked) -> list[findings.Paired]:
     """Contrasts as findings."""
-    tables = np.array([pair.table for pair in pairs], dtype=np.int64).reshape(-1, 4)
-    discordance = _discordance(tables, [pair.repeated for pair in pairs], asked)
-    return [_contrast(pair, table, asked) for pair, table in zip(pairs, discordance, strict=True)]
+    dependent = answers.spanning or any(task.clustered for task in answers.tasks)
+    tests = _discordance(pairs, asked, dependent=dependent)
+    return [_contrast(pair, test, asked) for pair, test in zip(pairs, tests, strict=True)]
 
 
 def _contrast(pair: ItemPair, table: findings.Discordance | None, asked: Asked) -> findings.Paired:
@@ -189,8 +239,12 @@ def _measured(values: Floats, lonely: bool, asked: Asked) -> findings.Measured:
     return findings.Measured(value=float(values[0]), interval=interval)
 
 
-def _discordance(tables: Ints, repeated: list[bool], asked: Asked) -> list[findings.Discordance | None]:
-    """McNemar's test and Newcombe's interval of each table; none where no 0/1 item was asked under both."""
+def _discordance(pairs: list[ItemPair], asked: Asked, *, dependent: bool) -> list[findings.Discordance | None]:
+    """McNemar's test and Newcombe's interval of each pair; none where no 0/1 item was asked under both.
+
+    Where items depend on each other, or come several times, both are by cluster.
+    """
+    tables = np.array([pair.table for pair in pairs], dtype=np.int64).reshape(-1, 4)
     some = tables.sum(axis=1) > 0
     found: list[findings.Discordance | None] = [None] * len(tables)
     if not some.any():
@@ -199,14 +253,28 @@ def _discordance(tables: Ints, repeated: list[bool], asked: Asked) -> list[findi
     p = mcnemar(tables[some, 1], tables[some, 2])
     for row, at in enumerate(np.flatnonzero(some)):
         _, only_first, only_second, _ = tables[at]
-        n = int(tables[at].sum())
+        n, pair = int(tables[at].sum()), pairs[at]
+        interval = Interval(kind="newcombe", prob=asked.prob, lower=float(low[row]), upper=float(high[row]))
+        by_cluster = dependent or pair.repeated
+        difference, probability = float(only_first - only_second) / n, float(p[row])
+        if by_cluster and pair.changes is not None and pair.clusters is not None:
+            interval, probability = _by_cluster(pair.changes, n, asked), clustered_mcnemar(pair.changes)
+            n, only_first, only_second = (int(x.sum()) for x in (pair.clusters, pair.changes > 0, pair.changes < 0))
         found[at] = findings.Discordance(
             n_pairs=n,
             only_first=int(only_first),
             only_second=int(only_second),
-            p=float(p[row]),
-            difference=float(only_first - only_second) / n,
-            interval=Interval(kind="newcombe", prob=asked.prob, lower=float(low[row]), upper=float(high[row])),
-            repeated=repeated[at],
+            p=probability,
+            difference=difference,
+            interval=interval,
+            repeated=pair.repeated,
+            by_cluster=by_cluster,
         )
     return found
+
+
+def _by_cluster(changes: Floats, n: int, asked: Asked) -> Interval:
+    """Of the difference of shares, from the spread of clusters' sums; clusters without a change count as well."""
+    half = ndtri(asked.tails[1]) * float(np.sqrt((changes**2).sum())) / n
+    middle = float(changes.sum()) / n
+    return Interval(kind="robust", prob=asked.prob, lower=max(middle - half, -1.0), upper=min(middle + half, 1.0))

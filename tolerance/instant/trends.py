@@ -10,30 +10,33 @@ from tolerance import findings
 from tolerance.data.cells import halvings, sparsity
 from tolerance.data.item_table import NOWHERE, ItemTable, TaskItems
 from tolerance.data.manifest import digest
+from tolerance.data.task_sets import TaskSet
 from tolerance.instant.cells import Asked, Floats, inside
 from tolerance.instant.contrasts import ItemPair
 from tolerance.model.curve import crossing
 from tolerance.stats import gee
 from tolerance.stats.intervals import Interval
+from tolerance.stats.isotonic import isotonic
 
 
-def trends(answers: ItemTable, asked: Asked) -> Iterator[findings.Trend]:
+def trends(answers: ItemTable, sets: list[TaskSet], asked: Asked) -> Iterator[findings.Trend]:
     """Scores against halvings of the density, dense included, for each task type and sparsifier."""
-    for task_type in sorted({task.task_type for task in answers.tasks}):
-        tasks = [task for task in answers.tasks if task.task_type == task_type]
-        for sparsifier in answers.sparsifiers:
-            parts = [_trend_rows(task, sparsifier, answers) for task in tasks]
-            parts = [part for part in parts if len(part)]
-            if parts:
-                yield _trend(task_type, sparsifier, parts, asked)
+    for one in sets:
+        tasks = [task for task in answers.tasks if task.task_type == one.task_type]
+        parts = [part for part in (_trend_rows(task, one, answers) for task in tasks) if len(part)]
+        if parts:
+            yield _trend(one.task_type, one.sparsifier, parts, asked)
 
 
-def _trend_rows(task: TaskItems, sparsifier: str, answers: ItemTable) -> Floats:
-    """Score, halvings, configuration and item of a task's answers under a sparsifier and dense ``(answer, 4)``."""
+def _trend_rows(task: TaskItems, among: TaskSet, answers: ItemTable) -> Floats:
+    """Score, halvings, configuration and cluster of a task's answers under a method and dense ``(answer, 4)``."""
     mine = [
         c
-        for c, condition in enumerate(task.condition)
-        if answers.conditions[condition].sparsifier == sparsifier and task.sparsity[c] > 0
+        for c, (config, condition) in enumerate(zip(task.config, task.condition, strict=True))
+        if task.sparsity[c] > 0
+        and answers.conditions[condition].sparsifier == among.sparsifier
+        and answers.conditions[condition].level in among.levels
+        and (task.name, *answers.configs[config]) in among.places
     ]
     if not mine:
         return np.empty((0, 4))
@@ -42,13 +45,14 @@ def _trend_rows(task: TaskItems, sparsifier: str, answers: ItemTable) -> Floats:
     item, place = np.nonzero(task.asked[:, columns])
     column = columns[place]
     along = halvings(task.sparsity)[column]
-    return np.column_stack([task.mean[item, column], along, task.config[column], item])
+    return np.column_stack([task.mean[item, column], along, task.config[column], task.cluster[item]])
 
 
 def _trend(task_type: str, sparsifier: str, parts: list[Floats], asked: Asked) -> findings.Trend:
     rows = np.concatenate(parts)
     task = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-    block, item = (task * (int(rows[:, c].max()) + 1) + rows[:, c].astype(np.int64) for c in (2, 3))
+    block = task * (int(rows[:, 2].max()) + 1) + rows[:, 2].astype(np.int64)
+    item = rows[:, 3].astype(np.int64)  # clusters are coded across tasks
     found = gee.slope(rows[:, 0], rows[:, 1], block, item)
     if not isinstance(found, gee.Slope):
         n_items = len(np.unique(item))
@@ -86,14 +90,19 @@ def observed_levels(
 
 
 def _observed_level(task_type: str, sparsifier: str, mine: list[ItemPair], asked: Asked) -> findings.ObservedLevel:
-    """Where retention first falls below what is asked, straight in halvings from 1 at dense to each measured level."""
+    """Where retention falls below what is asked, straight in halvings from 1 at dense to each measured level.
+
+    Retention does not rise with sparsity: a level that keeps more than the one before is noise, and both get their mean
+    (isotonic regression), so that a dip by chance is no threshold.
+    """
     reason = _unanswerable(mine)
     named = {"id": f"observed-{digest([task_type, sparsifier])[:8]}", "task_type": task_type, "sparsifier": sparsifier}
     if reason is not None:
         return findings.ObservedLevel(**named, reason=reason, level=None)
     mine = sorted(mine, key=lambda pair: pair.sparsity / pair.blocks)
     at = np.array([pair.sparsity / pair.blocks for pair in mine])
-    kept = np.stack([np.ones(1 + asked.resamples), *(pair.kept for pair in mine)], axis=1)
+    falling = isotonic(np.stack([pair.kept for pair in mine], axis=1))
+    kept = np.column_stack([np.ones(1 + asked.resamples), falling])
     crossed = crossing(kept, np.append(0.0, halvings(at)), asked.retention)
     # infinite crossings have no interpolated quantile: take an order statistic
     low, high = np.quantile(crossed[1:], asked.tails, method="inverted_cdf")

@@ -83,7 +83,14 @@ class _Equations:
     item: Ints
 
     def solve(self) -> tuple[float, float, float] | None:
-        """Slope, robust standard error and working correlation; none where no finite solution is found."""
+        """Slope, robust standard error and working correlation; none where no finite solution is found.
+
+        Near a correlation of 1 the moment estimate may never settle; the robust covariance is right for any working
+        correlation, and independence always settles where there is a finite solution.
+        """
+        return self._solve() or self._solve(independent=True)
+
+    def _solve(self, *, independent: bool = False) -> tuple[float, float, float] | None:
         share = np.bincount(self.block, self.score) / np.bincount(self.block)
         beta, rho = np.append(logit(share), 0.0), 0.0
         for _ in range(MOST_STEPS):
@@ -95,7 +102,7 @@ class _Equations:
             beta = beta + step
             if not np.all(np.isfinite(beta)) or np.abs(self._predictor(beta)).max() > SEPARATED:
                 return None
-            before, rho = rho, self._correlation(beta)
+            before, rho = rho, 0.0 if independent else self._correlation(beta)
             if np.abs(step).max() < STILL and abs(rho - before) < STILL:
                 break
         else:

@@ -53,7 +53,7 @@ def probability_positive(draws: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.mean(draws > 0, axis=0) + np.mean(draws == 0, axis=0) / 2)
 
 
-def wilson(successes: float, trials: int, prob: float) -> Interval:
+def wilson(successes: float, trials: float, prob: float) -> Interval:
     """Wilson's score interval of a proportion (Wilson 1927), through statsmodels."""
     from statsmodels.stats.proportion import proportion_confint
 

@@ -50,7 +50,7 @@ def _valid(who: str, frame: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def _sorted(table: "pd.DataFrame") -> "pd.DataFrame":
-    from tolerance.data.outcomes import KEY
+    from tolerance.data.conditions import KEY
 
     return table.sort_values(list(KEY), ignore_index=True)
 
