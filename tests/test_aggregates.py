@@ -9,6 +9,7 @@ from tolerance import DesignError, SchemaError, read_run, validate
 from tolerance.analysis.design import caveats, data, held_constant
 from tolerance.data.cells import collapse
 from tolerance.data.importers import import_published
+from tolerance.data.prepared import prepare
 from tolerance.data.published import assume_items, validate_aggregates
 from tolerance.data.summary import summarise_run
 
@@ -58,9 +59,9 @@ def test_without_a_number_of_items_there_is_no_fit_unless_it_is_assumed(means):
         collapse(unknown)
     filled = assume_items(unknown, 25)
     assert set(collapse(filled).n) == {25, 40}
-    counted = data(filled)
+    counted = data(prepare(filled))
     assert counted.assumed_items == 25
-    assert {"published means", "items assumed"} <= set(caveats(filled, counted))
+    assert {"published means", "items assumed"} <= set(caveats(prepare(filled), counted, None))
 
 
 def test_nothing_is_assumed_where_all_is_known(answers, means):
@@ -72,7 +73,7 @@ def test_nothing_is_assumed_where_all_is_known(answers, means):
 
 def test_the_data_of_means_say_that_nothing_is_paired(means):
     table = validate_aggregates(means)
-    found = data(table)
+    found = data(prepare(table))
     assert (found.n_means, found.n_rows, found.n_items, found.n_paired) == (9, 360, 120, 0)
     assert {task.unreadable for task in found.tasks} == {None}
     states = {held.axis: held.state for held in held_constant(table)}

@@ -240,7 +240,7 @@ def test_a_task_of_answers_named_like_a_mean_is_named(frame):
     ("changes", "said"),
     [
         ({}, "under dense 0, the same as row 0. Drop it."),
-        ({"unit": "heads"}, "with unit heads where row 0 has none. Name the methods apart."),
+        ({"unit": "heads"}, "under dense 0, the same as row 0. Drop it."),
         ({"score": 0.3}, "where row 0 has 1. If one answer was graded twice, keep one grading;"),
         ({"score": 0.3, "seed": 2}, "after row 0. Drop it, or number the repeats in column replicate."),
     ],

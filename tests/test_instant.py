@@ -292,9 +292,9 @@ def test_only_dense_answers_are_refused():
 def test_unpaired_items_are_counted_and_left_out_of_contrasts():
     found = answer(rows([1, 1, 0, 1, 1], level=0)[1:], rows([0, 1, 0, 1, 0])[:4])
     one = against_dense(found)
-    assert (one.n_pairs, one.unpaired_first, one.unpaired_second) == (3, 1, 1)
+    assert (one.n_pairs, one.unpaired_first, one.unpaired_second) == (3, 0, 0)
     assert (one.accuracy_first, one.accuracy_second) == (pytest.approx(2 / 3), pytest.approx(2 / 3))
-    assert found.n_unpaired == 1
+    assert found.n_unpaired == 2
 
 
 def test_fractions_of_different_things_are_not_compared():

@@ -61,7 +61,7 @@ def data(prepared: Prepared) -> findings.Data:
     clusters = {int(c) for task in table.tasks for c in np.unique(task.cluster)} if dependent else set()
     return findings.Data(
         n_rows=len(outcomes),
-        n_items=sum(int(prepared_asked.any(axis=1).sum()) for prepared_asked in _blocks(prepared.all_items)),
+        n_items=sum(int(asked.any(axis=1).sum()) for asked in _blocks(prepared.all_items)),
         n_paired=sum(
             int(asked.all(axis=1).sum())
             for asked in _blocks(prepared.all_items)
@@ -157,6 +157,8 @@ def _published(means: pd.DataFrame) -> findings.Data:
             )
             for (task, sparsifier, at), group in cells
         ],
+        n_ungraded=int(means["n_ungraded"].sum()),
+        remarks=list(remarks(means)),
     )
 
 

@@ -94,6 +94,13 @@ def _methods_apart(table: pd.DataFrame, told: set[str]) -> pd.Series:
     return names
 
 
+def of_methods_alone(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with nothing said of a method where nothing was imposed: of a dense answer none of it is part."""
+    dense = is_dense_row(table)
+    columns = [name for name in METHOD[1:] if name not in _OF_DENSE and name in table and table[name].notna().any()]
+    return table.assign(**{name: table[name].mask(dense) for name in columns})
+
+
 def is_dense_row(table: pd.DataFrame) -> pd.Series:
     """Rows under which nothing was imposed."""
     return (table["sparsifier"] == DENSE) | (table["sparsity_requested"] == 0)
@@ -138,6 +145,20 @@ def _worded(column: str, value: object) -> str:
     if column == "trained_sparse":
         return _FLAGS[bool(value)]
     return _WORDS.get(column, "{}").format(value)
+
+
+def named_apart(table: pd.DataFrame, column: str, columns: Sequence[str]) -> dict[str, tuple[list[str], list[str]]]:
+    """Names that `told_apart` gave: the name before -> the names now, and the columns that they differ in."""
+    found: dict[str, tuple[list[str], list[str]]] = {}
+    for name, rows in table.groupby(column, sort=True):
+        before, mark, rest = str(name).partition(" (")
+        words = rest.removesuffix(")").split(", ")
+        by = [c for c in columns if c in rows and _worded(c, rows[c].iloc[0]) in words]
+        if mark and by:
+            names, columns_of = found.setdefault(before, ([], []))
+            names.append(str(name))
+            columns_of.extend(c for c in by if c not in columns_of)
+    return {name: both for name, both in found.items() if len(both[0]) > 1}
 
 
 def known_context(value: object) -> int | None:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from tolerance.data import contradictions
 from tolerance.data.conditions import DENSE as DENSE
-from tolerance.data.conditions import KEY, one_value_each, told_apart
+from tolerance.data.conditions import KEY, of_methods_alone, one_value_each, told_apart
 from tolerance.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -356,7 +356,7 @@ def _row_faults(table: pd.DataFrame) -> list[str]:
                 "nothing was graded, or leave ungraded empty."
             ),
         ),
-        *contradictions.second_answers(table, list(KEY)),
+        *contradictions.second_answers(of_methods_alone(table), list(KEY)),
     ]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from tolerance.data import contradictions
+from tolerance.data.conditions import CONDITION, of_methods_alone, one_value_each, told_apart
 from tolerance.data.outcomes import (
     BY_NAME,
     Column,
@@ -39,23 +40,27 @@ COLUMNS: tuple[Column, ...] = (
         most=0.5,
         mend="No mean of shares has more than 0.5; a standard error in percent is divided by 100.",
     ),
+    Column("n_ungraded", "integer", "items that were not graded, which neither score nor n_items counts", least=0),
     Column("n_assumed", "flag", "was the number of items assumed, not published"),
 )
 NAMES = tuple(column.name for column in COLUMNS)
 _TEXT = tuple(column.name for column in COLUMNS if column.kind == "text")
 _REQUIRED = tuple(column.name for column in COLUMNS if column.required)
 AGGREGATES_BY_NAME = {column.name: column for column in COLUMNS}
-KEY = ["model", "task", "context_length", "sparsifier", "sparsity_requested"]
+KEY = [name for name in ("task", *CONDITION) if name in NAMES]
 
 
 def validate_aggregates(frame: pd.DataFrame, *, source: str = "published means") -> pd.DataFrame:
     """Return the table with every column of `COLUMNS` present, ordered and typed, or refuse it.
+
+    Conditions are told apart as those of answers are: see `tolerance.data.conditions`.
 
     Raises:
         SchemaError: naming row, column, value and mend; scores in percent are named as such.
     """
     require_columns(frame, COLUMNS, source)
     table = typed(frame, COLUMNS, source)
+    table["sparsity_requested"] = one_value_each(table["sparsity_requested"])
     if table["score"].max() > 1:
         raise SchemaError(
             f"{source}: scores run from {table['score'].min():g} to {table['score'].max():g}, so they are no shares. "
@@ -63,7 +68,7 @@ def validate_aggregates(frame: pd.DataFrame, *, source: str = "published means")
         )
     table["n_assumed"] = table["n_assumed"].fillna(value=False)
     refuse_faults([*column_faults(table, COLUMNS), *_row_faults(table), *_contradictions(table)], source)
-    return table
+    return told_apart(table)
 
 
 def _contradictions(table: pd.DataFrame) -> Iterator[str]:
@@ -114,7 +119,7 @@ def require_counts(table: pd.DataFrame) -> None:
 def _row_faults(table: pd.DataFrame) -> list[str]:
     """Faults that only show when columns are read together."""
     dense = np.flatnonzero((is_dense(table) & (level(table) > 0)).to_numpy())
-    twice = np.flatnonzero(table.duplicated(KEY).to_numpy())
+    twice = np.flatnonzero(of_methods_alone(table).duplicated(KEY).to_numpy())
     return [
         *(
             f"row {row}: sparsifier is 'dense' but sparsity is {level(table)[row]:g}. Name the method or set 0."

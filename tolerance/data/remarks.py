@@ -4,18 +4,19 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from tolerance.data import contradictions
+from tolerance.data import conditions, contradictions
 from tolerance.data.outcomes import is_dense
 
 # A realised level farther from the requested one than this is named.
 FAR = 0.1
 FEW_PARAMS = 1000
 HIGH_FLOOR = 0.5
-CONDITION = [*contradictions.CURVE, "revision", "phase", "query_position", "kv_budget_tokens", "sparsity_requested"]
+CONDITION = ["task", *conditions.CONDITION]
 
 
 def remarks(table: pd.DataFrame) -> Iterator[str]:
     """What a reader of validated answers or means should know before an analysis."""
+    yield from _apart(table)
     yield from _not_dense(table)
     yield from _far(table)
     yield from _floors(table)
@@ -23,6 +24,19 @@ def remarks(table: pd.DataFrame) -> Iterator[str]:
     if "item_id" in table:
         yield from _copies(table)
         yield from _averages(table)
+
+
+def _apart(table: pd.DataFrame) -> Iterator[str]:
+    """Names that stand for several methods or models, which are told apart."""
+    for column, columns, what in (
+        ("sparsifier", [*conditions.METHOD, *conditions.MODEL, "kv_budget_tokens"], "methods"),
+        ("model", [*conditions.MODEL, "query_position"], "models"),
+    ):
+        for name, (names, by) in conditions.named_apart(table, column, columns).items():
+            yield (
+                f"{column} {name!r} stands for several {what}, which differ in {' and '.join(by)} and are told apart: "
+                f"{_some([repr(one) for one in names])}."
+            )
 
 
 def _not_dense(table: pd.DataFrame) -> Iterator[str]:

@@ -10,7 +10,7 @@ together. docs/instant.md has the formulas' sources.
 from collections.abc import Iterator
 
 from tolerance import findings
-from tolerance.data.item_table import ItemTable
+from tolerance.data.item_table import NOWHERE, ItemTable
 from tolerance.data.outcomes import DENSE
 from tolerance.data.prepared import Outcomes, prepare
 from tolerance.data.task_sets import TaskSet, task_sets
@@ -43,7 +43,7 @@ def instant_answer(
         resamples=resamples,
         seed=seed,
         n_answers=len(prepared.outcomes),
-        n_unpaired=sum(one.n_items for one in prepared.same.left_out),
+        n_unpaired=_unpaired(answers) + sum(one.n_items for one in prepared.same.left_out),
         cells=list(observed_cells(answers, asked)),
         contrasts=contrasts,
         trends=list(trends(answers, sets, asked)),
@@ -52,6 +52,11 @@ def instant_answer(
         ungraded=list(ungraded(prepared)),
         denominator_matters=list(denominator_matters(contrasts, as_wrong, retention)),
     )
+
+
+def _unpaired(answers: ItemTable) -> int:
+    """Sparse answers to items without a dense one."""
+    return sum(int(task.asked[:, (task.sparsity > 0) & (task.dense == NOWHERE)].sum()) for task in answers.tasks)
 
 
 def _contrasts(answers: ItemTable, sets: list[TaskSet], asked: Asked) -> tuple[list[ItemPair], list[findings.Paired]]:
