@@ -7,12 +7,12 @@ import csv
 import io
 from collections.abc import Iterator
 
-from tolerance.findings import Report, Threshold
+from tolerance.findings import Report, Scale, Threshold, numbered
 from tolerance.reports.withhold import withhold
 from tolerance.stats.intervals import Estimate
 
 HEAD = (
-    *("id", "finding", "task_type", "subject", "against", "held_equal", "level", "value", "lower", "upper"),
+    *("id", "finding", "task_type", "subject", "against", "held_equal", "level", "value", "lower", "upper", "unit"),
     *("interval", "interval_prob", "state", "reason", "n_items"),
 )
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -39,7 +39,7 @@ def rows(report: Report) -> Iterator[Row]:
             yield {
                 **named,
                 "subject": curve.sparsifier,
-                "level": _number(point.sparsity),
+                **_level(point.sparsity, curve.scale),
                 **_estimate(Estimate(value=point.accuracy, interval=point.interval)),
                 "state": "ok",
                 "n_items": str(point.n_items),
@@ -87,8 +87,20 @@ def _threshold(found: Threshold) -> Row:
         return row
     beyond = {"none": "ok", "left": f"less than {level.first:g}", "right": f"more than {level.last:g}"}
     ends = {"value": level.median, "lower": level.lower, "upper": level.upper}
-    said = {name: _number(value) for name, value in ends.items() if value is not None}
+    scale = level.scale
+    if scale is not None:
+        row["unit"] = scale.unit
+        beyond |= {"left": scale.past(level.first, end="first"), "right": scale.past(level.last, end="last")}
+        if scale.direction == "kept":
+            ends |= {"lower": level.upper, "upper": level.lower}
+    said = {name: _number(value) for name, at in ends.items() if (value := numbered(at, scale)) is not None}
     return {**row, **said, "interval": "eti", "interval_prob": _number(level.prob), "state": beyond[level.censored]}
+
+
+def _level(place: float, scale: Scale | None) -> Row:
+    """A level as it was set; of dense nothing where what dense has is unknown."""
+    at = numbered(place, scale)
+    return {"level": "" if at is None else _number(at), "unit": "" if scale is None else scale.unit}
 
 
 def _estimate(found: Estimate | None) -> Row:

@@ -53,7 +53,7 @@ def test_realised_sparsity_is_preferred_where_it_was_measured(frame):
     [
         ("sparsity_requested", 1.4, "row 3, column sparsity_requested: 1.4, expected at least 0 and below 1"),
         ("sparsity_requested", -0.1, "column sparsity_requested: -0.1"),
-        ("task_type", "maths", "column task_type: 'maths', expected one of single-qa"),
+        ("task_type", "retreival", "column task_type: 'retreival': did you mean retrieval"),
         ("score", 88.0, "column score: 88.0, expected at least 0 and at most 1. Scale scores to 0..1"),
         ("model", None, "row 3, column model: empty"),
         ("item_id", "", "row 3, column item_id: empty"),

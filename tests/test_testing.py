@@ -59,7 +59,7 @@ class Melting:
 
 
 class Unkind(Good):
-    kind = "sparse"
+    kind = "wieght"
 
 
 class Greedy(Good):
@@ -167,7 +167,7 @@ class Worthless(WeightPruning):
     [
         (Nameless, "name is ''"),
         (Melting, "no frozen dataclass"),
-        (Unkind, "kind is 'sparse'"),
+        (Unkind, "kind is 'wieght'"),
         (Greedy, "exactly its budget"),
         (Peeking, "not visible"),
         (Unnested, "keeps what a lower level drops"),
@@ -219,7 +219,7 @@ def echo(**changes):
 
 
 class Typeless(Echo):
-    task_type = "echoing"
+    task_type = "retreival"
 
 
 class Global(Echo):
@@ -246,7 +246,7 @@ class Chatty(Echo):
 @pytest.mark.parametrize(
     ("broken", "said"),
     [
-        (Typeless, "task_type is 'echoing'"),
+        (Typeless, "task_type is 'retreival'"),
         (Global, "differs when it is made again"),
         (Constant, "two items have one prompt"),
         (Chatty, "its own answer|takes 2 tokens"),

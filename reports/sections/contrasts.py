@@ -7,7 +7,7 @@ from tolerance.reports.sections.section import Section
 from tolerance.reports.sections.size import shown
 from tolerance.reports.svg import forest
 from tolerance.reports.words import contrasts as words
-from tolerance.reports.words import numbers, phrases
+from tolerance.reports.words import levels, numbers, phrases
 from tolerance.reports.words.absent import absent
 from tolerance.reports.words.glyphs import State, state
 
@@ -83,7 +83,11 @@ def _contrast(found: Contrast, scale: forest.Scale) -> ContrastRow:
         difference=phrases.difference(whole) if whole else None,
         better=numbers.probability(whole.prob_positive) if whole else "",
         levels=[
-            (numbers.level(one.sparsity), phrases.difference(one.accuracy), phrases.difference(one.retention))
+            (
+                levels.level(one.sparsity, found.scale),
+                phrases.difference(one.accuracy),
+                phrases.difference(one.retention),
+            )
             for one in (found.levels if whole else [])
         ],
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from tolerance.findings import Report, TaskData
 from tolerance.reports.sections.section import Section
 from tolerance.reports.sections.size import shown
-from tolerance.reports.words import numbers, phrases, subjects
+from tolerance.reports.words import levels, numbers, phrases, subjects
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def _cells(report: Report) -> list[DataRow]:
     types = {task.task: task.task_type for task in report.data.tasks}
     rows: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
     for cell in report.data.cells:
-        asked = numbers.level(cell.sparsity)
+        asked = levels.level(cell.sparsity, cell.scale)
         got = "" if cell.realised is None else numbers.level(cell.realised)
         level = (asked, numbers.count(cell.n_items), "" if got == asked else got)
         rows.setdefault((cell.task, cell.sparsifier), []).append(level)

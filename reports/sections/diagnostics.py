@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from tolerance.findings import Attempt, Family, LeftOut, Predicted, Report, Sensitivity, Shape
-from tolerance.reports.words import numbers, thresholds
+from tolerance.reports.words import levels, numbers, thresholds
 from tolerance.reports.words.glyphs import State, state
 from tolerance.reports.words.phrases import capitalised, listed, percent
 
@@ -93,7 +93,7 @@ def _predicted(found: Predicted) -> PredictedRow:
     return PredictedRow(
         task=found.task,
         method=found.sparsifier,
-        level=numbers.level(found.sparsity),
+        level=levels.level(found.sparsity, found.scale),
         items=numbers.count(found.n_items),
         observed=observed,
         interval=interval,
@@ -120,7 +120,7 @@ def _sensitivity(found: Sensitivity) -> SensitivityRow:
         else "The fit failed its checks.",
         quantities=[
             (
-                capitalised(one.quantity) if one.sparsity is None else f"At {numbers.level(one.sparsity)}",
+                capitalised(one.quantity) if one.sparsity is None else f"At {levels.level(one.sparsity, found.scale)}",
                 _felt(one.prior),
                 _felt(one.likelihood),
             )
@@ -141,7 +141,7 @@ def shapes(report: Report) -> list[ShapeRow]:
 def shape(found: Shape) -> str:
     """What is unusual about a curve, and what follows."""
     who = f"{capitalised(found.task_type)} under {found.sparsifier}"
-    low, high = numbers.level(found.low), numbers.level(found.high)
+    low, high = levels.level(found.low, found.scale), levels.level(found.high, found.scale)
     sure = f"posterior probability {numbers.probability(found.probability)}"
     match found.kind:
         case "plateau":

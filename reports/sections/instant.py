@@ -12,11 +12,12 @@ from tolerance.findings import (
     ObservedLevel,
     Paired,
     Report,
+    Scale,
     Trend,
 )
 from tolerance.reports.sections.section import Section
 from tolerance.reports.sections.size import shown
-from tolerance.reports.words import numbers, phrases
+from tolerance.reports.words import levels, numbers, phrases, subjects
 from tolerance.stats.intervals import Interval
 
 REASONS = {
@@ -105,7 +106,7 @@ def methods(instant: Instant) -> list[PairRow]:
     for found in instant.contrasts:
         if found.second != "dense":
             value, ends = difference(found.difference)
-            at = AtLevel(numbers.level(found.level), value, ends, split(found.mcnemar))
+            at = AtLevel(_asked(found), value, ends, split(found.mcnemar))
             rows.setdefault((found.task_type, found.first, found.second), []).append(at)
     return [PairRow(*key, levels) for key, levels in rows.items()]
 
@@ -167,6 +168,8 @@ def observed(found: ObservedLevel) -> tuple[str, str]:
 
 def trend(found: Trend | None) -> tuple[str, str]:
     """The slope and its interval, or why there is none."""
+    if found is not None and found.scale is not None and not found.scale.bounded:
+        return "-", f"not given for levels in {found.scale.noun}"
     if found is None or found.slope is None:
         return "-", NO_TREND[str(found.reason)] if found is not None else ""
     return difference(found.slope)
@@ -198,7 +201,9 @@ def disagreement(found: Disagreement, report: Report) -> str:
                 f"alone put what is kept at a level up to there at {_percents(found.instant)} ({_kind(found.instant)})."
             )
         case _:
-            other = f"{_span(found.instant)} and {_span(found.instant_other or found.instant)}"
+            other = (
+                f"{_span(found.instant, found.scale)} and {_span(found.instant_other or found.instant, found.scale)}"
+            )
             return (
                 f"For {found.within}, {found.subject} tolerates more than {found.other} by the posterior (posterior "
                 f"probability {_probability(found)}); their observed tolerated levels are {other} "
@@ -210,13 +215,15 @@ def _curve(found: ObservedLevel, instant: Instant, report: Report | None) -> Cur
     mine = [
         c for c in instant.contrasts if (c.task_type, c.first, c.second) == (found.task_type, found.sparsifier, "dense")
     ]
+    realised = any(abs(c.level - c.sparsity) >= subjects.DIFFERENT for c in mine)
+    value, ends = observed(found)
     slopes = (t for t in instant.trends if (t.task_type, t.sparsifier) == (found.task_type, found.sparsifier))
     return CurveRow(
         task_type=found.task_type,
         method=found.sparsifier,
-        kept=[AtLevel(numbers.level(c.level), *retention(c)) for c in mine],
-        changed=[AtLevel(numbers.level(c.level), *difference(c.difference), changed(c.mcnemar)) for c in mine],
-        observed=observed(found),
+        kept=[AtLevel(_asked(c), *retention(c)) for c in mine],
+        changed=[AtLevel(_asked(c), *difference(c.difference), changed(c.mcnemar)) for c in mine],
+        observed=(f"{value} realised" if realised and found.level else value, ends),
         posterior=_posterior(found, report),
         trend=trend(next(slopes, None)),
     )
@@ -229,6 +236,12 @@ def _posterior(found: ObservedLevel, report: Report | None) -> tuple[str, str]:
             level: Level | None = threshold.level if threshold.status == "ok" else None
             return _level(level) if level else ("-", threshold.status)
     return "-", ""
+
+
+def _asked(found: Paired) -> str:
+    """The level that was asked for, and the one realised where the two differ."""
+    asked, got = (levels.level(at, found.scale) for at in (found.level, found.sparsity))
+    return asked if abs(found.level - found.sparsity) < subjects.DIFFERENT else f"{asked}, realised {got}"
 
 
 def _level(found: Level) -> tuple[str, str]:
@@ -245,7 +258,7 @@ def _said(found: Measured, write: Callable[[list[float]], list[str]]) -> tuple[s
 
 
 def _at(found: Disagreement) -> str:
-    return numbers.level(found.sparsity or 0.0)
+    return levels.level(found.sparsity or 0.0, found.scale)
 
 
 def _share(found: Interval | None) -> str:
@@ -260,16 +273,27 @@ def _percents(found: Interval) -> str:
     return f"{low} to {high}"
 
 
-def _span(found: Interval) -> str:
+def _span(found: Interval, scale: Scale | None) -> str:
     """An interval of a tolerated level, which may reach out of the measured range."""
     if found.lower <= 0 or found.upper >= 1:
         ends = (found.lower > 0, found.upper < 1)
-        words = {
-            (True, False): f"{numbers.level(found.lower)} or more",
-            (False, True): f"{numbers.level(found.upper)} or less",
-        }
-        return words.get(ends, "not bounded by the measured range")
-    return _percents(found)
+        if ends == (True, False):
+            return f"{levels.level(found.lower, scale)} or {_more(scale)}"
+        if ends == (False, True):
+            return f"{levels.level(found.upper, scale)} or {_less(scale)}"
+        return "not bounded by the measured range"
+    low, high = levels.span(found.lower, found.upper, scale)
+    return f"{low} to {high}" if scale is None else f"{low} to {scale.counted(high)}"
+
+
+def _more(scale: Scale | None) -> str:
+    """Towards more compression."""
+    return "fewer" if scale is not None and scale.direction == "kept" else "more"
+
+
+def _less(scale: Scale | None) -> str:
+    """Towards less compression."""
+    return "less" if scale is None else "more" if scale.direction == "kept" else "fewer"
 
 
 def _kind(found: Interval) -> str:

@@ -6,7 +6,7 @@ from tolerance.findings import Report, Threshold
 from tolerance.reports.sections.section import Section
 from tolerance.reports.sections.size import shown
 from tolerance.reports.svg import panels
-from tolerance.reports.words import conclusions, numbers, phrases, subjects
+from tolerance.reports.words import conclusions, levels, numbers, phrases, subjects
 from tolerance.reports.words import thresholds as words
 from tolerance.reports.words.absent import absent
 from tolerance.reports.words.glyphs import State, state
@@ -75,6 +75,8 @@ def thresholds(report: Report) -> list[ThresholdRow]:
 def _threshold(found: Threshold, style: int, panel: str) -> ThresholdRow:
     level = found.level if found.status == "ok" else None
     dense = found.dense if found.status != "withheld" else None
+    # places of an unbounded level are spaced by us: a mean over them is a mean over nothing
+    area = found.area if level and (found.scale is None or found.scale.bounded) else None
     word, reason = absent(found)
     return ThresholdRow(
         id=found.id,
@@ -91,10 +93,12 @@ def _threshold(found: Threshold, style: int, panel: str) -> ThresholdRow:
         reason="" if level else reason,
         warning=words.leaning(found.leaning) if level else "",
         thin=conclusions.thin(found.n_items, found.n_levels),
-        kept=[(numbers.level(k.sparsity), numbers.probability(k.probability)) for k in found.kept] if level else [],
-        assured=phrases.assured(level.assured, level.first, level.last) if level and level.assured else "",
-        area=_area(found.area.over_halvings) if level and found.area else None,
-        area_over_sparsity=_area(found.area.over_sparsity) if level and found.area else None,
+        kept=[(levels.level(k.sparsity, found.scale), numbers.probability(k.probability)) for k in found.kept]
+        if level
+        else [],
+        assured=phrases.assured(level.assured, level.first, level.last, level.scale) if level and level.assured else "",
+        area=_area(area.over_halvings) if area else None,
+        area_over_sparsity=_area(area.over_sparsity) if area else None,
     )
 
 

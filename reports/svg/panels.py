@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import batched, pairwise
 from math import log2
 
-from tolerance.findings import BEYOND, Band, Curve, Level, Observed, Report, Threshold
-from tolerance.reports.words import conclusions, numbers, phrases, subjects
+from tolerance.findings import BEYOND, Band, Curve, Level, Observed, Report, Scale, Threshold
+from tolerance.reports.words import conclusions, levels, numbers, phrases, subjects
 from tolerance.reports.words.absent import absent
 
 # As many methods as dash, marker shape and colour tell apart; more methods go to a further panel.
@@ -126,6 +126,7 @@ class _Scale:
     """Sparsity to x. All panels of a report share it, so that they can be compared."""
 
     last: float
+    unit: Scale | None = None
 
     def x(self, sparsity: float) -> float:
         """Horizontal position of a sparsity."""
@@ -133,8 +134,10 @@ class _Scale:
         return START - log2(1 - sparsity) * unit
 
     def ticks(self) -> list[Tick]:
-        """Labels with room between them, up to the highest measured level."""
+        """Labels with room between them, up to the highest measured level: round sparsities, or what was set."""
         chosen: list[Tick] = []
+        if self.unit is not None:
+            return self._set_levels(self.unit)
         for sparsity in (s for s in TICKS if s <= self.last + 1e-9):
             at = round(self.x(sparsity), 1)
             if not chosen or at - chosen[-1].at >= TICK_SPACE:
@@ -144,12 +147,28 @@ class _Scale:
             chosen.append(Tick(end, numbers.level(self.last)))
         return chosen
 
+    def _set_levels(self, unit: Scale) -> list[Tick]:
+        """Dense, the last level that was set, and of those between as many as there is room for."""
+        places = sorted(place for one in unit.levels if 0 < (place := unit.place(one)) <= self.last + 1e-9)
+        ticks = [Tick(round(self.x(place), 1), unit.bare(place)) for place in (0.0, *places)]
+        chosen, last = ticks[:1], ticks[-1]
+        for tick in ticks[1:-1]:
+            if min(tick.at - chosen[-1].at, last.at - tick.at) >= TICK_SPACE:
+                chosen.append(tick)
+        return [*chosen, last] if len(ticks) > 1 else chosen
+
 
 def panels(report: Report) -> list[Panel]:
-    """The panels of a report, by task type, on one scale."""
-    measured = [point.sparsity for curve in report.curves for point in curve.observed]
-    scale = _Scale(max(measured, default=0.5) or 0.5)
-    return [_panel(f"F{i}", task_type, group, report, scale) for i, (task_type, group) in enumerate(_panels(report), 1)]
+    """The panels of a report, by task type, those of one unit on one scale."""
+    return [
+        _panel(f"F{i}", task_type, group, report, _scale(report, group[0].scale))
+        for i, (task_type, group) in enumerate(_panels(report), 1)
+    ]
+
+
+def _scale(report: Report, unit: Scale | None) -> _Scale:
+    measured = [point.sparsity for curve in report.curves if curve.scale == unit for point in curve.observed]
+    return _Scale(max(measured, default=0.5) or 0.5, unit)
 
 
 def places(report: Report) -> dict[tuple[str, str], str]:
@@ -172,11 +191,11 @@ def _panels(report: Report) -> list[tuple[str, list[Curve]]]:
 
 
 def _groups(report: Report, task_type: str) -> Iterator[list[Curve]]:
-    """The curves of a task type, in groups whose styles differ."""
+    """The curves of a task type, in groups of one unit whose styles differ."""
     for names in batched(subjects.methods(report), STYLES):
-        group = [c for c in report.curves if c.task_type == task_type and c.sparsifier in names]
-        if group:
-            yield group
+        mine = [c for c in report.curves if c.task_type == task_type and c.sparsifier in names]
+        for unit in dict.fromkeys(None if c.scale is None else c.scale.unit for c in mine):
+            yield [c for c in mine if (None if c.scale is None else c.scale.unit) == unit]
 
 
 def _panel(name: str, task_type: str, curves: Sequence[Curve], report: Report, scale: _Scale) -> Panel:
@@ -187,7 +206,7 @@ def _panel(name: str, task_type: str, curves: Sequence[Curve], report: Report, s
     ]
     return Panel(
         id=name,
-        title=task_type,
+        title=task_type if scale.unit is None else f"{task_type}, by {scale.unit.said_unit}",
         description=_describe(curves, series),
         thin=_thin([found[task_type, c.sparsifier] for c in curves if (task_type, c.sparsifier) in found]),
         height=FIRST_ROW + ROW * len(series),
@@ -266,12 +285,13 @@ def _chance(found: Threshold, scale: _Scale, y: float) -> str:
 
 
 def _mark(point: Observed, scale: _Scale, shift: float) -> Mark:
+    said = phrases.observed(point)
     return Mark(
         x=round(scale.x(point.sparsity) + shift, 1),
         y=_y(point.accuracy),
         low=_y(point.interval.lower),
         high=_y(point.interval.upper),
-        label=f"{numbers.level(point.sparsity)}: {phrases.observed(point)}, n = {numbers.count(point.n_items)}",
+        label=f"{levels.level(point.sparsity, point.scale)}: {said}, n = {numbers.count(point.n_items)}",
     )
 
 
@@ -286,9 +306,10 @@ def _hatched(curves: Sequence[Curve], scale: _Scale) -> list[Point]:
 
 def _describe(curves: Sequence[Curve], series: Sequence[Series]) -> str:
     """The picture in words, for who does not see it."""
-    said = ["Accuracy against sparsity."]
+    unit = curves[0].scale
+    said = [f"Accuracy against {'sparsity' if unit is None else unit.said_unit}."]
     for curve, one in zip(curves, series, strict=True):
-        points = [f"{numbers.accuracy(p.accuracy)} at {numbers.level(p.sparsity)}" for p in curve.observed]
+        points = [f"{numbers.accuracy(p.accuracy)} at {levels.level(p.sparsity, p.scale)}" for p in curve.observed]
         said.append(f"{one.method}: threshold {one.said}; observed accuracy {', '.join(points)}.")
     return " ".join(said)
 

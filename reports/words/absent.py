@@ -7,6 +7,7 @@ REASONS: dict[Reason, str] = {
     "no dense baseline": "no dense baseline was measured",
     "dense accuracy is at the guessing floor": "its dense accuracy is at the guessing floor",
     "no task and configuration in common": "they have no task and configuration in common",
+    "levels of different units": "their levels are set in different units",
 }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tolerance.findings import Report, Threshold
-from tolerance.reports.words import conclusions, numbers, subjects
+from tolerance.reports.words import conclusions, levels, numbers, subjects
 from tolerance.reports.words.phrases import counted
 
 
@@ -19,7 +19,7 @@ class Chip:
 def facts(report: Report) -> list[Chip]:
     """What the report rests on, in a few chips."""
     data = report.data
-    levels = {numbers.level(cell.sparsity) for cell in data.cells if cell.sparsity > 0}
+    seen = {levels.level(cell.sparsity, cell.scale) for cell in data.cells if cell.sparsity > 0}
     params = f", {numbers.quantity(data.params[0])} parameters" if len(data.params) == 1 else ""
     models = data.models[0] if len(data.models) == 1 else f"{len(data.models)} models"
     return [
@@ -27,7 +27,7 @@ def facts(report: Report) -> list[Chip]:
         Chip(subjects.answers(report)),
         Chip(counted(len(subjects.task_types(report)), "task type")),
         Chip(counted(len(data.sparsifiers), "method")),
-        Chip(f"{counted(len(levels), 'sparsity level')} above 0"),
+        Chip(f"{counted(len(seen), f'{levels.of_report(report)} level')} above 0"),
     ]
 
 

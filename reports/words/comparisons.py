@@ -16,7 +16,7 @@ def sentence(found: Comparison) -> str:
         return f"{where}, the order of {pair} is {word}: {reason}."
     match found.verdict:
         case "first" | "second":
-            return f"{where}, {winner(found)} tolerates more sparsity than {loser(found)} ({chance_of(found)})."
+            return f"{where}, {winner(found)} tolerates more than {loser(found)} ({chance_of(found)})."
         case "undecided":
             return f"{where}, it is undecided whether {found.first} or {found.second} tolerates more: {odds(found)}."
         case "out of range":

@@ -3,7 +3,7 @@
 from typing import assert_never
 
 from tolerance.findings import Contrast, Difference
-from tolerance.reports.words import numbers
+from tolerance.reports.words import levels, numbers
 from tolerance.reports.words.absent import absent
 
 
@@ -13,7 +13,7 @@ def sentence(found: Contrast) -> str:
     if found.status != "ok" or found.whole is None or found.upto is None:
         word, reason = absent(found)
         return f"{where}, the difference of {found.first} and {found.second} is {word}: {reason}."
-    upto = f"up to {numbers.level(found.upto)} sparsity"
+    upto = levels.upto(found.upto, found.scale)
     match found.whole.verdict:
         case "better" | "worse":
             more, less = (found.first, found.second)[:: 1 if found.whole.verdict == "better" else -1]

@@ -12,9 +12,19 @@ def held_constant(report: Report) -> str:
     words = {"held": "held constant", "varies": "varying", "not recorded": "not recorded"}
     parts = []
     for state, word in words.items():
-        axes = [held.axis for held in report.held_constant if held.state == state]
+        axes = [_named(held) for held in report.held_constant if held.state == state]
         parts += [f"{word}: {', '.join(axes)}"] if axes else []
     return capitalised(f"{'; '.join(parts)}.") if parts else "No axis that could be held constant was recorded."
+
+
+def _named(found: HeldConstant) -> str:
+    """An axis, or what the levels are where they are no fractions."""
+    return "level" if _counts(found) else found.axis
+
+
+def _counts(found: HeldConstant) -> bool:
+    """Whether levels of the run are no fractions, so that it has no axis of sparsity."""
+    return found.axis == "sparsity fraction" and (found.reason or "").startswith("levels are set in")
 
 
 def axis(found: HeldConstant) -> str:
@@ -24,6 +34,8 @@ def axis(found: HeldConstant) -> str:
             return f"Compared at equal {found.axis}."
         case "varies":
             if found.axis == "sparsity fraction":
+                if _counts(found):
+                    return "Levels are no fractions: the curves are drawn against what was set."
                 return "The curves are drawn against it."
             return f"Not compared at equal {found.axis}."
         case "not recorded":

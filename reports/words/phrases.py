@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from tolerance.findings import Assured, Difference, Level, Observed
-from tolerance.reports.words import numbers
+from tolerance.findings import Assured, Difference, Level, Observed, Scale
+from tolerance.reports.words import levels, numbers
 from tolerance.stats.intervals import Interval
 
 KINDS = {
@@ -50,11 +50,11 @@ def rule_clause(retention: float, margin: float | None) -> str:
     return f"at least {percent(retention)} of dense accuracy above the guessing floor is kept"
 
 
-def assured(found: Assured, first: float, last: float) -> str:
+def assured(found: Assured, first: float, last: float, scale: Scale | None = None) -> str:
     """The level that is kept with the required probability, or the end of the measured range beyond which it lies."""
     if found.value is not None:
-        return numbers.percents([found.value])[0]
-    return f"less than {numbers.level(first)}" if found.censored == "left" else f"more than {numbers.level(last)}"
+        return levels.estimate(found.value, scale)
+    return levels.below(first, scale) if found.censored == "left" else levels.beyond(last, scale)
 
 
 def difference(found: Difference) -> tuple[str, str]:
@@ -62,35 +62,55 @@ def difference(found: Difference) -> tuple[str, str]:
     return signed(found.estimate.value, found.estimate.interval)
 
 
+def tolerated(found: Level, noun: str = "sparsity") -> str:
+    """What is tolerated, after "tolerates": ``"82% (...) sparsity"``, ``"2,130 tokens (...)"``.
+
+    ``noun`` is what a fraction is called.
+    """
+    return f"{amount(found)} {noun}" if found.scale is None else amount(found)
+
+
 def amount(found: Level) -> str:
-    """A tolerated sparsity with its interval, or a bound with its probability."""
+    """A tolerated level with its interval, or a bound with its probability."""
     if found.median is None:
         return f"{bound(found)} (posterior probability {numbers.probability(_prob_outside(found))})"
     return f"{median(found)} ({percent(found.prob)} credible interval {ends(found)})"
 
 
 def median(found: Level) -> str:
-    """The posterior median in percent, or the bound beyond which it lies."""
-    return bound(found) if found.median is None else _percents(found)[1]
+    """The posterior median, or the bound beyond which it lies."""
+    if found.median is None:
+        return bound(found)
+    said = _numbers(found)[1]
+    return said if found.scale is None else found.scale.counted(said)
 
 
 def bound(found: Level) -> str:
     """The end of the measured range beyond which the median lies."""
-    if found.censored == "left":
-        return f"less than {numbers.level(found.first)}"
-    return f"more than {numbers.level(found.last)}"
+    return (
+        levels.below(found.first, found.scale) if found.censored == "left" else levels.beyond(found.last, found.scale)
+    )
 
 
 def ends(found: Level) -> str:
-    """The interval in percent. An end outside the measured range is a bound; one wholly outside is the bound alone."""
-    lower, _, upper = _percents(found)
-    low = lower if found.lower is not None else f"less than {lower}"
-    high = upper if found.upper is not None else f"more than {upper}"
+    """The interval, the smaller number first.
+
+    An end outside the measured range is a bound; one wholly outside is the bound alone.
+    """
+    (low, low_in), _, (high, high_in) = _ascending(found)
+    less = "less" if found.scale is None else "fewer"
     if found.censored == "none":
-        return f"{low} to {high}"
+        return f"{low if low_in else f'{less} than {low}'} to {high if high_in else f'more than {high}'}"
     if found.lower is None and found.upper is None:
         return "not bounded by the measured range" if wholly_outside(found) == "no" else bound(found)
-    return f"{lower} or more" if found.censored == "right" else f"{upper} or less"
+    return f"{low} or more" if low_in else f"{high} or {less}"
+
+
+def _ascending(found: Level) -> list[tuple[str, bool]]:
+    """Lower end, median and upper end as numbers ascend, each with whether it was measured to lie inside."""
+    inside = (found.lower is not None, found.median is not None, found.upper is not None)
+    said = list(zip(_numbers(found), inside, strict=True))
+    return said if found.scale is None or found.scale.direction == "removed" else said[::-1]
 
 
 def wholly_outside(found: Level) -> Literal["no", "left", "right"]:
@@ -101,13 +121,15 @@ def wholly_outside(found: Level) -> Literal["no", "left", "right"]:
     return "right" if found.prob_beyond >= least else "no"
 
 
-def _percents(found: Level) -> list[str]:
+def _numbers(found: Level) -> list[str]:
     """Lower end, median and upper end with equal decimals; one that is outside is the end of the measured range."""
     middle = found.median
     if middle is None:
         middle = found.first if found.censored == "left" else found.last
     lower = found.first if found.lower is None else found.lower
     upper = found.last if found.upper is None else found.upper
+    if found.scale is not None:
+        return found.scale.estimates([lower, middle, upper])
     bounds = [] if found.lower is not None else [found.first]
     bounds += [] if found.upper is not None else [found.last]
     return numbers.percents([lower, middle, upper], bounds=bounds)

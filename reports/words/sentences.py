@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from tolerance.findings import Comparison, Conclusions, Curve, Level, Observed, Report, Threshold
-from tolerance.reports.words import checks, comparisons, conclusions, held, numbers, subjects
+from tolerance.reports.words import checks, comparisons, conclusions, held, levels, numbers, subjects
 from tolerance.reports.words.absent import REASONS
-from tolerance.reports.words.phrases import amount, listed, observed, percent, rule
+from tolerance.reports.words.phrases import amount, listed, observed, percent, rule, tolerated
 from tolerance.reports.words.subjects import methods, task_types
 
 METHODS_NAMED = 2
@@ -32,7 +32,7 @@ def title(report: Report) -> str:
     models, types = report.data.models, task_types(report)
     who = f"does {models[0]}" if len(models) == 1 else f"do {len(models)} models"
     where = f" on {types[0]}" if len(types) == 1 else ", by task type"
-    return f"How much sparsity {who} tolerate{where}?"
+    return f"How much {levels.of_report(report)} {who} tolerate{where}?"
 
 
 def headlines(report: Report) -> list[str]:
@@ -92,9 +92,11 @@ def _at_highest_level(report: Report, method: str) -> Lead:
     """What can be said without a dense baseline: accuracy where most was removed."""
     curves = [curve for curve in report.curves if curve.sparsifier == method and curve.observed]
     said = [
-        f"{observed(last)} on {curve.task_type} at {numbers.level(last.sparsity)}" for curve, last in _lasts(curves)
+        f"{observed(last)} on {curve.task_type} at {levels.level(last.sparsity, curve.scale)}"
+        for curve, last in _lasts(curves)
     ]
-    text = f"Under {method}, observed accuracy at the highest measured sparsity is {listed(said)}."
+    noun = levels.what([levels.of_method(curves, method)])
+    text = f"Under {method}, observed accuracy at the highest measured {noun} is {listed(said)}."
     return Lead(text, "curves")
 
 
@@ -113,11 +115,18 @@ def _by_task(report: Report, method: str) -> Lead:
     if not answered:
         text = f"Under {method} no threshold can be given."
     elif len(answered) == 1:
-        text = f"Under {method}, {answered[0].tolerates} sparsity {kept}."
+        one = answered[0]
+        text = f"Under {method}, {one.task_type} tolerates {tolerated(one.level, _noun(report, method))} {kept}."
     else:
         text = f"Under {method}, {_extremes(report, method, kept, answered)}"
     target = answered[-1].id if answered else "thresholds"
     return Lead(" ".join([text, *_missing([one for one in found if _answered(one) is None])]), target)
+
+
+def _noun(report: Report, method: str) -> str:
+    """What a method's levels are: sparsity, as realised where another was asked for, or compression."""
+    noun = levels.what([levels.of_method(report.thresholds, method)])
+    return f"realised {noun}" if noun == "sparsity" and subjects.realised(report, method) else noun
 
 
 @dataclass(frozen=True)
@@ -128,10 +137,6 @@ class _Answer:
     task_type: str
     level: Level
 
-    @property
-    def tolerates(self) -> str:
-        return f"{self.task_type} tolerates {amount(self.level)}"
-
 
 def _answered(found: Threshold) -> _Answer | None:
     return _Answer(found.id, found.task_type, found.level) if found.status == "ok" and found.level else None
@@ -139,18 +144,19 @@ def _answered(found: Threshold) -> _Answer | None:
 
 def _extremes(report: Report, method: str, kept: str, answered: Sequence[_Answer]) -> str:
     """The ends of the ranking, with the task types that cannot be told apart from each, or that no order is decided."""
-    least, most = answered[0], answered[-1]
+    least, most, noun = answered[0], answered[-1], _noun(report, method)
     order = _comparison_of(report, method, least, most)
     if order is not None and order.verdict in ("first", "second"):
         if comparisons.winner(order) == least.task_type:  # medians beyond different last levels do not rank, draws do
             least, most = most, least
         like_most, like_least = (_told_apart(report, method, one, answered) for one in (most, least))
         return (
-            f"{most.task_type} tolerates the most sparsity {kept}: {amount(most.level)}{like_most}. The least: "
+            f"{most.task_type} tolerates the most {noun} {kept}: {amount(most.level)}{like_most}. The least: "
             f"{least.task_type}, {amount(least.level)}{like_least}. Posterior probability of this order: "
             f"{numbers.probability(comparisons.decided(order))}."
         )
-    amounts = f"{most.tolerates} and {least.task_type} {amount(least.level)} sparsity {kept}"
+    both = f"{amount(most.level)} and {least.task_type} {tolerated(least.level, noun)}"
+    amounts = f"{most.task_type} tolerates {both} {kept}"
     if order is None:
         return f"{amounts}."
     if order.verdict == "out of range":

@@ -31,9 +31,26 @@ def units(report: Report, of: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(found.unit for found in report.thresholds if found.sparsifier in wanted))
 
 
+# Levels that were realised a point beside the one asked for, or farther, are another level.
+DIFFERENT = 0.01
+
+
+def realised(report: Report, method: str) -> bool:
+    """Whether a method realised other levels than it was asked for: curves are of what was realised."""
+    cells = (cell for cell in report.data.cells if cell.sparsifier == method and cell.realised is not None)
+    return any(abs(cell.sparsity - (cell.realised or 0.0)) >= DIFFERENT for cell in cells)
+
+
 def different_units(report: Report) -> list[str]:
     """A warning where methods remove fractions of different things."""
     different = units(report, methods(report))
     if len(different) < 2:
         return []
-    return [f"The fractions are of different things ({listed(different)}), so equal fractions are not equal savings."]
+    scaled = {found.unit for found in report.thresholds if found.scale is not None}
+    if not scaled:
+        return [
+            f"The fractions are of different things ({listed(different)}), so equal fractions are not equal savings."
+        ]
+    shares = {"not stated": "a share removed"}
+    said = [unit if unit in scaled else shares.get(unit, f"a share of {unit}") for unit in different]
+    return [f"Levels count different things ({listed(said)}), so methods of different units are not ordered by level."]

@@ -2,7 +2,7 @@
 
 from tolerance.findings import Leaning, Threshold
 from tolerance.reports.words.absent import absent
-from tolerance.reports.words.phrases import amount, rule
+from tolerance.reports.words.phrases import rule, tolerated
 
 LEANINGS: dict[Leaning, str] = {
     "prior-data conflict": "prior and answers pull apart, and both are felt",
@@ -17,7 +17,7 @@ def sentence(found: Threshold) -> str:
         return f"Under {found.sparsifier}, the threshold of {found.task_type} is {word}: {reason}."
     return (
         f"With {rule(found.retention, found.margin)} under {found.sparsifier}, {found.task_type} "
-        f"tolerates {amount(found.level)} sparsity."
+        f"tolerates {tolerated(found.level)}."
     )
 
 

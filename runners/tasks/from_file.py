@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tolerance.data.outcomes import TASK_TYPES
+from tolerance.data.vocabularies import near_miss
 from tolerance.errors import SchemaError
 from tolerance.runners.tasks.base import Dialect, Grader, Item, Task
 from tolerance.runners.tasks.graders import FOR_FILES
@@ -183,7 +184,7 @@ class _Checked:
             prompt=prompt,
             answers=answers,
             task=task,
-            task_type=self._choice("task_type", TASK_TYPES, None),
+            task_type=self._task_type(),
             grader=grader,
             chance=chance,
             scope=self._number("scope"),
@@ -191,6 +192,14 @@ class _Checked:
             context_length=self._whole("context_length", None),
             max_new_tokens=self._whole("max_new_tokens", MAX_NEW_TOKENS) or 1,
         )
+
+    def _task_type(self) -> str:
+        """One of ours, or a word of the user's own that is no slip of one."""
+        given = self._text("task_type")
+        meant = near_miss(given, TASK_TYPES)
+        if meant is not None:
+            raise SchemaError(f"{self.where}: task_type: {given!r}: did you mean {meant}?")
+        return given
 
     def _require_columns(self) -> None:
         missing = [name for name in REQUIRED if self.given.get(name) is None]

@@ -80,6 +80,7 @@ def analyse(
         report = _report(prepared, done, question, instant, command, sources)
         if instant is not None:
             report = report.model_copy(update={"instant": instant, "disagreements": disagreements(report, instant)})
+        report = findings.stated(report, prepared.scales)
         if families:
             inside = None if folder is None else folder / FAMILIES
             compared = compare_families(prepared, settings=settings, seed=seed, folder=inside, stage=stage)

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from tolerance.axes.model_shape import ModelShape, Shapes
+from tolerance.data.levels import counted
 from tolerance.data.outcomes import is_dense, level
 from tolerance.findings import Accounting
 
@@ -125,6 +126,7 @@ def _kept(rows: pd.DataFrame, phase: Literal["prefill", "decode"], why: str) -> 
     """Share of query-key pairs kept in a phase."""
     at, kind = level(rows).astype("float64"), rows["sparsity_kind"]
     sparse = at > 0
+    _require_fractions(rows, why)
     strange = sparse & ~kind.isin(KEPT)
     if strange.any():
         seen = ", ".join(sorted({str(one) for one in kind[strange].fillna("not stated")}))
@@ -132,6 +134,13 @@ def _kept(rows: pd.DataFrame, phase: Literal["prefill", "decode"], why: str) -> 
     acts = (kind == "kv-cache") & (phase == "decode")
     acts |= (kind == "attention") & rows["phase"].isin((phase, "both"))
     return pd.Series(np.where(sparse & acts, 1 - at, 1.0), index=rows.index)
+
+
+def _require_fractions(rows: pd.DataFrame, why: str = "") -> None:
+    """Refuse levels that are no fractions: what share they are was not recorded."""
+    units = sorted({str(unit) for unit in rows.loc[counted(rows), "level_unit"]})
+    if units:
+        raise MissingError(f"levels are set in {', '.join(units)}, and what share that removes is not known{why}")
 
 
 def kv_tokens(rows: pd.DataFrame, _: Shapes) -> "tuple[pd.Series, Accounting]":
@@ -145,6 +154,7 @@ def kv_tokens(rows: pd.DataFrame, _: Shapes) -> "tuple[pd.Series, Accounting]":
     if n[budget.isna()].isna().any():
         n, accounting = _needed(rows, "context_length", ", and neither are prompt_tokens"), "estimated"
     on_cache = sparse & (rows["sparsity_kind"] == "kv-cache")
+    _require_fractions(rows[on_cache & budget.isna()])
     if (sparse & rows["sparsity_kind"].isna()).any():
         raise MissingError("sparsity_kind is missing, so whether the cache shrinks is unknown")
     if rows.loc[on_cache & budget.isna(), "sparsity_realised"].isna().any():
@@ -181,6 +191,7 @@ def context(rows: pd.DataFrame, _: Shapes) -> "tuple[pd.Series, Accounting]":
 def sparsity_fraction(rows: pd.DataFrame, _: Shapes) -> "tuple[pd.Series, Accounting]":
     """The fraction that was removed, of one thing."""
     sparse = (level(rows) > 0) & ~is_dense(rows)
+    _require_fractions(rows)
     units = sorted({str(unit) for unit in rows.loc[sparse, "unit"].fillna("not stated")})
     if len(units) > 1:
         raise MissingError(f"fractions of different things are not compared: {', '.join(units)}")

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tolerance.comparison.conditions import Condition
+from tolerance.data.levels import as_set, counted, said
 from tolerance.data.outcomes import BY_NAME, DENSE, is_dense, level
 from tolerance.errors import DesignError
 
@@ -63,8 +64,10 @@ def _level(part: str, asked: str) -> float:
         value = float(asked)
     except ValueError:
         value = np.nan
-    if not 0 <= value < 1:
-        raise DesignError(f"{part!r}: the level {asked!r} is no fraction in [0, 1). Give what is removed, like @0.9.")
+    if not 0 <= value < np.inf:
+        raise DesignError(
+            f"{part!r}: the level {asked!r} is no number. Give what is removed, like @0.9, or what was set."
+        )
     return value
 
 
@@ -91,11 +94,18 @@ def rows(outcomes: pd.DataFrame, arm: Arm) -> pd.DataFrame:
     if arm.sparsifier != DENSE:
         chosen, before = chosen[level(chosen) > 0], chosen
     if arm.level is not None:
-        chosen, before = chosen[np.isclose(chosen["sparsity_requested"], arm.level, atol=5e-4)], chosen
+        _require_fraction(chosen, arm.level, arm.name)
+        chosen, before = chosen[np.isclose(as_set(chosen), arm.level, atol=5e-4)], chosen
     if chosen.empty:
-        there = sorted({f"{one:g}" for one in before["sparsity_requested"]})
+        once = before.assign(said=before.apply(said, axis=1)).sort_values("sparsity_requested")
+        there = list(dict.fromkeys(once["said"]))
         raise DesignError(f"{arm.name}: no answer at this level. Levels asked for: {', '.join(there)}.")
     return chosen
+
+
+def _require_fraction(chosen: pd.DataFrame, at: float, name: str) -> None:
+    if at >= 1 and not counted(chosen).any():
+        raise DesignError(f"{name}: the level {at:g} is no fraction in [0, 1). Give what is removed, like @0.9.")
 
 
 def _matching(values: pd.Series, name: str, sense: str, value: str) -> pd.Series:

@@ -14,12 +14,12 @@ from tolerance.axes.model_shape import Shapes
 from tolerance.axes.table import AXES, Accounted, Axis
 from tolerance.comparison.arms import Arm, rows
 from tolerance.comparison.both_arms import BothArms, is_open
-from tolerance.comparison.conditions import conditions
 from tolerance.comparison.cross_check import cross_check
 from tolerance.comparison.posterior import Fitted, Posterior
 from tolerance.comparison.strata import Strata, UnanswerableError
 from tolerance.comparison.verdicts import Held, at_equal, joint, label
 from tolerance.data.canonical import canonical
+from tolerance.data.levels import as_set
 from tolerance.data.manifest import digest
 from tolerance.data.prepared import prepare
 from tolerance.data.published import assume_items
@@ -109,8 +109,9 @@ def _expanded(outcomes: pd.DataFrame, a: Arm, b: Arm) -> Iterator[tuple[Arm, Arm
         yield a, b
         return
     arm = a if open_a else b
-    for at in sorted({condition.requested for condition in conditions(rows(outcomes, arm))}):
-        fixed = replace(arm, level=at)
+    mine = rows(outcomes, arm)
+    for _, at in sorted(set(zip(mine["sparsity_requested"], as_set(mine), strict=True))):
+        fixed = replace(arm, level=float(at))
         yield (fixed, b) if open_a else (a, fixed)
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tolerance.data.conditions import KEY
+from tolerance.data.levels import placed
 
 Hashes = NDArray[np.uint64]
 # Knuth's multiplier of 64 bits: columns that swap values must not give the same sum.
@@ -18,6 +19,7 @@ def canonical(outcomes: pd.DataFrame) -> pd.DataFrame:
 
     Rows go by `conditions.KEY`; published means, which have no items, by as much of it as they have.
     """
+    outcomes = placed(outcomes)
     keys = [_ranks(outcomes[name]) for name in KEY if name in outcomes]
     order = np.lexsort([*keys[::-1]])
     return outcomes.take(order).reset_index(drop=True)
@@ -25,6 +27,7 @@ def canonical(outcomes: pd.DataFrame) -> pd.DataFrame:
 
 def table_hash(outcomes: pd.DataFrame) -> str:
     """SHA-256 of validated outcomes: the same for any order of rows or columns, and with or without empty columns."""
+    outcomes = placed(outcomes)
     rows = np.zeros(len(outcomes), dtype=np.uint64)
     names = sorted(name for name in outcomes.columns if outcomes[name].notna().any())
     for name in names:

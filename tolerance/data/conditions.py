@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 DENSE = "dense"
 MODEL = ("model", "revision", "training_protocol")
 METHOD = ("sparsifier", "sparsity_kind", "phase", "unit", "query_position", "trained_sparse", "options")
-LEVEL = ("sparsity_requested", "kv_budget_tokens")
+LEVEL = ("sparsity_requested", "level", "level_unit", "kv_budget_tokens")
 CONDITION = (*MODEL, "context_length", *METHOD, *LEVEL)
 # One answer: a second row with the same key is a duplicate, not a repeat.
 KEY = (*MODEL, "task", "item_id", "context_length", *METHOD, *LEVEL, "replicate")
@@ -42,15 +42,15 @@ _UNKNOWN = {name: name.replace("_", " ") for name in (*METHOD, *MODEL, *LEVEL)}
 _FLAGS = {True: "trained sparse", False: "not trained sparse"}
 
 
-def told_apart(table: pd.DataFrame) -> pd.DataFrame:
+def told_apart(table: pd.DataFrame, placed: pd.DataFrame) -> pd.DataFrame:
     """Typed outcomes, or published means, in which `CELL` says all of a condition.
 
     A sparsifier's name that stands for several methods, or a model's for several models, gets in brackets what they
-    differ in. What is told apart already stays as it is.
+    differ in. What is told apart already stays as it is. ``placed`` is the table with a place for every level.
     """
-    models, columns = _models_apart(table)
-    table = table.assign(model=models)
-    return table.assign(sparsifier=_methods_apart(table, columns))
+    models, columns = _models_apart(placed)
+    methods = _methods_apart(placed.assign(model=models), columns)
+    return table.assign(model=models, sparsifier=methods)
 
 
 def one_value_each(levels: pd.Series) -> pd.Series:

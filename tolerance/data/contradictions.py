@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 import pandas as pd
 
+from tolerance.data.levels import said
+
 # Control and bidirectional characters, and those that nobody sees: they move the cursor, turn text round, or tell apart
 # what looks the same. Joiners (U+200C, U+200D) are letters of some scripts.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
@@ -136,7 +138,7 @@ def second_answers(table: pd.DataFrame, key: list[str]) -> Iterator[str]:
         values, before = table.loc[row], table.loc[before_of[number[row]]]
         yield (
             f"row {row}: a second answer of item {values['item_id']!r} by {values['model']!r} under "
-            f"{values['sparsifier']} {values['sparsity_requested']:g}{_mend_of_second(values, before)}"
+            f"{values['sparsifier']} {said(values)}{_mend_of_second(values, before)}"
         )
     yield from (f"row {row}: a second answer" for row in rows[MOST_SHOWN:])  # these are counted alone
 

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.special import ndtri
 
 from tolerance.data.contradictions import CURVE
+from tolerance.data.levels import placed
 from tolerance.data.manifest import Manifest
 from tolerance.data.outcomes import is_dense
 from tolerance.errors import SchemaError
@@ -30,6 +31,7 @@ def refuse_shares_kept(table: pd.DataFrame, source: str) -> None:
     Raises:
         SchemaError: naming a curve, and how to turn levels round or to say that they are right.
     """
+    table = placed(table)
     cells = _cells(table)
     rising = _rising(cells)
     if rising.empty:

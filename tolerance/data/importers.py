@@ -16,10 +16,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tolerance import plugins
-from tolerance.data import published
+from tolerance.data import levels, published, vocabularies
 from tolerance.data.direction import LEVELS_ARE_SPARSITY, refuse_shares_kept
 from tolerance.data.manifest import Manifest
-from tolerance.data.outcomes import BY_NAME, Column, validate
+from tolerance.data.outcomes import BY_NAME, COLUMNS, Column, validate
 from tolerance.data.published import validate_aggregates
 from tolerance.data.remarks import remarks
 from tolerance.data.run_folder import RunFolder
@@ -269,7 +269,8 @@ def _notes(table: pd.DataFrame, left: list[str], source: str, levels_are_sparsit
     """What the manifest says of an import besides its plan, once levels are known to be shares removed."""
     if not levels_are_sparsity:
         refuse_shares_kept(table, source)
-    said = {"unused_columns": left, "remarks": list(remarks(table)), LEVELS_ARE_SPARSITY: levels_are_sparsity}
+    odd = [*remarks(levels.placed(table)), *vocabularies.own_words(table, COLUMNS)]
+    said = {"unused_columns": left, "remarks": odd, LEVELS_ARE_SPARSITY: levels_are_sparsity}
     return {name: value for name, value in said.items() if value}
 
 
@@ -354,7 +355,9 @@ def _mapped(table: pd.DataFrame, mapping: Mapping, path: Path, known: Columns) -
     used = _used(mapping, known)
     lacking = [name for name, theirs in used.items() if theirs not in table]
     left = [name for name in unused(table, mapping, known) if name not in mapping.ignore]
-    refuse_without(left, [name for name in lacking if known[name].required], list(map(str, table.columns)), str(path))
+    without_level = all(name in lacking for name in levels.LEVEL_COLUMNS)
+    needed = [n for n in lacking if known[n].required or (n == "sparsity_requested" and without_level)]
+    refuse_without(left, needed, list(map(str, table.columns)), str(path))
     refuse_misspelt(left, lacking, str(path))
     table = _chosen(table, mapping, path)
     found = {

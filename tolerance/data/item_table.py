@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tolerance.data.clusters import Clusters, clusters
 from tolerance.data.conditions import DENSE, known_context
+from tolerance.data.levels import placed
 from tolerance.data.outcomes import level
 from tolerance.errors import DesignError
 
@@ -139,6 +140,7 @@ def by_item(outcomes: pd.DataFrame) -> ItemTable:
     Raises:
         DesignError: one task under two task types, a sparsifier with two units, or nothing but dense answers.
     """
+    outcomes = placed(outcomes)
     refuse_useless(outcomes.assign(sparsity=level(outcomes)))
     outcomes = outcomes[outcomes["score"].notna()]
     if outcomes.empty:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from tolerance.data import contradictions
+from tolerance.data import contradictions, levels, vocabularies
 from tolerance.data.conditions import DENSE as DENSE
 from tolerance.data.conditions import KEY, of_methods_alone, one_value_each, told_apart
 from tolerance.errors import SchemaError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandera.pandas as pa
     from pandera.errors import SchemaErrors
 
+# The words that are ours; others are taken as the user's own (`tolerance.data.vocabularies`).
 TASK_TYPES = ("single-qa", "retrieval", "multi-hop", "aggregation", "reasoning", "knowledge", "other")
 SPARSITY_KINDS = ("none", "attention", "kv-cache", "weight", "weight-2:4", "activation", "prompt")
 PHASES = ("none", "prefill", "decode", "both", "load")
@@ -40,7 +41,7 @@ class Column:
     meaning: str
     required: bool = False
     may_be_empty: bool = False
-    among: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
     least: float | None = None
     most: float | None = None
     below: float | None = None
@@ -60,8 +61,7 @@ COLUMNS: tuple[Column, ...] = (
         "text",
         "what the task asks of the context",
         required=True,
-        among=TASK_TYPES,
-        mend="Map the task to one of these, or to 'other'.",
+        known=TASK_TYPES,
     ),
     Column("scope", "real", "tokens of the context that the answer needs", least=0, most=_MOST_TOKENS),
     Column("dispersion", "real", "how spread those tokens are over the context, 0 to 1", least=0, most=1),
@@ -74,11 +74,13 @@ COLUMNS: tuple[Column, ...] = (
     Column("architecture", "text", "model class or type"),
     Column("training_protocol", "text", "how it was trained, where that is compared"),
     Column("sparsifier", "text", "the method that imposes sparsity; 'dense' imposes none", required=True),
-    Column("sparsity_kind", "text", "what is made sparse", among=SPARSITY_KINDS, mend="Name what is removed."),
-    Column("phase", "text", "when it is made sparse", among=PHASES, mend="Name the phase the method acts in."),
-    Column("unit", "text", "what the sparsity is a fraction of", among=UNITS, mend="Name what the fraction is of."),
-    Column("sparsity_requested", "real", "asked for", required=True, least=0, below=1, mend=_FRACTION),
+    Column("sparsity_kind", "text", "what is made sparse", known=SPARSITY_KINDS),
+    Column("phase", "text", "when it is made sparse", known=PHASES),
+    Column("unit", "text", "what the sparsity is a fraction of", known=UNITS),
+    Column("sparsity_requested", "real", "the fraction asked for", least=0, below=1, mend=_FRACTION),
     Column("sparsity_realised", "real", "measured on this item, kept over visible", least=0, below=1, mend=_FRACTION),
+    Column("level", "real", "what was set where that is no fraction: bits, layers ...", least=0, most=1e15),
+    Column("level_unit", "text", "what level counts", mend="Say bits, layers, tokens ..."),
     Column(
         "kv_budget_tokens",
         "integer",
@@ -86,7 +88,7 @@ COLUMNS: tuple[Column, ...] = (
         least=1,
         most=_MOST_TOKENS,
     ),
-    Column("query_position", "text", "did compression see the question", among=QUERY_POSITIONS),
+    Column("query_position", "text", "did compression see the question", known=QUERY_POSITIONS),
     Column("trained_sparse", "flag", "was the model trained with this sparsity"),
     Column("options", "text", "options of the method, where one name stands for several"),
     Column("covered_layers", "real", "share of the layers that the method acted on", least=0, most=1),
@@ -140,9 +142,21 @@ def validate(frame: pd.DataFrame, *, source: str = "outcomes") -> pd.DataFrame:
         SchemaError: naming row, column, value and mend of the first faults, and how many there are.
     """
     require_columns(frame, COLUMNS, source)
-    table = _with_counts(typed(frame, COLUMNS, source))
-    refuse_faults([*column_faults(table, COLUMNS), *_row_faults(table), *_contradictions(table)], source)
-    return told_apart(table)
+    table = _with_counts(levels.settled(typed(frame, COLUMNS, source)))
+    placed = checked_levels(table, COLUMNS, source)
+    refuse_faults([*_row_faults(placed), *_contradictions(placed)], source)
+    return told_apart(table, placed)
+
+
+def checked_levels(table: pd.DataFrame, columns: Sequence[Column], source: str) -> pd.DataFrame:
+    """A typed table with its levels placed (`levels.placed`), once columns and levels are seen to be right.
+
+    Raises:
+        SchemaError: what a column, a word or a level may not be.
+    """
+    wrong = [*column_faults(table, columns), *vocabularies.misspelt(table, columns), *levels.faults(table)]
+    refuse_faults(wrong, source)
+    return levels.placed(table)
 
 
 def _contradictions(table: pd.DataFrame) -> Iterable[str]:
@@ -162,7 +176,11 @@ def refuse_faults(faults: Sequence[str], source: str) -> None:
 
 
 def level(table: pd.DataFrame) -> pd.Series:
-    """The sparsity that statistics use: realised where it was measured, requested where it was not."""
+    """Where a row stands on [0, 1): the sparsity realised where it was measured, requested where it was not.
+
+    Of a level that is no fraction it is a place alone: see `levels.placed`.
+    """
+    table = levels.placed(table)
     return table["sparsity_realised"].fillna(table["sparsity_requested"])
 
 
@@ -175,6 +193,8 @@ def require_columns(frame: pd.DataFrame, columns: Sequence[Column], source: str)
     """Refuse a table without its required columns, without rows, or with columns of other names."""
     names = [column.name for column in columns]
     missing = [column.name for column in columns if column.required and column.name not in frame]
+    if not any(name in frame for name in levels.LEVEL_COLUMNS):
+        missing.append("sparsity_requested (or level with level_unit, or kv_budget_tokens)")
     if missing:
         raise SchemaError(
             f"{source}: column {_listed(missing)} missing; the table has {_listed(map(str, frame.columns))}. "
@@ -281,8 +301,6 @@ def _schema(columns: Sequence[Column]) -> "pa.DataFrameSchema":
             yield pa.Check.str_length(min_value=1)
         if column.kind == "real":
             yield pa.Check(np.isfinite, name="finite")
-        if column.among:
-            yield pa.Check.isin(column.among)
         if column.least is not None:
             yield pa.Check.ge(column.least)
         if column.most is not None:
@@ -308,8 +326,6 @@ def _in_words(errors: "SchemaErrors", by_name: Mapping[str, Column]) -> list[str
 
 
 def _expected(column: Column) -> str:
-    if column.among:
-        return "one of " + ", ".join(column.among)
     if column.kind == "text":
         return f"a text ({column.meaning})"
     low = "" if column.least is None else f"at least {column.least:g}"

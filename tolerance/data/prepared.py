@@ -8,11 +8,13 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from tolerance.data import levels
 from tolerance.data.canonical import canonical, table_hash
 from tolerance.data.cells import Cells, of_items, of_means
 from tolerance.data.item_table import ItemTable, by_item
 from tolerance.data.published import is_aggregate
 from tolerance.data.same_items import SameItems, same_items, shared_rows
+from tolerance.findings import Scale
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,11 @@ class Prepared:
     def published(self) -> bool:
         """Whether these are published means, which have no items."""
         return is_aggregate(self.outcomes)
+
+    @cached_property
+    def scales(self) -> dict[str, Scale]:
+        """The scale of each method whose levels are no fractions."""
+        return levels.scales(self.outcomes)
 
     @cached_property
     def cells(self) -> Cells:
@@ -84,6 +91,7 @@ def prepare(outcomes: Outcomes, *, in_order: bool = False) -> Prepared:
     """Outcomes, prepared; ``in_order``: with rows in the order of what they hold."""
     if isinstance(outcomes, Prepared):
         return outcomes
+    outcomes = levels.placed(outcomes)
     return Prepared(canonical(outcomes) if in_order else outcomes)
 
 

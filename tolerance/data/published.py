@@ -9,12 +9,12 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from tolerance.data import contradictions
+from tolerance.data import contradictions, levels
 from tolerance.data.conditions import CONDITION, of_methods_alone, one_value_each, told_apart
 from tolerance.data.outcomes import (
     BY_NAME,
     Column,
-    column_faults,
+    checked_levels,
     is_dense,
     level,
     refuse_faults,
@@ -26,7 +26,7 @@ from tolerance.errors import DesignError, SchemaError
 _SHARED = (
     *("task", "task_type", "model", "revision", "params", "params_active", "context_length"),
     *("sparsifier", "sparsity_kind", "phase", "unit", "sparsity_requested", "sparsity_realised"),
-    *("kv_budget_tokens", "query_position", "chance"),
+    *("level", "level_unit", "kv_budget_tokens", "query_position", "chance"),
 )
 COLUMNS: tuple[Column, ...] = (
     *(BY_NAME[name] for name in _SHARED),
@@ -59,7 +59,7 @@ def validate_aggregates(frame: pd.DataFrame, *, source: str = "published means")
         SchemaError: naming row, column, value and mend; scores in percent are named as such.
     """
     require_columns(frame, COLUMNS, source)
-    table = typed(frame, COLUMNS, source)
+    table = levels.settled(typed(frame, COLUMNS, source))
     table["sparsity_requested"] = one_value_each(table["sparsity_requested"])
     if table["score"].max() > 1:
         raise SchemaError(
@@ -67,8 +67,9 @@ def validate_aggregates(frame: pd.DataFrame, *, source: str = "published means")
             "If they are percent, divide them by 100 (mapping: 'scale: {score: 0.01}')."
         )
     table["n_assumed"] = table["n_assumed"].fillna(value=False)
-    refuse_faults([*column_faults(table, COLUMNS), *_row_faults(table), *_contradictions(table)], source)
-    return told_apart(table)
+    placed = checked_levels(table, COLUMNS, source)
+    refuse_faults([*_row_faults(placed), *_contradictions(placed)], source)
+    return told_apart(table, placed)
 
 
 def _contradictions(table: pd.DataFrame) -> Iterator[str]:
@@ -111,7 +112,7 @@ def require_counts(table: pd.DataFrame) -> None:
         row = unknown.iloc[0]
         raise DesignError(
             f"{len(unknown)} of {len(table)} published means have no number of items (the first: {row['task']} by "
-            f"{row['model']} under {row['sparsifier']} {row['sparsity_requested']:g}), so no interval can be given. "
+            f"{row['model']} under {row['sparsifier']} {levels.said(row)}), so no interval can be given. "
             "Fill column n_items, drop these rows, or see what would follow with --assume-items N."
         )
 
@@ -127,7 +128,7 @@ def _row_faults(table: pd.DataFrame) -> list[str]:
         ),
         *(
             f"row {row}: a second mean of {table['task'][row]!r} by {table['model'][row]!r} under "
-            f"{table['sparsifier'][row]} {table['sparsity_requested'][row]:g}. Drop it or name the methods apart."
+            f"{table['sparsifier'][row]} {levels.said(table.iloc[row])}. Drop it or name the methods apart."
             for row in twice
         ),
     ]

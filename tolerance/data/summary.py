@@ -1,15 +1,18 @@
 """What a run holds: answers, items and observed accuracy by task, method and level. No model, so it is instant."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from tolerance.data.conditions import CELL
+from tolerance.data.levels import placed, scales
 from tolerance.data.outcomes import level
 from tolerance.data.published import is_aggregate
 from tolerance.data.run_folder import RunFolder
+from tolerance.findings import Scale, numbered
 from tolerance.stats.intervals import wilson
 
 PROB = 0.90
@@ -21,22 +24,25 @@ class Summary:
 
     title: str
     cells: pd.DataFrame
+    scales: Mapping[str, Scale] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; what is not known is null."""
-        rows = self.cells.to_dict("records")
+        rows = _as_set(self.cells, self.scales).to_dict("records")
         cells = [{name: None if pd.isna(value) else value for name, value in row.items()} for row in rows]
         return {"title": self.title, "interval_prob": PROB, "cells": cells}
 
     def to_text(self) -> pd.DataFrame:
         """The table as short texts; model and context only where there are several."""
-        cells = self.cells
+        cells, by_method = self.cells, self.scales
         shown = pd.DataFrame({"task": cells["task"], "type": cells["task_type"]})
         for column in ("model", "context_length"):
             if cells[column].nunique(dropna=False) > 1:
                 shown[column.removesuffix("_length")] = _known(cells[column], "not recorded")
         shown["method"] = cells["sparsifier"]
-        shown["sparsity"] = [f"{level:.3f}" for level in cells["sparsity"]]
+        levels = zip(cells["sparsifier"], cells["sparsity"], strict=True)
+        said = [_said(at, by_method.get(method), counted=bool(by_method)) for method, at in levels]
+        shown["level" if by_method else "sparsity"] = said
         shown["answers"] = _known(cells["answers"], "unknown")
         shown["accuracy"] = [f"{accuracy:.2f}" for accuracy in cells["accuracy"]]
         ends = zip(cells["lower"], cells["upper"], strict=True)
@@ -46,6 +52,30 @@ class Summary:
         return shown
 
 
+def _said(place: float, scale: Scale | None, *, counted: bool) -> str:
+    """A level in its unit; where some of a table are no fractions, 0 of a fraction is dense."""
+    if scale is not None:
+        return scale.level(place)
+    return "dense" if counted and place == 0 else f"{place:.3f}"
+
+
+def _as_set(cells: pd.DataFrame, by_method: Mapping[str, Scale]) -> pd.DataFrame:
+    """Cells with levels that are no fractions as ``level`` and ``level_unit``, not as sparsity."""
+    if not by_method:
+        return cells
+    mine = [by_method.get(method) for method in cells["sparsifier"]]
+    counts: list[Any] = [
+        numbered(at, scale) if scale else None for at, scale in zip(cells["sparsity"], mine, strict=True)
+    ]
+    none = pd.Series([scale is not None for scale in mine], index=cells.index)
+    return cells.assign(
+        level=counts,
+        level_unit=pd.Series([scale.unit if scale else None for scale in mine], index=cells.index, dtype="str"),
+        sparsity=cells["sparsity"].where(~none),
+        sparsity_requested=cells["sparsity_requested"].where(~none),
+    )
+
+
 def summarise_run(path: Path) -> Summary:
     """Summarise a run folder.
 
@@ -53,7 +83,7 @@ def summarise_run(path: Path) -> Summary:
         StoreError, SchemaError: the run cannot be read.
     """
     folder = RunFolder.open(path)
-    outcomes = folder.read()
+    outcomes = placed(folder.read())
     if is_aggregate(outcomes):
         return _published(path, folder, outcomes)
     table = outcomes.assign(
@@ -74,7 +104,7 @@ def summarise_run(path: Path) -> Summary:
     cells = cells.assign(lower=[e.lower for e in ends], upper=[e.upper for e in ends])
     models = ", ".join(sorted(set(outcomes["model"])))
     origin = f"{folder.manifest.origin}, run {folder.manifest.run_id}"
-    return Summary(f"{path}: {len(outcomes):,} answers of {models} ({origin})", cells)
+    return Summary(f"{path}: {len(outcomes):,} answers of {models} ({origin})", cells, scales(outcomes))
 
 
 def _known(values: pd.Series, otherwise: str) -> list[str]:
@@ -98,4 +128,4 @@ def _published(path: Path, folder: RunFolder, means: pd.DataFrame) -> Summary:
     )
     models = ", ".join(sorted(set(means["model"])))
     origin = f"{folder.manifest.origin}, run {folder.manifest.run_id}"
-    return Summary(f"{path}: {len(means):,} published means of {models} ({origin})", cells)
+    return Summary(f"{path}: {len(means):,} published means of {models} ({origin})", cells, scales(means))

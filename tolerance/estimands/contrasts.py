@@ -44,6 +44,8 @@ class CurvePair:
     @property
     def state(self) -> tuple[findings.Status, findings.Reason | None]:
         """Whether both can be answered, and over something in common."""
+        if not findings.comparable(*(one.unit for one in self.states)):
+            return "unanswerable", "levels of different units"
         worse = next((one for one in self.states if not one.ok), self.states[0])
         if worse.ok and self.curves is None:
             return "unanswerable", "no task and configuration in common"
@@ -119,7 +121,8 @@ class Contrasted:
                 if of == "task types"
                 else (first.task_type, (first.sparsifier, second.sparsifier))
             )
-            curves = self.matched(first, second, of) if all(side.ok for side in sides) else None
+            one_axis = findings.comparable(*(side.unit for side in sides))
+            curves = self.matched(first, second, of) if one_axis and all(side.ok for side in sides) else None
             yield CurvePair(of, within, *names, curves, sides)
 
     def contrasts(self) -> Iterator[findings.Contrast]:

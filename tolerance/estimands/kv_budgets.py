@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tolerance import findings
 from tolerance.data.cells import halvings
 from tolerance.data.conditions import known_context
+from tolerance.data.levels import counted
 from tolerance.data.manifest import digest
 from tolerance.data.outcomes import is_dense, level
 from tolerance.estimands.curve_state import CurveState
@@ -45,6 +46,8 @@ def tokens(outcomes: pd.DataFrame) -> Tokens | None:
 
     Budgets that were recorded count as such. For KV-cache methods without any, prompt tokens times the share kept.
     """
+    if counted(outcomes).any():
+        return None  # these levels are budgets already, or count something else
     at = outcomes.assign(halved=halvings(level(outcomes).to_numpy(dtype=np.float64)))
     if outcomes["kv_budget_tokens"].notna().all():
         source: Literal["recorded", "computed"] = "recorded"

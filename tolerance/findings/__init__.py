@@ -69,6 +69,7 @@ from tolerance.findings.instant import (
     Trend,
     Ungraded,
 )
+from tolerance.findings.levels import Scale, comparable, numbered, stated
 from tolerance.findings.report import Report
 
 __all__ = [
@@ -133,6 +134,7 @@ __all__ = [
     "Reason",
     "Report",
     "Reversal",
+    "Scale",
     "Scaled",
     "Sensitivity",
     "Shape",
@@ -144,4 +146,7 @@ __all__ = [
     "Ungraded",
     "Unshared",
     "Weakest",
+    "comparable",
+    "numbered",
+    "stated",
 ]

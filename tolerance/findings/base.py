@@ -16,6 +16,7 @@ Reason = Literal[
     "no dense baseline",
     "dense accuracy is at the guessing floor",
     "no task and configuration in common",
+    "levels of different units",
 ]
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 from tolerance.findings.base import Finding, Reason, Status
 from tolerance.findings.columns import Row, estimate, fields
 from tolerance.findings.curves import Assured
+from tolerance.findings.levels import UNSAID, Scale, numbered
 from tolerance.stats.decide import Verdict, Which
 from tolerance.stats.intervals import Estimate, Number
 
@@ -84,6 +85,7 @@ class Contrast(Finding):
     upto: Number | None
     whole: Difference | None
     levels: list[LevelContrast]
+    scale: Scale | None = UNSAID
 
     def rows(self) -> Iterator[Row]:
         """One for the mean up to ``sparsity`` (``at`` is whole), two for each level: accuracy and retention.
@@ -97,7 +99,10 @@ class Contrast(Finding):
         for one in self.levels if ok else ():
             made += [("level", one.sparsity, name, getattr(one, name)) for name in ("accuracy", "retention")]
         for at, sparsity, quantity, found in made:
-            counted = {"n_tasks": self.n_tasks, "at": at, "sparsity": sparsity, "quantity": quantity}
+            where: Row = {"sparsity": sparsity}
+            if self.scale is not None:
+                where = {"sparsity": None, "level": numbered(sparsity, self.scale), "level_unit": self.scale.unit}
+            counted = {"n_tasks": self.n_tasks, "at": at, **where, "quantity": quantity}
             yield {**named, **counted, **Difference.columns(found)}
 
 
@@ -147,6 +152,7 @@ class Ordering(Finding):
     extremes: list[Extreme]
     tied_most: Number | None
     tied_least: Number | None
+    scale: Scale | None = UNSAID
 
 
 class Budget(Finding):

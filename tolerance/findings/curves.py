@@ -5,6 +5,7 @@ from typing import Literal
 
 from tolerance.findings.base import Finding, Reason, Status
 from tolerance.findings.columns import Row, estimate, interval
+from tolerance.findings.levels import UNSAID, Scale, numbered
 from tolerance.stats.intervals import Estimate, Interval, Number
 
 
@@ -15,6 +16,7 @@ class Observed(Finding):
     accuracy: Number
     interval: Interval
     n_items: int
+    scale: Scale | None = UNSAID
 
 
 class Band(Finding):
@@ -50,6 +52,7 @@ class Curve(Finding):
     band: Band | None
     beyond: Band | None = None
     required: Number | None = None
+    scale: Scale | None = UNSAID
 
     def rows(self) -> Iterator[Row]:
         """One for each point of the bands; ``part`` says which. None where the curve is withheld."""
@@ -60,13 +63,20 @@ class Curve(Finding):
             ends = ("lower_50", "upper_50", "lower_90", "upper_90")
             for i, (sparsity, median) in enumerate(zip(band.sparsity, band.median, strict=True)):
                 at = {f"accuracy_{end}": getattr(band, end)[i] for end in ends}
-                yield {**self._named(), "part": part, "sparsity": sparsity, "accuracy": median, **at}
+                where = self._level(sparsity)
+                yield {**self._named(), "part": part, **where, "accuracy": median, **at}
 
     def observed_rows(self) -> Iterator[Row]:
         """One for each cell that was observed; these do not rest on the fit."""
         for one in self.observed:
-            counted = {"sparsity": one.sparsity, "n_items": one.n_items, "accuracy": one.accuracy}
+            counted = {**self._level(one.sparsity), "n_items": one.n_items, "accuracy": one.accuracy}
             yield {**self._named(), **counted, **interval("accuracy", one.interval)}
+
+    def _level(self, place: float) -> Row:
+        """Where a point lies: the fraction removed as ``sparsity``, any other level as ``level``."""
+        if self.scale is None:
+            return {"sparsity": place}
+        return {"sparsity": None, "level": numbered(place, self.scale), "level_unit": self.scale.unit}
 
     def _named(self) -> Row:
         named = {"id": self.id, "task_type": self.task_type, "sparsifier": self.sparsifier, "unit": self.unit}
@@ -124,6 +134,7 @@ class Shape(Finding):
     probability: Number
     low: Number
     high: Number
+    scale: Scale | None = UNSAID
 
 
 class Level(Finding):
@@ -142,6 +153,7 @@ class Level(Finding):
     prob_below: Number
     prob_beyond: Number
     assured: Assured | None = None
+    scale: Scale | None = UNSAID
 
     @property
     def censored(self) -> Literal["none", "left", "right"]:
@@ -152,15 +164,26 @@ class Level(Finding):
 
     @staticmethod
     def columns(name: str, found: "Level | None") -> Row:
-        """A level as columns: an end outside the measured range is null, and ``censored`` says where the median is."""
-        ends = {"": "median", "_lower": "lower", "_upper": "upper", "_prob": "prob"}
-        where = ("censored", "first", "last", "prob_below", "prob_beyond")
+        """A level as columns: an end outside the measured range is null, and ``censored`` says where the median is.
+
+        Of a level that is no fraction all are in ``level_unit``. ``lower`` is the smaller number, ``first`` the level
+        closest to dense; left is towards dense, right away from it.
+        """
+        scale = None if found is None else found.scale
+        ends = {"": "median", "_lower": "lower", "_upper": "upper"}
+        if scale is not None and scale.direction == "kept":
+            ends |= {"_lower": "upper", "_upper": "lower"}
         assured = None if found is None else found.assured
-        at = {"assured": "value", "assured_prob": "prob", "assured_censored": "censored"}
+        at = {"assured_prob": "prob", "assured_censored": "censored"}
         return {
-            **{f"{name}{end}": getattr(found, field, None) for end, field in ends.items()},
-            **{field: getattr(found, field, None) for field in where},
+            **{f"{name}{end}": numbered(getattr(found, field, None), scale) for end, field in ends.items()},
+            f"{name}_prob": None if found is None else found.prob,
+            "censored": None if found is None else found.censored,
+            **{field: numbered(getattr(found, field, None), scale) for field in ("first", "last")},
+            **{field: getattr(found, field, None) for field in ("prob_below", "prob_beyond")},
+            "assured": numbered(getattr(assured, "value", None), scale),
             **{column: getattr(assured, field, None) for column, field in at.items()},
+            **({} if scale is None else {"level_unit": scale.unit}),
         }
 
 
@@ -196,11 +219,13 @@ class Threshold(Finding):
     exceedance: Exceedance | None = None
     area: Area | None = None
     leaning: Leaning | None = None
+    scale: Scale | None = UNSAID
 
     def rows(self) -> Iterator[Row]:
         """One row; its numbers are null unless the threshold could be given."""
         ok = self.status == "ok"
-        area = self.area if ok else None
+        # a mean over places of an unbounded level is a mean over no quantity
+        area = self.area if ok and (self.scale is None or self.scale.bounded) else None
         yield {
             "id": self.id,
             "task_type": self.task_type,
@@ -214,7 +239,7 @@ class Threshold(Finding):
             "n_levels": self.n_levels,
             **Level.columns("level", self.level if ok else None),
             **estimate("dense", self.dense if ok else None),
-            "area_upto": None if area is None else area.upto,
+            "area_upto": None if area is None else numbered(area.upto, self.scale),
             **estimate("area_over_halvings", None if area is None else area.over_halvings),
             **estimate("area_over_sparsity", None if area is None else area.over_sparsity),
             "leaning": self.leaning if ok else None,

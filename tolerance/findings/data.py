@@ -3,6 +3,7 @@
 from typing import Literal
 
 from tolerance.findings.base import Finding
+from tolerance.findings.levels import UNSAID, Scale
 from tolerance.stats.intervals import Number
 
 Accounting = Literal["measured", "estimated", "requested", "unavailable"]
@@ -43,6 +44,7 @@ class CellData(Finding):
     sparsity: Number
     realised: Number | None
     n_items: int
+    scale: Scale | None = UNSAID
 
 
 class Unshared(Finding):

@@ -4,6 +4,7 @@ from typing import Literal
 
 from tolerance.findings.base import Finding, Status
 from tolerance.findings.curves import Leaning
+from tolerance.findings.levels import UNSAID, Scale
 from tolerance.stats.intervals import Number
 
 
@@ -43,6 +44,7 @@ class Predicted(Finding):
     prob: float
     p: Number
     unlike: bool
+    scale: Scale | None = UNSAID
 
 
 class Sensitivity(Finding):
@@ -59,6 +61,7 @@ class Sensitivity(Finding):
     status: Status
     leaning: Leaning | None
     quantities: list["Scaled"]
+    scale: Scale | None = UNSAID
 
 
 class Scaled(Finding):

@@ -7,6 +7,7 @@ from tolerance.errors import DesignError
 from tolerance.findings.base import Finding, Reason, Told
 from tolerance.findings.columns import ACCURACY, SHARE, SPARSITY, Row, fields, frame, interval
 from tolerance.findings.curves import Level
+from tolerance.findings.levels import UNSAID, Scale, numbered
 from tolerance.stats.intervals import Interval, Number
 
 if TYPE_CHECKING:
@@ -58,11 +59,21 @@ class ObservedCell(Finding):
     accuracy: Number
     wilson: Interval | None
     robust: Interval | None
+    scale: Scale | None = UNSAID
 
     def rows(self) -> Iterator[Row]:
         """One row, with both intervals."""
         ends = {**interval("accuracy", self.robust), **interval("wilson", self.wilson)}
-        yield {**fields(self, but=("wilson", "robust")), **ends}
+        yield {**_levels(self, "wilson", "robust"), **ends}
+
+
+def _levels(found: "ObservedCell | Paired", *but: str) -> Row:
+    """Fields with levels as they were set; ``level_unit`` where they are no fractions."""
+    scale = found.scale
+    said = fields(found, but=("scale", *but))
+    if scale is None:
+        return said
+    return {**said, "level": numbered(found.level, scale), "sparsity": None, "level_unit": scale.unit}
 
 
 class Discordance(Finding):
@@ -106,13 +117,14 @@ class Paired(Finding):
     retention: Measured | None
     reason: Reason | None
     mcnemar: Discordance | None
+    scale: Scale | None = UNSAID
 
     def rows(self) -> Iterator[Row]:
         """One row; ``p`` is McNemar's, of the items that changed."""
         found, test = ("difference", "retention", "mcnemar"), self.mcnemar
         counted = {name: None if test is None else getattr(test, name) for name in ("only_first", "only_second", "p")}
         measured = {**Measured.columns("difference", self.difference), **Measured.columns("retention", self.retention)}
-        yield {**fields(self, but=found), **measured, **counted}
+        yield {**_levels(self, *found), **measured, **counted}
 
 
 class Trend(Finding):
@@ -140,10 +152,12 @@ class Trend(Finding):
         ]
         | None
     )
+    scale: Scale | None = UNSAID
 
     def rows(self) -> Iterator[Row]:
         """One row."""
-        yield {**fields(self, but=("slope",)), **Measured.columns("slope", self.slope)}
+        slope = self.slope if self.scale is None or self.scale.bounded else None
+        yield {**fields(self, but=("slope", "scale")), **Measured.columns("slope", slope)}
 
 
 class ObservedLevel(Finding):
@@ -259,3 +273,4 @@ class Disagreement(Finding):
     posterior_probability: Number | None
     instant: Interval
     instant_other: Interval | None
+    scale: Scale | None = UNSAID

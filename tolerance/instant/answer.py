@@ -37,7 +37,7 @@ def instant_answer(
     if prepared.ungraded:
         whole = prepared.as_wrong.items
         as_wrong = _contrasts(whole, task_sets(whole), asked)[1]
-    return findings.Instant(
+    found = findings.Instant(
         retention=retention,
         interval_prob=prob,
         resamples=resamples,
@@ -52,6 +52,7 @@ def instant_answer(
         ungraded=list(ungraded(prepared)),
         denominator_matters=list(denominator_matters(contrasts, as_wrong, retention)),
     )
+    return findings.stated(found, prepared.scales)
 
 
 def _unpaired(answers: ItemTable) -> int:

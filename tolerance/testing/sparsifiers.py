@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from tolerance.data.outcomes import DENSE, QUERY_POSITIONS, SPARSITY_KINDS, UNITS
+from tolerance.data.vocabularies import near_miss
 from tolerance.errors import ToleranceError
 from tolerance.runners.sparsifiers import (
     IMPOSED,
@@ -90,8 +91,8 @@ def _check_description(method: Sparsifier) -> None:
         require(isinstance(told, str) and told, who, f"{word} is {told!r}", f"Give it a {word}")
         require(told != DENSE, who, f"{word} is {DENSE!r}, which is what imposes nothing", f"Give it another {word}")
     who = method.label
-    require(method.kind in SPARSITY_KINDS, who, f"kind is {method.kind!r}", f"Use one of {', '.join(SPARSITY_KINDS)}")
-    require(method.unit in UNITS, who, f"unit is {method.unit!r}", f"Use one of {', '.join(UNITS)}")
+    _require_word(method.kind, SPARSITY_KINDS, who, "kind")
+    _require_word(method.unit, UNITS, who, "unit")
     acts = method.acts_in and method.acts_in <= {"prefill", "decode"}
     require(acts, who, f"acts_in is {set(method.acts_in)}", "Name prefill, decode or both")
     seen = method.query_position
@@ -100,6 +101,12 @@ def _check_description(method: Sparsifier) -> None:
     levels = method.levels or ()
     require(all(0 < v < 1 for v in levels), who, f"levels are {levels}", "Give fractions between 0 and 1, or None")
     _check_identity(method)
+
+
+def _require_word(word: object, known: tuple[str, ...], who: str, name: str) -> None:
+    """One of our words, or one of the user's own that is no slip of them."""
+    right = isinstance(word, str) and word and near_miss(word, known) is None
+    require(right, who, f"{name} is {word!r}", f"Use one of {', '.join(known)}, or a word of your own unlike them")
 
 
 def _check_identity(method: Sparsifier) -> None:

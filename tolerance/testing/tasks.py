@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 
 from tolerance.data.outcomes import TASK_TYPES
+from tolerance.data.vocabularies import near_miss
 from tolerance.errors import RunnerError, SchemaError
 from tolerance.runners.tasks import FileTask, Item, Task, grade
 from tolerance.runners.tasks.base import Dialect
@@ -55,7 +56,13 @@ def check_task(task: Task | type[Task], *, seeds: tuple[int, int] = (0, 1)) -> N
     named = isinstance(getattr(made, "name", None), str) and made.name
     require(named, who, "it has no name", "Give it a name, a text")
     typed = getattr(made, "task_type", None)
-    require(typed in TASK_TYPES, who, f"task_type is {typed!r}", f"Use one of {', '.join(TASK_TYPES)}")
+    known = isinstance(typed, str) and typed and near_miss(typed, TASK_TYPES) is None
+    require(
+        known,
+        who,
+        f"task_type is {typed!r}",
+        f"Use one of {', '.join(TASK_TYPES)}, or a word of your own that is unlike them",
+    )
     read = list(_dialects(made, seeds[0]))
     mend = "Write items of a few hundred tokens of context in English, or in the words dialect"
     require(read, who, "it reads no dialect at any length that was tried", mend)

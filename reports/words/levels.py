@@ -1,0 +1,57 @@
+"""Levels in the unit that was set: a sparsity in percent, tokens, bits, layers. No other module writes a level."""
+
+from collections.abc import Sequence
+
+from tolerance.findings import Curve, Report, Scale, Threshold
+from tolerance.reports.words import numbers
+
+
+def level(place: float, scale: Scale | None) -> str:
+    """A level that was set, by itself: ``"95%"``, ``"2,048 tokens"``, ``"dense"``."""
+    return numbers.level(place) if scale is None else scale.level(place)
+
+
+def below(first: float, scale: Scale | None) -> str:
+    """Less compressed than the first measured level: ``"less than 50%"``, ``"more than 8,192 tokens"``."""
+    return f"less than {numbers.level(first)}" if scale is None else scale.past(first, end="first")
+
+
+def beyond(last: float, scale: Scale | None) -> str:
+    """More compressed than the last measured level: ``"more than 95%"``, ``"fewer than 2,048 tokens"``."""
+    return f"more than {numbers.level(last)}" if scale is None else scale.past(last, end="last")
+
+
+def estimate(place: float, scale: Scale | None) -> str:
+    """A level between those that were set: ``"82%"``, ``"2,130 tokens"``."""
+    return numbers.percents([place])[0] if scale is None else scale.counted(scale.estimates([place])[0])
+
+
+def span(low: float, high: float, scale: Scale | None) -> tuple[str, str]:
+    """Two ends as bare numbers, the smaller first."""
+    if scale is None:
+        first, last = numbers.percents([low, high])
+        return first, last
+    first, last = scale.estimates([low, high])
+    return (first, last) if scale.direction == "removed" else (last, first)
+
+
+def upto(place: float, scale: Scale | None) -> str:
+    """All levels from dense to one: ``"up to 50% sparsity"``, ``"down to 2,048 tokens"``."""
+    if scale is None:
+        return f"up to {numbers.level(place)} sparsity"
+    return f"{'up' if scale.direction == 'removed' else 'down'} to {scale.level(place)}"
+
+
+def what(scales: Sequence[Scale | None]) -> str:
+    """What is tolerated: sparsity where all levels are fractions, else compression."""
+    return "sparsity" if all(scale is None for scale in scales) else "compression"
+
+
+def of_report(report: Report) -> str:
+    """What a report is about: sparsity, or compression where some levels are no fractions."""
+    return what([curve.scale for curve in report.curves])
+
+
+def of_method(found: Sequence[Threshold] | Sequence[Curve], method: str) -> Scale | None:
+    """The scale of a method's levels."""
+    return next((one.scale for one in found if one.sparsifier == method), None)
