@@ -84,7 +84,7 @@ def test_a_bad_mapping_is_named(theirs, text, said):
 def test_a_file_that_is_missing_or_of_another_kind_is_named(theirs):
     with pytest.raises(SchemaError, match="no such file"):
         import_table(theirs / "nothing.csv")
-    with pytest.raises(SchemaError, match=r"\.csv or \.parquet"):
+    with pytest.raises(SchemaError, match=r"Give one of \.csv, .*\.parquet"):
         import_table(theirs / "mapping.yaml")
     with pytest.raises(SchemaError, match=r"Shipped mappings: .*kvpress-ruler"):
         import_table(theirs / "log.csv", "no-such-mapping")

@@ -18,7 +18,10 @@ ORDER = (
 RUNNERS = "rope tiny | sparsifiers tasks | attention | models | decoding | pruning | selfcheck | collect"
 REPORTS = "words withhold | svg spreadsheet | sections | export | page | pictures"
 # What the two sides know of the middle.
-RUNNERS_SEE = {"errors", "plugins", "data.outcomes", "data.vocabularies", "data.manifest", "data.run_folder", "data"}
+RUNNERS_SEE = {
+    *("errors", "plugins", "data", "data.outcomes", "data.vocabularies", "data.yaml_file"),
+    *("data.manifest", "data.run_folder"),
+}
 REPORTS_SEE = {"errors", "plugins", "stats", "findings"}
 # Which parts may name a library at all.
 HOMES = {

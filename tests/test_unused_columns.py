@@ -83,13 +83,6 @@ def test_a_column_that_stands_twice_is_refused(log):
         import_table(path)
 
 
-@pytest.mark.parametrize("sep", [";", "\t", "|"])
-def test_another_separator_is_named(log, sep):
-    with pytest.raises(SchemaError, match=r"the file has item_id.*seem to be separated by") as error:
-        import_table(log(sep=sep))
-    assert repr(sep) in str(error.value)
-
-
 @pytest.mark.parametrize("field", [{"scale": {"model": 0.01}}, {"complement": ["model"]}, {"scale": {"score": 2}}])
 def test_a_mapping_calculates_with_numbers_alone(log, field):
     path = log(score="good") if "score" in str(field) else log()

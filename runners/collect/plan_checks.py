@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tolerance import plugins
 from tolerance.data.outcomes import DENSE
+from tolerance.data.yaml_file import read_yaml
 from tolerance.errors import SchemaError
 from tolerance.plugins import Registry
 from tolerance.runners import sparsifiers as methods
@@ -30,10 +29,7 @@ def read(path: Path, known: Sequence[str]) -> dict[str, Any]:
     """
     if not path.is_file():
         raise SchemaError(f"{path}: no such plan file.")
-    try:
-        given = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SchemaError(f"{path}: not YAML ({str(error).splitlines()[0]})") from error
+    given = read_yaml(path, expected="a plan")
     if not isinstance(given, dict):
         raise SchemaError(f"{path}: a plan is a mapping of {', '.join(known)}.")
     return {str(key): value for key, value in given.items()}

@@ -8,10 +8,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from tolerance.axes.table import names as axis_names
+from tolerance.data.yaml_file import read_yaml
 from tolerance.errors import SchemaError
 
 LIBRARY = Path(__file__).parent / "library"
@@ -162,10 +162,7 @@ def read_claim(path: str | os.PathLike[str]) -> Claim:
     Raises:
         SchemaError: naming file, field, what is wrong and the mend.
     """
-    try:
-        fields = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SchemaError(f"{path}: cannot be read as YAML or JSON ({str(error).splitlines()[0]}).") from error
+    fields = read_yaml(path, expected="a claim")
     if not isinstance(fields, dict):
         raise SchemaError(f"{path}: no claim. Its fields are {', '.join(Claim.model_fields)}.")
     try:

@@ -4,10 +4,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from tolerance.data.yaml_file import read_yaml
 from tolerance.errors import SchemaError
+
+# Far beyond any model; what lies above is a slip, and the closed forms would overflow.
+MOST = 10**15
 
 
 class ModelShape(BaseModel):
@@ -18,15 +21,15 @@ class ModelShape(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
-    num_hidden_layers: int = Field(ge=1)
-    num_attention_heads: int = Field(ge=1)
-    num_key_value_heads: int | None = Field(default=None, ge=1)
-    head_dim: int | None = Field(default=None, ge=1)
-    hidden_size: int = Field(ge=1)
-    vocab_size: int | None = Field(default=None, ge=1)
+    num_hidden_layers: int = Field(ge=1, le=MOST)
+    num_attention_heads: int = Field(ge=1, le=MOST)
+    num_key_value_heads: int | None = Field(default=None, ge=1, le=MOST)
+    head_dim: int | None = Field(default=None, ge=1, le=MOST)
+    hidden_size: int = Field(ge=1, le=MOST)
+    vocab_size: int | None = Field(default=None, ge=1, le=MOST)
     tie_word_embeddings: bool = True
-    linear_weights: int | None = Field(default=None, ge=1)
-    bytes_per_element: float = Field(default=2.0, gt=0)
+    linear_weights: int | None = Field(default=None, ge=1, le=MOST)
+    bytes_per_element: float = Field(default=2.0, gt=0, le=16)
 
     @property
     def width(self) -> int:
@@ -55,20 +58,20 @@ def read_shapes(path: str | os.PathLike[str]) -> dict[str, ModelShape]:
         SchemaError: naming file, model and field.
     """
     path = Path(path)
-    try:
-        named = yaml.safe_load(path.read_text())
-        assert isinstance(named, dict)
-    except (OSError, yaml.YAMLError, AssertionError) as error:
-        raise SchemaError(f"{path}: no YAML or JSON of model: shape. Give each model's name and its config.") from error
+    named = read_yaml(path, expected="YAML of model: config.json")
+    if not isinstance(named, dict):
+        raise SchemaError(f"{path}: no YAML or JSON of model: shape. Give each model's name and its config.")
     shapes = {}
     for name, fields in named.items():
+        given = (
+            read_yaml(path.parent / fields, expected=f"the config.json of {name}")
+            if isinstance(fields, str)
+            else fields
+        )
         try:
-            given = yaml.safe_load((path.parent / fields).read_text()) if isinstance(fields, str) else fields
             shapes[str(name)] = ModelShape.model_validate(given)
-        except OSError as error:
-            raise SchemaError(f"{path}: {name}: {fields}: cannot be read. Give the path of a config.json.") from error
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
+            where = ".".join(str(part) for part in first["loc"]) or "shape"
             raise SchemaError(f"{path}: {name}: {where}: {first['msg']}. Give it as in config.json.") from error
     return shapes

@@ -12,7 +12,6 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import pandas as pd
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tolerance import plugins
@@ -23,12 +22,13 @@ from tolerance.data.outcomes import BY_NAME, COLUMNS, Column, validate
 from tolerance.data.published import validate_aggregates
 from tolerance.data.remarks import remarks
 from tolerance.data.run_folder import RunFolder
+from tolerance.data.table_file import ENDINGS, is_table, read_table
 from tolerance.data.unused_columns import refuse_misspelt, refuse_twice, refuse_without
+from tolerance.data.yaml_file import read_yaml
 from tolerance.errors import SchemaError
 from tolerance.plugins import Registry
 
 MAPPINGS = Path(__file__).parent / "mappings"
-ENDINGS = (".csv", ".parquet")
 Scalar = str | int | float | bool
 Columns = dict[str, Column]
 
@@ -76,11 +76,11 @@ class Table:
 
     def recognises(self, path: Path) -> bool:
         """By its ending."""
-        return path.suffix in ENDINGS
+        return is_table(path)
 
     def read(self, path: Path) -> pd.DataFrame:
         """Every column as it is."""
-        return _read_table(path)
+        return read_table(path)
 
 
 def _reads(found: object) -> bool:
@@ -131,14 +131,14 @@ def recognised(path: Path) -> str:
     Raises:
         SchemaError: none does, or several do.
     """
-    if path.suffix in ENDINGS:
+    if is_table(path):
         return Table.name
     names = [name for name in IMPORTERS if IMPORTERS[name].recognises(path)]
     if len(names) > 1:
         raise SchemaError(f"{path}: is recognised by the formats {', '.join(names)}. Say which as the format.")
     if not names:
         raise SchemaError(
-            f"{path}: unknown kind of file {path.suffix!r}. Give a .csv or .parquet file, or one of the formats "
+            f"{path}: unknown kind of file {path.suffix!r}. Give one of {', '.join(ENDINGS)}, or one of the formats "
             f"{', '.join(IMPORTERS)} by name."
         )
     return names[0]
@@ -157,7 +157,7 @@ def import_means(path: str | os.PathLike[str], mapping: str | os.PathLike[str] |
 def _means(path: Path, mapping: Mapping) -> tuple[pd.DataFrame, list[str]]:
     """Validated means, and the columns of the file that were not used."""
     known = published.AGGREGATES_BY_NAME
-    table = _read_table(path)
+    table = read_table(path)
     mapped = _mapped(table, mapping, path, known)
     return validate_aggregates(mapped, source=str(path)), unused(table, mapping, known)
 
@@ -303,13 +303,9 @@ def read_mapping(mapping: str | os.PathLike[str] | None, known: Columns = BY_NAM
     path = shipped if shipped.is_file() else Path(mapping)
     if not path.is_file():
         raise SchemaError(f"{path}: no such mapping file. Shipped mappings: {', '.join(shipped_mappings())}.")
+    given = read_yaml(path, expected="a mapping as in docs/importing.md")
     try:
-        parsed = Mapping.model_validate(yaml.safe_load(path.read_text()) or {})
-    except (UnicodeDecodeError, RecursionError) as error:
-        what = "not UTF-8" if isinstance(error, UnicodeDecodeError) else "nested too deeply"
-        raise SchemaError(f"{path}: {what}. Give a mapping as in tolerance import --help.") from error
-    except yaml.YAMLError as error:
-        raise SchemaError(f"{path}: not YAML ({str(error).splitlines()[0]})") from error
+        parsed = Mapping.model_validate({} if given is None else given)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
@@ -320,17 +316,6 @@ def read_mapping(mapping: str | os.PathLike[str] | None, known: Columns = BY_NAM
         what = "outcome column" if known is BY_NAME else "column of published means"
         raise SchemaError(f"{path}: {', '.join(unknown)} is no {what}. Known: {', '.join(known)}.")
     return parsed
-
-
-def _read_table(path: Path) -> pd.DataFrame:
-    if path.suffix not in ENDINGS:
-        raise SchemaError(f"{path}: unknown kind of file {path.suffix!r}. Give a .csv or .parquet file.")
-    if not path.is_file():
-        raise SchemaError(f"{path}: no such file.")
-    try:
-        return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
-    except (ValueError, OSError) as error:
-        raise SchemaError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
 
 
 def _used(mapping: Mapping, known: Columns) -> dict[str, str]:

@@ -76,18 +76,12 @@ def refuse_without(unused: Sequence[str], lacking: Sequence[str], columns: Seque
     """Refuse a file with ``columns`` without those that every table has, unless an unused one looks like each.
 
     Raises:
-        SchemaError: naming what is missing, and the separator where the file seems to have another one.
+        SchemaError: naming what is missing.
     """
     missed = _missed(unused, lacking)
     if set(lacking) <= set(missed.values()):
         return
-    only = columns[0] if len(columns) == 1 else ""
-    mark = next((mark for mark in (";", "\t", "|") if only.count(mark) > 1), None)
-    mend = (
-        f"Its columns seem to be separated by {mark!r}: save it with commas."
-        if mark
-        else f"{_asked(missed)} Rename columns, or map them with a mapping file (tolerance import --help).".lstrip()
-    )
+    mend = f"{_asked(missed)} Rename columns, or map them with a mapping file (tolerance import --help).".lstrip()
     raise SchemaError(f"{source}: column {', '.join(lacking)} missing; the file has {', '.join(columns)}. {mend}")
 
 
