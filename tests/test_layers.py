@@ -20,7 +20,7 @@ REPORTS = "words withhold | svg spreadsheet | sections | export | page | picture
 # What the two sides know of the middle.
 RUNNERS_SEE = {
     *("errors", "plugins", "data", "data.outcomes", "data.vocabularies", "data.yaml_file"),
-    *("data.manifest", "data.run_folder"),
+    *("data.manifest", "data.run_folder", "data.planned"),
 }
 REPORTS_SEE = {"errors", "plugins", "stats", "findings"}
 # Which parts may name a library at all.

@@ -16,7 +16,8 @@ class Values:
 
 def values(report: Report) -> Values:
     """Every caveat."""
-    return Values([caveats.caveat(found) for found in report.caveats])
+    of_data = [caveats.caveat(found, report.data) for found in report.caveats]
+    return Values([*of_data, *map(caveats.not_compared, report.not_compared)])
 
 
 SECTION = Section(id="limits", title="Limits", rows=values)

@@ -1,6 +1,7 @@
 """What the data cannot tell -> one sentence each."""
 
-from tolerance.findings import Caveat
+from tolerance.findings import Caveat, Data, NotCompared
+from tolerance.reports.words import numbers, phrases
 
 CAVEATS: dict[Caveat, str] = {
     "one model": "One model was measured: whether other models tolerate as much is not known from these data.",
@@ -34,6 +35,7 @@ CAVEATS: dict[Caveat, str] = {
     "same items elsewhere, and counted under the data.",
     "the denominator matters": "Some contrasts change when answers that were not graded count as wrong: they are named "
     "beside the instant answer.",
+    "plan incomplete": "The collection is not finished: what is said here is of the part of its plan that is there.",
     "conclusions need another fit": "Nothing new was concluded at equal everything: the saved draws are of another fit "
     "than this report, or of another version of the model. tolerance fit makes them anew.",
     "conclusions need other outcomes": "Nothing new was concluded at equal everything: the run holds other outcomes "
@@ -41,6 +43,15 @@ CAVEATS: dict[Caveat, str] = {
 }
 
 
-def caveat(found: Caveat) -> str:
+def caveat(found: Caveat, data: Data) -> str:
     """What the data cannot tell, and why."""
+    if found == "plan incomplete" and data.n_planned:
+        share = phrases.percent_down(data.n_rows, data.n_planned)
+        there = f"There is {share} of {numbers.count(data.n_planned)} answers"
+        return f"{CAVEATS[found]} {there}; missing: {phrases.listed(data.missing)}."
     return CAVEATS[found]
+
+
+def not_compared(found: NotCompared) -> str:
+    """Two methods that could not be compared, and why."""
+    return f"{found.treatment} and {found.reference} are not compared at equal everything: {found.reason}"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tolerance.findings import Report, Threshold
-from tolerance.reports.words import conclusions, levels, numbers, subjects
+from tolerance.reports.words import conclusions, levels, numbers, phrases, subjects
 from tolerance.reports.words.phrases import counted
 
 
@@ -41,9 +41,11 @@ def warnings(report: Report) -> list[Chip]:
     thin = sum(bool(conclusions.thin(found.n_items, found.n_levels)) for found in report.thresholds)
     flips = sum(one.label == "axis-dependent" for whole in report.conclusions for one in whole.conclusions)
     assumed = report.data.assumed_items
+    planned = phrases.percent_down(report.data.n_rows, report.data.n_planned or 1)
     said = [
         (assumed, f"Sensitivity analysis: {numbers.count(assumed or 0)} items assumed where none were given", "limits"),
         (report.data.n_means, "Published means: pairing is lost, intervals are wider", "limits"),
+        (report.data.missing, f"Collection not finished: {planned} of the plan", "limits"),
         (failed, f"{failed} of {len(report.checks)} checks failed: conclusions withheld", "checks"),
         (
             flips,

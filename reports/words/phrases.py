@@ -31,6 +31,11 @@ def counted(n: int, noun: str) -> str:
     return f"{numbers.count(n)} {noun}" if n == 1 else f"{numbers.count(n)} {noun}s"
 
 
+def percent_down(part: int, whole: int) -> str:
+    """A share in whole percent, rounded down: what is not all of it is never 100%."""
+    return f"{100 * part // whole}%"
+
+
 def percent(prob: float) -> str:
     """The probability of an interval, or a retention: ``"90%"``."""
     return numbers.level(prob)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tolerance.data.manifest import digest
 from tolerance.data.outcomes import DENSE
+from tolerance.data.planned import Condition
 from tolerance.runners import tasks as task_registry
 from tolerance.runners.collect.plan import Plan
 from tolerance.runners.sparsifiers import Eviction, Sparsifier
@@ -57,6 +58,23 @@ def blocks(plan: Plan) -> list[Block]:
         for method, level, tokens in _conditions(plan, model)
         for first in range(0, items, plan.batch_size)
     ]
+
+
+def planned(wanted: Sequence[Block]) -> list[Condition]:
+    """Blocks by condition, as a manifest lists them."""
+    found: dict[tuple[object, ...], Condition] = {}
+    for block in wanted:
+        told = Condition(
+            model=block.model,
+            task=block.task,
+            context_length=block.context_length,
+            sparsifier=DENSE if block.sparsifier is None else block.sparsifier.label,
+            level=f"{block.level:g}" if block.tokens is None else f"{block.tokens} tokens",
+            blocks={},
+        )
+        key = tuple(value for name, value in told.items() if name != "blocks")
+        found.setdefault(key, told)["blocks"][block.name] = block.n
+    return list(found.values())
 
 
 def _conditions(plan: Plan, model: str) -> Iterator[tuple[Sparsifier | None, float, int | None]]:

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from tolerance.data.manifest import Manifest
+from tolerance.data.planned import PLANNED
 from tolerance.data.run_folder import RunFolder
 from tolerance.errors import StoreError, ToleranceError
-from tolerance.runners.collect.blocks import blocks
+from tolerance.runners.collect.blocks import blocks, planned
 from tolerance.runners.collect.engines import ENGINES, Answered, Engine
 from tolerance.runners.collect.engines import engine as make_engine
 from tolerance.runners.collect.plan import Plan
@@ -71,10 +72,10 @@ def collect(
             weights are not those that answered before.
     """
     out = Path(out)
-    manifest = Manifest(
-        "collected", plan.to_dict(), created=datetime.now(UTC).isoformat(timespec="seconds"), command=command
-    )
     wanted = blocks(plan)
+    told = {PLANNED: planned(wanted)}
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    manifest = Manifest("collected", plan.to_dict(), created=now, command=command, notes=told)
     there = RunFolder.find(out, manifest)
     done = set() if there is None else there.blocks() - {shard.stem for shard in there.damaged()}
     todo = [block for block in wanted if block.name not in done]
@@ -86,6 +87,8 @@ def collect(
             held.about(todo[0].model)
         folder = RunFolder.create(out, manifest)
         with folder.writing():
+            if folder.manifest.planned != told[PLANNED]:
+                folder = folder.noted(told)
             for shard in folder.damaged():
                 folder.quarantine(shard)
             done = folder.blocks()

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from tolerance.analysis.curve_findings import common_ends, curve, threshold
 from tolerance.analysis.saved import REPORT
 from tolerance.data.direction import refuse_shares_kept
 from tolerance.data.manifest import digest
+from tolerance.data.planned import LACKS
 from tolerance.data.prepared import Prepared, prepare
 from tolerance.data.run_folder import write_atomically
 from tolerance.diagnostics import as_findings, checks
@@ -77,7 +79,7 @@ def analyse(
         if at_once is not None and instant is not None:
             at_once(instant)
         done = refitted(prepared, settings, seed, folder, stage or (lambda _: None))
-        report = _report(prepared, done, question, instant, command, sources)
+        report = _report(prepared, done, question, instant, command, sources, _lacks(outcomes))
         if instant is not None:
             report = report.model_copy(update={"instant": instant, "disagreements": disagreements(report, instant)})
         report = findings.stated(report, prepared.scales)
@@ -95,6 +97,12 @@ def _instant(prepared: Prepared, question: Question) -> findings.Instant | None:
     if prepared.published:
         return None
     return instant_answer(prepared, retention=question.retention, prob=question.interval_prob)
+
+
+def _lacks(outcomes: pd.DataFrame) -> dict[str, Any]:
+    """What a run that is a part of its plan carries of it, as fields of `findings.Data`."""
+    lacks = outcomes.attrs.get(LACKS)
+    return {} if lacks is None else {"n_planned": lacks["planned"], "missing": lacks["missing"]}
 
 
 def _require_answerable(prepared: Prepared, without_dense: bool) -> None:
@@ -116,13 +124,14 @@ def _report(
     instant: findings.Instant | None,
     command: str,
     sources: tuple[str, ...],
+    lacks: dict[str, Any],
 ) -> findings.Report:
     outcomes, passed = prepared.shared, checks.trustworthy(done.checks)
     states = curve_states(done.fit, done.curves, passed)
     contrasted = Contrasted(done.source, states, question)
     scaled = as_findings.sensitivities(done.fit, states, question.retention)
     ends = common_ends(states)
-    data = design.data(prepared)
+    data = design.data(prepared).model_copy(update=lacks)
     return findings.Report(
         id=digest([done.fit.key, asdict(question)])[:8],
         fit_passed=passed,

@@ -177,6 +177,8 @@ def _task(name: str, group: pd.DataFrame) -> findings.TaskData:
 def caveats(prepared: Prepared, data: findings.Data, instant: findings.Instant | None) -> Iterator[findings.Caveat]:
     """What limits every conclusion from these outcomes."""
     outcomes = prepared.outcomes
+    if data.missing:
+        yield "plan incomplete"
     if len(data.models) == 1:
         yield "one model"
     if len(data.context_lengths) < 2:

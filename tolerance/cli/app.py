@@ -1,5 +1,6 @@
 """The command: its commands in the order of `tolerance --help`. Each imports what it does when it does it."""
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Annotated
@@ -11,16 +12,16 @@ from tolerance.cli.audit import audit
 from tolerance.cli.collect import collect
 from tolerance.cli.command import as_command
 from tolerance.cli.compare import compare
-from tolerance.cli.console import hushed, print_error
+from tolerance.cli.console import hushed
 from tolerance.cli.demo import demo
 from tolerance.cli.fit import fit
+from tolerance.cli.guard import DEBUG, guarded
 from tolerance.cli.import_logs import import_
 from tolerance.cli.models import fetch_model
 from tolerance.cli.options import Quiet
 from tolerance.cli.quick import quick
 from tolerance.cli.report import report
 from tolerance.cli.show import show
-from tolerance.errors import ToleranceError
 
 app = typer.Typer(
     name="tolerance",
@@ -61,15 +62,16 @@ def before(
         bool, typer.Option("--version", "-V", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
     quiet: Quiet = False,
+    traceback: Annotated[
+        bool, typer.Option("--traceback", help=f"Of an error also print the trace, as {DEBUG}=1 does.")
+    ] = False,
 ) -> None:
     """What holds for every command."""
+    if traceback:
+        os.environ[DEBUG] = "1"
     context.with_resource(hushed(quiet))
 
 
 def main() -> None:
-    """Run the command; errors about input or machine are one clear line and exit code 1."""
-    try:
-        app(prog_name="tolerance")
-    except ToleranceError as error:
-        print_error(str(error))
-        sys.exit(1)
+    """Run the command; whatever goes wrong is one line and exit code 1."""
+    sys.exit(guarded(lambda: app(prog_name="tolerance")))

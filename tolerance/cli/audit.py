@@ -10,6 +10,7 @@ from tolerance.cli.console import print_table, say, stages
 from tolerance.cli.gate import gate
 from tolerance.cli.options import AnswerOptions
 from tolerance.cli.report import write_answer
+from tolerance.cli.runs import say_what_is_missing
 from tolerance.errors import DesignError
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ def audit(
     with stages() as stage:
         stage("auditing")
         found = asked(find_claim(claim), evidence)
+    if evidence.is_dir():
+        say_what_is_missing(evidence)
     if answer.as_json:
         typer.echo(found.model_dump_json(indent=1))
     else:

@@ -6,9 +6,14 @@ from functools import wraps
 from inspect import Parameter, Signature, signature
 from typing import Any, get_type_hints
 
-from tolerance.cli.console import hushed
+import typer
+
+from tolerance.cli.console import hushed, print_error
+from tolerance.cli.guard import KEPT, NOTHING_HALF
 from tolerance.cli.options import Quiet
 
+# What shells call a command that was interrupted.
+STOPPED = 130
 QUIET = Parameter("quiet", Parameter.KEYWORD_ONLY, default=False, annotation=Quiet)
 
 
@@ -33,7 +38,11 @@ def as_command(function: Callable[..., None]) -> Callable[..., None]:
             for name, group in groups.items()
         }
         with hushed(quiet):
-            function(**given, **made)
+            try:
+                function(**given, **made)
+            except KeyboardInterrupt as error:
+                print_error(f"stopped. {KEPT.get(function.__name__, NOTHING_HALF)}")
+                raise typer.Exit(STOPPED) from error
 
     keywords = [one.replace(kind=Parameter.KEYWORD_ONLY) for one in spread]
     called.__signature__ = Signature([*keywords, QUIET])  # type: ignore[attr-defined]

@@ -9,6 +9,7 @@ from tolerance.cli.console import print_table, say, stages
 from tolerance.cli.gate import gate, one_of
 from tolerance.cli.options import AnswerOptions
 from tolerance.cli.report import write_answer
+from tolerance.cli.runs import say_what_is_missing
 from tolerance.errors import StoreError
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def compare(
     with stages() as stage:
         stage("reading outcomes")
         report = read_report(analysis)
-        outcomes = read_run(run or _recorded(report, analysis))
+        run = run or _recorded(report, analysis)
+        outcomes = read_run(run)
         stage("comparing")
         found = asked(
             outcomes,
@@ -62,6 +64,7 @@ def compare(
             equivalence=equivalence,
             shapes=shapes,
         )
+    say_what_is_missing(run)
     if answer.as_json:
         typer.echo(found.model_dump_json(indent=1))
     else:

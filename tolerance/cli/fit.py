@@ -19,6 +19,7 @@ from tolerance.cli.options import (
 )
 from tolerance.cli.quick import print_instant
 from tolerance.cli.report import print_headlines
+from tolerance.cli.runs import say_what_is_missing
 
 if TYPE_CHECKING:
     from tolerance.findings import Instant, Report
@@ -86,6 +87,7 @@ def fit_aloud(
     from tolerance.inference.settings import Settings
 
     refuse_strangers(out)  # before a large run is read
+    say_what_is_missing(run)
     with stages() as stage:
         stage("reading outcomes")
         folder = RunFolder.open(run)

@@ -7,6 +7,7 @@ import typer
 
 from tolerance.cli.console import print_table, print_warning, say, stages
 from tolerance.cli.options import AsJson, Retention
+from tolerance.cli.runs import say_what_is_missing
 
 if TYPE_CHECKING:
     from tolerance.findings import Instant
@@ -26,6 +27,7 @@ def quick(
         stage("reading outcomes")
         outcomes = read_run(run)
         found = instant_answer(outcomes, retention=retention)
+    say_what_is_missing(run)
     if as_json:
         typer.echo(found.model_dump_json(indent=1))
     else:

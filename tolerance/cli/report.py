@@ -7,10 +7,14 @@ import typer
 
 from tolerance.cli.console import note, print_table, print_warning, say, stages
 from tolerance.cli.options import AnswerOptions, Script, TemplateDir
-from tolerance.errors import OtherFitError, StoreError
+from tolerance.cli.runs import say_what_is_missing
+from tolerance.errors import DesignError, OtherFitError, StoreError
 
 if TYPE_CHECKING:
-    from tolerance.findings import Audit, Plot, Report
+    from collections.abc import Callable
+
+    from tolerance.comparison.arms import Arm
+    from tolerance.findings import Audit, Conclusions, NotCompared, Plot, Report
     from tolerance.reports.page import Kind
     from tolerance.reports.sections.verdict_matrix import Row
 
@@ -69,6 +73,8 @@ def write_report(
     source = _run_of(found, run)
     appendix = _plots(analysis, source) if plots else []
     found = _with_conclusions(found, analysis, source)
+    if source is not None:
+        say_what_is_missing(source)
     page = pages.write(found, out, script=script, template_dir=template_dir, plots=appendix)
     drawn = pictures.write(found, out / "figures") if figures else []
     if as_markdown:
@@ -123,12 +129,29 @@ def _with_conclusions(report: "Report", analysis: Path, source: Path | None) -> 
         outcomes = read_run(source)
         pairs = [(Arm(a), Arm(b)) for a, b in combinations(methods, 2)]
         try:
-            made = compare_saved(outcomes, analysis, pairs)
+            made, left = _each(lambda pair: compare_saved(outcomes, analysis, [pair]), pairs)
         except OtherFitError as error:
             with stage.aside():
                 print_warning(f"{error} The page has what stands, and no new conclusions.")
             return without_answer(report, error)
-    return report.model_copy(update={"conclusions": made})
+    for one in left:
+        print_warning(f"{one.treatment} and {one.reference} are not compared: {one.reason}")
+    return report.model_copy(update={"conclusions": made, "not_compared": left})
+
+
+def _each(
+    compared: "Callable[[tuple[Arm, Arm]], list[Conclusions]]", pairs: "list[tuple[Arm, Arm]]"
+) -> "tuple[list[Conclusions], list[NotCompared]]":
+    """Conclusions of the pairs that can be compared, and why the others cannot."""
+    from tolerance.findings import NotCompared
+
+    made, left = [], []
+    for treatment, reference in pairs:
+        try:
+            made += compared((treatment, reference))
+        except DesignError as error:
+            left.append(NotCompared(treatment=treatment.name, reference=reference.name, reason=str(error)))
+    return made, left
 
 
 def write_answer(found: "Report | Audit", answer: AnswerOptions, *, kind: "Kind") -> None:

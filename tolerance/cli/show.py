@@ -8,6 +8,7 @@ import typer
 
 from tolerance.cli.console import print_frame
 from tolerance.cli.options import AsJson
+from tolerance.cli.runs import say_what_is_missing
 
 
 def show(
@@ -18,6 +19,7 @@ def show(
     from tolerance.data.summary import summarise_run
 
     summary = summarise_run(run)
+    say_what_is_missing(run)
     if as_json:
         typer.echo(json.dumps(summary.to_dict(), indent=1))
     else:

@@ -21,7 +21,7 @@ from tolerance.data.manifest import Manifest
 from tolerance.data.outcomes import BY_NAME, COLUMNS, Column, validate
 from tolerance.data.published import validate_aggregates
 from tolerance.data.remarks import remarks
-from tolerance.data.run_folder import RunFolder
+from tolerance.data.run_folder import IMPORTED, RunFolder
 from tolerance.data.table_file import ENDINGS, is_table, read_table
 from tolerance.data.unused_columns import refuse_misspelt, refuse_twice, refuse_without
 from tolerance.data.yaml_file import read_yaml
@@ -187,7 +187,7 @@ def import_run(
     notes = _notes(table, left, str(path), levels_are_sparsity)
     folder = RunFolder.create(Path(out), _manifest("imported", path, chosen, command, name, notes=notes))
     with folder.writing():
-        folder.write_frame("imported", table.assign(run_id=folder.manifest.run_id))
+        folder.write_frame(IMPORTED, table.assign(run_id=folder.manifest.run_id))
     return folder, len(table)
 
 

@@ -5,9 +5,11 @@ import json
 import platform
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from importlib import metadata
 from typing import Any, Literal
+
+from tolerance.data import planned as plans
 
 FORMAT = "tolerance-run/1"
 PACKAGES = ("sparsity-tolerance", "numpy", "pandas", "pyarrow", "torch", "transformers", "tokenizers")
@@ -15,7 +17,10 @@ PACKAGES = ("sparsity-tolerance", "numpy", "pandas", "pyarrow", "torch", "transf
 
 @dataclass(frozen=True)
 class Manifest:
-    """Where a run came from. ``plan`` decides the answers: a folder never mixes two plans."""
+    """Where a run came from. ``plan`` decides the answers: a folder never mixes two plans.
+
+    ``notes`` hold what is told besides: models, columns of a file that were not used, and the blocks that were planned.
+    """
 
     origin: Literal["collected", "imported", "published", "simulated"]
     plan: dict[str, Any]
@@ -42,14 +47,34 @@ class Manifest:
         Raises:
             ValueError: the text is not a manifest of this format.
         """
-        fields = json.loads(text)
-        if not isinstance(fields, dict) or fields.get("format") != FORMAT:
+        given = json.loads(text)
+        if not isinstance(given, dict) or given.get("format") != FORMAT:
             raise ValueError(f"not a manifest of format {FORMAT}")
-        fields.pop("run_id", None)
-        try:
-            return cls(**fields)
-        except TypeError as error:
-            raise ValueError(str(error)) from error
+        known = given.pop("run_id", None)
+        found = _typed(given)
+        if known is not None and known != found.run_id:
+            raise ValueError(f"its plan is not the one that run {known} was started with (that of {found.run_id})")
+        plans.checked(found.planned)
+        return found
+
+    @property
+    def planned(self) -> "list[plans.Condition]":
+        """The blocks that were planned, by condition; empty in runs of versions that did not list them."""
+        planned: list[plans.Condition] = self.notes.get(plans.PLANNED, [])
+        return planned
+
+
+def _typed(given: dict[str, Any]) -> Manifest:
+    from pydantic import TypeAdapter, ValidationError
+
+    unknown = sorted(set(given) - {one.name for one in fields(Manifest)})
+    if unknown:
+        raise ValueError(f"{unknown[0]}: no field of a manifest of this version")
+    try:
+        return TypeAdapter(Manifest).validate_json(json.dumps(given), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
 def digest(value: object) -> str:

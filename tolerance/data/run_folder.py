@@ -1,13 +1,12 @@
 """The run folder: a manifest and Parquet shards, one shard per block of items.
 
 A shard appears whole or not at all (written beside, flushed, renamed), and its name is the block's: a run that was
-killed goes on with the blocks that are not there, and nothing can be written twice. One process writes at a time.
+killed goes on with the blocks that are not there, and nothing can be written twice. One process writes at a time. A run
+knows what belongs to it: shards of other runs and shards that no plan names are refused.
 """
 
 import contextlib
-import hashlib
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,12 +14,15 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 from filelock import FileLock, Timeout
 
+from tolerance.data import planned as plans
+from tolerance.data import published
 from tolerance.data.manifest import Manifest
 from tolerance.data.outcomes import COLUMNS, NAMES, Kind, validate
 from tolerance.data.published import validate_aggregates
+from tolerance.data.sealed_parquet import read_sealed, sealed
 from tolerance.errors import SchemaError, StoreError
 
 MANIFEST = "manifest.json"
@@ -29,10 +31,10 @@ QUARANTINE = "quarantine"
 PUBLISHED = "published.parquet"
 LOCK = ".lock"
 _ARROW: dict[Kind, pa.DataType] = {"text": pa.string(), "real": pa.float64(), "integer": pa.int64(), "flag": pa.bool_()}
-# The digest of a shard's bytes, zeros where it stands itself: page checksums do not cover the footer.
-_MARK = b"tolerance-sha256:"
-_SEAL, _UNSEALED = re.compile(_MARK + rb"[0-9a-f]{64}"), _MARK + b"0" * 64
 ARROW_SCHEMA = pa.schema([pa.field(c.name, _ARROW[c.kind], nullable=not c.required or c.may_be_empty) for c in COLUMNS])
+PUBLISHED_SCHEMA = pa.schema([pa.field(c.name, _ARROW[c.kind], nullable=not c.required) for c in published.COLUMNS])
+# The one shard of an imported run.
+IMPORTED = "imported"
 
 
 @dataclass(frozen=True)
@@ -88,9 +90,12 @@ class RunFolder:
         if not (path / MANIFEST).is_file():
             raise StoreError(f"{path}: no run folder ({MANIFEST} missing). Give the --out of a collect or import.")
         try:
-            return cls(path, Manifest.from_json((path / MANIFEST).read_text()))
-        except ValueError as error:
-            raise StoreError(f"{path / MANIFEST}: {error}. Restore it, or collect into a new folder.") from error
+            return cls(path, Manifest.from_json((path / MANIFEST).read_text(encoding="utf-8")))
+        except (ValueError, RecursionError) as error:
+            said = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+            raise StoreError(f"{path / MANIFEST}: {said}. Restore it, or collect into a new folder.") from error
+        except OSError as error:
+            raise StoreError(f"{path / MANIFEST}: cannot be read ({error.strerror}). Make it readable.") from error
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -116,7 +121,12 @@ class RunFolder:
 
     def damaged(self) -> list[Path]:
         """Shards that cannot be read as they were written (cut short by a full disk, a bit flipped on it)."""
-        return [shard for shard in self.shards() if _read(shard) is None]
+        return [shard for shard in self.shards() if read_sealed(shard, ARROW_SCHEMA) is None]
+
+    def coverage(self) -> plans.Coverage | None:
+        """How much of the plan is there; None where the manifest does not list what was planned."""
+        planned = self.manifest.planned
+        return plans.coverage(planned, self.blocks()) if planned else None
 
     def quarantine(self, shard: Path) -> Path:
         """Move a damaged shard out of the run, so that its block is collected again; nothing is deleted.
@@ -155,42 +165,82 @@ class RunFolder:
         self._write_shard(block, pa.Table.from_pandas(table, schema=ARROW_SCHEMA, preserve_index=False))
 
     def _write_shard(self, block: str, table: pa.Table) -> None:
-        sink = pa.BufferOutputStream()
-        unsealed = table.replace_schema_metadata({**(table.schema.metadata or {}), "seal": _UNSEALED})
-        pq.write_table(unsealed, sink, compression="zstd", write_page_checksum=True)
-        write_atomically(self.path / SHARDS / f"{block}.parquet", _sealed(sink.getvalue().to_pybytes()))
+        write_atomically(self.path / SHARDS / f"{block}.parquet", sealed(table))
 
     def write_published(self, table: pd.DataFrame) -> None:
         """Write validated published means, whole or not at all. Call inside `writing`."""
-        write_atomically(self.path / PUBLISHED, table.to_parquet())
+        rows = pa.Table.from_pandas(table, schema=PUBLISHED_SCHEMA, preserve_index=False)
+        write_atomically(self.path / PUBLISHED, sealed(rows))
 
     def read(self) -> pd.DataFrame:
         """All outcomes, validated; for a run of published means, those.
 
+        ``attrs`` of the table say what is missing, where the run is a part of its plan.
+
         Raises:
-            StoreError: no outcomes yet, or a damaged shard.
+            StoreError: no outcomes yet, a damaged shard, or one that does not belong to this run.
             SchemaError: outcomes that do not pass validation.
         """
+        self._refuse_both_kinds()
         if self.manifest.origin == "published":
             return self._read_published()
         shards = self.shards()
         if not shards:
             raise StoreError(f"{self.path}: the run holds no outcomes yet. Run collect (again) to fill it.")
-        tables = [_read(shard) for shard in shards]
+        self._refuse_unplanned(shards)
+        tables = [read_sealed(shard, ARROW_SCHEMA) for shard in shards]
         broken = [shard.name for shard, table in zip(shards, tables, strict=True) if table is None]
         if broken:
             raise StoreError(
                 f"{self.path}: shard {broken[0]} cannot be read ({len(broken)} such). Run collect again: damaged "
                 "shards are set aside and their items answered anew."
             )
-        whole = pa.concat_tables([table for table in tables if table is not None])
-        return validate(whole.to_pandas(types_mapper=_PANDAS.get), source=str(self.path))
+        whole = [table for table in tables if table is not None]
+        self._refuse_strangers(shards, whole)
+        outcomes = validate(pa.concat_tables(whole).to_pandas(types_mapper=_PANDAS.get), source=str(self.path))
+        found = self.coverage()
+        if found is not None and not found.complete:
+            outcomes.attrs[plans.LACKS] = {"planned": found.planned, "missing": list(found.missing)}
+        return outcomes
 
     def _read_published(self) -> pd.DataFrame:
-        try:
-            return validate_aggregates(pd.read_parquet(self.path / PUBLISHED), source=str(self.path))
-        except (pa.ArrowException, OSError) as error:
-            raise StoreError(f"{self.path / PUBLISHED}: cannot be read ({error}). Import the means again.") from error
+        table = read_sealed(self.path / PUBLISHED, PUBLISHED_SCHEMA)
+        if table is None:
+            there = "cannot be read as it was written" if (self.path / PUBLISHED).is_file() else "is not there"
+            raise StoreError(f"{self.path / PUBLISHED}: {there}. Import the means again, into a new folder.")
+        return validate_aggregates(table.to_pandas(types_mapper=_PANDAS.get), source=str(self.path))
+
+    def _refuse_both_kinds(self) -> None:
+        """Answers and published means are two runs."""
+        stray = self.shards() if self.manifest.origin == "published" else [self.path / PUBLISHED]
+        if stray and stray[0].exists():
+            held = "published means" if self.manifest.origin == "published" else f"{self.manifest.origin} answers"
+            raise StoreError(
+                f"{self.path}: is a run of {held}, and {stray[0].name} beside them is not of it. Move that file out; "
+                "answers and means are imported into a folder each."
+            )
+
+    def _refuse_unplanned(self, shards: Sequence[Path]) -> None:
+        """A shard that is none of the plan's blocks came from elsewhere."""
+        planned = plans.names(self.manifest.planned)
+        known = {IMPORTED} if self.manifest.origin == "imported" else planned
+        unknown = [shard.name for shard in shards if known and shard.stem not in known]
+        if unknown:
+            raise StoreError(
+                f"{self.path}: shard {unknown[0]} is in no plan of this run ({len(unknown)} such). Move it out of "
+                f"{SHARDS}/, into the run that it belongs to."
+            )
+
+    def _refuse_strangers(self, shards: Sequence[Path], tables: Sequence[pa.Table]) -> None:
+        """Rows say which run they belong to."""
+        for shard, table in zip(shards, tables, strict=True):
+            others = [one for one in pc.unique(table["run_id"]).to_pylist() if one not in (None, self.manifest.run_id)]
+            if others:
+                raise StoreError(
+                    f"{self.path}: shard {shard.name} holds answers of run {others[0]}, and this is run "
+                    f"{self.manifest.run_id}. Move it out of {SHARDS}/, into the run that it belongs to; then run "
+                    "collect again if answers are missing."
+                )
 
 
 @contextlib.contextmanager
@@ -226,35 +276,6 @@ def read_run(path: str | os.PathLike[str]) -> pd.DataFrame:
 
 
 _PANDAS = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
-
-
-def _sealed(content: bytes) -> bytes:
-    """A shard's bytes with their digest in the place kept for it, the last in the file."""
-    at = content.rindex(_UNSEALED)
-    seal = _MARK + hashlib.sha256(content).hexdigest().encode()
-    return content[:at] + seal + content[at + len(seal) :]
-
-
-def _whole(content: bytes) -> bool:
-    """Whether the bytes are those that were sealed; so taken for shards of versions that did not seal."""
-    seals = list(_SEAL.finditer(content))
-    if not seals:
-        return True
-    start, end = seals[-1].span()
-    return _sealed(content[:start] + _UNSEALED + content[end:]) == content
-
-
-def _read(shard: Path) -> pa.Table | None:
-    """A shard's rows; None where it is damaged."""
-    try:
-        content = shard.read_bytes()
-        # A shard without a seal is held by its pages' checksums, the names of its columns and its having rows.
-        if not _whole(content) or set(pq.read_schema(pa.BufferReader(content)).names) - set(NAMES):
-            return None
-        table = pq.read_table(pa.BufferReader(content), schema=ARROW_SCHEMA, page_checksum_verification=True)
-    except (pa.ArrowException, OSError, UnicodeDecodeError):
-        return None
-    return table if table.num_rows else None
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -25,6 +25,7 @@ from tolerance.findings.conclusions import (
     Conclusions,
     CrossCheck,
     Crossover,
+    NotCompared,
     Quantity,
 )
 from tolerance.findings.contrasts import (
@@ -119,6 +120,7 @@ __all__ = [
     "Level",
     "LevelContrast",
     "Measured",
+    "NotCompared",
     "Observed",
     "ObservedCell",
     "ObservedLevel",

@@ -102,6 +102,14 @@ class Conclusion(Finding):
     naive: Number | None
 
 
+class NotCompared(Finding):
+    """Two methods of a report that could not be compared, and why."""
+
+    treatment: str
+    reference: str
+    reason: str
+
+
 class Conclusions(Shown):
     """All conclusions of one comparison, with the rules that were set before looking.
 

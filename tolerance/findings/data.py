@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from tolerance.findings.base import Finding
 from tolerance.findings.levels import UNSAID, Scale
 from tolerance.stats.intervals import Number
@@ -73,7 +75,9 @@ class Data(Finding):
     which tasks asked other items at each level, ``unlike_models`` which asked other items of each model. ``n_clusters``
     is the number of groups of items that depend on each other, if any do, and ``alike`` are tasks that share their
     items. ``remarks`` are oddities of the table that may be meant. ``n_means`` is the number of published means where
-    there are no answers; ``assumed_items`` the number of items that was assumed for means that came without one.
+    there are no answers; ``assumed_items`` the number of items that was assumed for means that came without one. Where
+    a collection is not finished, ``n_planned`` is the number of answers of its plan, and ``missing`` says what is not
+    there.
     """
 
     n_rows: int
@@ -95,6 +99,8 @@ class Data(Finding):
     remarks: list[str] = []
     n_means: int | None = None
     assumed_items: int | None = None
+    n_planned: int | None = Field(default=None, exclude_if=lambda planned: planned is None)
+    missing: list[str] = Field(default=[], exclude_if=lambda missing: not missing)
 
 
 Caveat = Literal[
@@ -114,6 +120,7 @@ Caveat = Literal[
     "tasks differ",
     "answers not graded",
     "the denominator matters",
+    "plan incomplete",
     "conclusions need another fit",
     "conclusions need other outcomes",
 ]

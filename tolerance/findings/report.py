@@ -8,7 +8,7 @@ from pydantic import Field, JsonValue
 from tolerance.errors import DesignError
 from tolerance.findings.base import Shown
 from tolerance.findings.columns import ACCURACY, SHARE, SPARSITY, Row, frame
-from tolerance.findings.conclusions import CONCLUSION_UNITS, Conclusions
+from tolerance.findings.conclusions import CONCLUSION_UNITS, Conclusions, NotCompared
 from tolerance.findings.contrasts import Budget, Comparison, Contrast, Ordering
 from tolerance.findings.curves import Curve, Shape, Threshold
 from tolerance.findings.data import Caveat, Data, HeldConstant, Provenance
@@ -81,6 +81,7 @@ class Report(Shown):
     orderings: list[Ordering] = []
     budgets: list[Budget] = []
     conclusions: list["Conclusions"] = []
+    not_compared: list[NotCompared] = Field(default=[], exclude_if=lambda pairs: not pairs)
     extra: dict[str, JsonValue] = Field(default={}, exclude_if=lambda extra: not extra)
 
     def to_frame(self, table: Table = "thresholds") -> "pd.DataFrame":
