@@ -12,8 +12,8 @@ from tolerance.reports.withhold import withhold
 from tolerance.stats.intervals import Estimate
 
 HEAD = (
-    *("id", "finding", "task_type", "subject", "against", "held_equal", "level", "value", "lower", "upper", "unit"),
-    *("interval", "interval_prob", "state", "reason", "n_items"),
+    *("id", "finding", "task_type", "subject", "against", "held_equal", "level", "value", "lower", "upper"),
+    *("interval", "interval_prob", "state", "reason", "n_items", "unit"),
 )
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 

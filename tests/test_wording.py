@@ -176,7 +176,7 @@ def test_threshold_sentences():
     [
         (
             compared("task types", "top-k", "retrieval", "multi-hop", 0.03, 0.97, "second"),
-            "Under top-k, multi-hop tolerates more than retrieval (posterior probability 0.97).",
+            "Under top-k, multi-hop tolerates more sparsity than retrieval (posterior probability 0.97).",
         ),
         (
             compared("methods", "retrieval", "top-k", "streaming", 0.6, 0.4, "undecided"),

@@ -54,7 +54,7 @@ def _report(report: Report, kind: Kind, plots: Sequence[Plot], *, script: bool, 
     """The card of a report, or a comparison."""
     if kind == "comparison" and not report.conclusions:
         raise DesignError("a comparison needs conclusions: run tolerance compare A B --out FOLDER.")
-    listed = sections(plots)
+    listed = [one.headed(report) for one in sections(plots)]
     said = {one.id: one.values(report) for one in listed}
     contents = [(one.id, one.title) for one in listed if one.title and said[one.id] is not None]
     title, leads = _answer(report, kind, {name for name, _ in contents})

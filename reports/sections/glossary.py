@@ -4,16 +4,17 @@ from dataclasses import dataclass
 
 from tolerance.findings import Report
 from tolerance.reports.sections.section import Section
-from tolerance.reports.words import phrases
+from tolerance.reports.words import levels, phrases
 
 
 @dataclass(frozen=True)
 class Values:
-    """What a threshold keeps, and whether the page has words of comparisons and of the instant answer."""
+    """What a threshold keeps, what is tolerated, and whether the page compares and has an instant answer."""
 
     kept: str
     compared: bool
     instant: bool
+    noun: str
 
 
 def values(report: Report) -> Values:
@@ -22,6 +23,7 @@ def values(report: Report) -> Values:
         kept=phrases.rule_clause(report.retention, report.margin),
         compared=any(whole.conclusions for whole in report.conclusions),
         instant=report.instant is not None,
+        noun=levels.of_report(report),
     )
 
 

@@ -9,7 +9,7 @@ Section(id="energy", title="Energy", rows=lambda report: report.extra.get("energ
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from importlib.resources.abc import Traversable
 
 from tolerance.errors import DesignError
@@ -24,7 +24,7 @@ class Section:
         id: its anchor, and the name of its block and of its template.
         title: its name in the contents. A section without one is a note: it has no heading and is not in the contents.
         rows: report -> what the template may name, as a dataclass or a mapping; None where the page lacks this section.
-        heading: what stands above it, by default the title.
+        heading: what stands above it, by default the title; or a function of the report that says it.
         template: what stands below the heading, as text or as a file; by default ``templates/sections/<id>.html.j2``.
         after: id of the section that it follows; by default it comes last.
     """
@@ -32,7 +32,7 @@ class Section:
     id: str
     title: str
     rows: Callable[[Report], object]
-    heading: str = ""
+    heading: str | Callable[[Report], str] = ""
     template: str | Traversable | None = None
     after: str | None = None
 
@@ -46,6 +46,10 @@ class Section:
         if self.template is None or isinstance(self.template, str):
             return self.template
         return self.template.read_text(encoding="utf-8")
+
+    def headed(self, report: Report) -> "Section":
+        """The section with the heading that a report gives it."""
+        return self if isinstance(self.heading, str) else replace(self, heading=self.heading(report))
 
     def values(self, report: Report) -> dict[str, object] | None:
         """Names and values that the template gets; None where the page does not have this section.

@@ -49,6 +49,7 @@ class Values:
     kept: str
     interval: str
     required: str
+    noun: str
     rows: list[ThresholdRow]
 
 
@@ -58,6 +59,7 @@ def values(report: Report) -> Values:
         kept=phrases.rule_clause(report.retention, report.margin),
         interval=numbers.level(report.interval_prob),
         required=numbers.probability(report.decision_prob),
+        noun=levels.of_report(report),
         rows=thresholds(shown(report)),
     )
 
@@ -82,7 +84,7 @@ def _threshold(found: Threshold, style: int, panel: str) -> ThresholdRow:
         id=found.id,
         task_type=found.task_type,
         method=found.sparsifier,
-        unit=found.unit,
+        unit=f"of {found.unit}" if found.scale is None else f"in {found.scale.said_unit}",
         style=style,
         panel=panel,
         items=numbers.count(found.n_items),
@@ -93,7 +95,7 @@ def _threshold(found: Threshold, style: int, panel: str) -> ThresholdRow:
         reason="" if level else reason,
         warning=words.leaning(found.leaning) if level else "",
         thin=conclusions.thin(found.n_items, found.n_levels),
-        kept=[(levels.level(k.sparsity, found.scale), numbers.probability(k.probability)) for k in found.kept]
+        kept=[(levels.bare(k.sparsity, found.scale), numbers.probability(k.probability)) for k in found.kept]
         if level
         else [],
         assured=phrases.assured(level.assured, level.first, level.last, level.scale) if level and level.assured else "",

@@ -206,7 +206,7 @@ def _panel(name: str, task_type: str, curves: Sequence[Curve], report: Report, s
     ]
     return Panel(
         id=name,
-        title=task_type if scale.unit is None else f"{task_type}, by {scale.unit.said_unit}",
+        title=f"{task_type}{_by(report, scale.unit)}",
         description=_describe(curves, series),
         thin=_thin([found[task_type, c.sparsifier] for c in curves if (task_type, c.sparsifier) in found]),
         height=FIRST_ROW + ROW * len(series),
@@ -216,6 +216,13 @@ def _panel(name: str, task_type: str, curves: Sequence[Curve], report: Report, s
         required=sorted({_y(c.required) for c in curves if c.required is not None}),
         series=series,
     )
+
+
+def _by(report: Report, unit: Scale | None) -> str:
+    """What a panel is drawn against, where that is not sparsity in all of them."""
+    if not levels.counts(report):
+        return ""
+    return f", by {'sparsity' if unit is None else unit.said_unit}"
 
 
 def _thin(found: Sequence[Threshold]) -> str:

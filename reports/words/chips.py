@@ -20,6 +20,7 @@ def facts(report: Report) -> list[Chip]:
     """What the report rests on, in a few chips."""
     data = report.data
     seen = {levels.level(cell.sparsity, cell.scale) for cell in data.cells if cell.sparsity > 0}
+    counts = levels.counts(report)
     params = f", {numbers.quantity(data.params[0])} parameters" if len(data.params) == 1 else ""
     models = data.models[0] if len(data.models) == 1 else f"{len(data.models)} models"
     return [
@@ -27,7 +28,7 @@ def facts(report: Report) -> list[Chip]:
         Chip(subjects.answers(report)),
         Chip(counted(len(subjects.task_types(report)), "task type")),
         Chip(counted(len(data.sparsifiers), "method")),
-        Chip(f"{counted(len(seen), f'{levels.of_report(report)} level')} above 0"),
+        Chip(counted(len(seen), "compression level") if counts else f"{counted(len(seen), 'sparsity level')} above 0"),
     ]
 
 
@@ -37,6 +38,7 @@ def warnings(report: Report) -> list[Chip]:
     outside = sum(found.level is not None and found.level.median is None for found in _answered(report))
     at_floor = sum(found.reason == "dense accuracy is at the guessing floor" for found in report.thresholds)
     unreadable = sum(task.unreadable or 0 for task in report.data.tasks)
+    counts = levels.counts(report)
     mixed = subjects.different_units(report)
     thin = sum(bool(conclusions.thin(found.n_items, found.n_levels)) for found in report.thresholds)
     flips = sum(one.label == "axis-dependent" for whole in report.conclusions for one in whole.conclusions)
@@ -56,7 +58,11 @@ def warnings(report: Report) -> list[Chip]:
         (outside, f"{counted(outside, 'threshold')} outside the measured range", "thresholds"),
         (at_floor, f"{counted(at_floor, 'threshold')} unanswerable: dense accuracy at the floor", "thresholds"),
         (thin, f"Thin data behind {counted(thin, 'threshold')}", "thresholds"),
-        (len(mixed), "Methods remove fractions of different things", "comparisons"),
+        (
+            len(mixed),
+            f"Methods {'are set in' if counts else 'remove fractions of'} different {'units' if counts else 'things'}",
+            "comparisons",
+        ),
         (unreadable, f"{counted(unreadable, 'answer')} could not be read", "data"),
     ]
     return [Chip(text, target) for told, text, target in said if told]

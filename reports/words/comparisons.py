@@ -3,7 +3,7 @@
 from typing import assert_never
 
 from tolerance.findings import Comparison
-from tolerance.reports.words import numbers
+from tolerance.reports.words import levels, numbers
 from tolerance.reports.words.absent import absent
 
 
@@ -16,7 +16,8 @@ def sentence(found: Comparison) -> str:
         return f"{where}, the order of {pair} is {word}: {reason}."
     match found.verdict:
         case "first" | "second":
-            return f"{where}, {winner(found)} tolerates more than {loser(found)} ({chance_of(found)})."
+            more = f"more {levels.what([found.scale])}"
+            return f"{where}, {winner(found)} tolerates {more} than {loser(found)} ({chance_of(found)})."
         case "undecided":
             return f"{where}, it is undecided whether {found.first} or {found.second} tolerates more: {odds(found)}."
         case "out of range":

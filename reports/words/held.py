@@ -47,7 +47,7 @@ def axis(found: HeldConstant) -> str:
 def axis_range(found: HeldConstant) -> str:
     """The range of an axis in its unit."""
     if found.low is None or found.high is None:
-        return "not recorded"
+        return "in other units" if _counts(found) else "not recorded"
     write = numbers.level if found.axis == "sparsity fraction" else numbers.quantity
     low, high = write(found.low), write(found.high)
     return low if low == high else f"{low} to {high}"

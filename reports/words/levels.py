@@ -11,6 +11,11 @@ def level(place: float, scale: Scale | None) -> str:
     return numbers.level(place) if scale is None else scale.level(place)
 
 
+def bare(place: float, scale: Scale | None) -> str:
+    """A level that was set, where its unit stands beside it: ``"95%"``, ``"2,048"``."""
+    return numbers.level(place) if scale is None else scale.bare(place)
+
+
 def below(first: float, scale: Scale | None) -> str:
     """Less compressed than the first measured level: ``"less than 50%"``, ``"more than 8,192 tokens"``."""
     return f"less than {numbers.level(first)}" if scale is None else scale.past(first, end="first")
@@ -52,6 +57,31 @@ def of_report(report: Report) -> str:
     return what([curve.scale for curve in report.curves])
 
 
+def counts(report: Report) -> bool:
+    """Whether some levels of a report are no fractions."""
+    return of_report(report) != "sparsity"
+
+
 def of_method(found: Sequence[Threshold] | Sequence[Curve], method: str) -> Scale | None:
     """The scale of a method's levels."""
     return next((one.scale for one in found if one.sparsifier == method), None)
+
+
+def places(report: Report) -> list[str]:
+    """Where levels that are no fractions stand in the fit: one sentence a unit."""
+    found = {curve.scale.unit: curve.scale for curve in report.curves if curve.scale is not None}
+    return [_place(scale) for scale in found.values()]
+
+
+def _place(scale: Scale) -> str:
+    many = scale.noun.removesuffix(f" {scale.direction}")
+    if scale.dense is not None:
+        return f"Of levels in {many} the share removed enters as s: dense has {numbers.quantity(scale.dense)}."
+    mildest = scale.counted(numbers.quantity(scale.reference))
+    formula = (
+        f"{mildest} / (the level + {mildest})" if scale.direction == "kept" else f"the level / (the level + {mildest})"
+    )
+    return (
+        f"Levels in {many} enter as s = {formula}, for what dense has is not known: a place on the axis, no share of "
+        "anything. It sets how curves are smoothed between levels, and stands in no number of this report."
+    )

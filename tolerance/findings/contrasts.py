@@ -31,11 +31,12 @@ class Comparison(Finding):
     prob_second: Number | None
     prob_neither: Number | None
     verdict: Which | None
+    scale: Scale | None = UNSAID
 
     def rows(self) -> Iterator[Row]:
         """One row; its numbers are null unless the two could be compared."""
         numbers = ("prob_first", "prob_second", "prob_neither", "verdict")
-        yield {**fields(self), **({} if self.status == "ok" else dict.fromkeys(numbers))}
+        yield {**fields(self, but=("scale",)), **({} if self.status == "ok" else dict.fromkeys(numbers))}
 
 
 class Difference(Finding):
