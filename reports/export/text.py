@@ -27,7 +27,9 @@ def text(found: Report | Conclusions | Audit | Instant) -> str:
 
 
 def _instant(found: Instant) -> str:
-    title = f"Instant answer of {numbers.count(found.n_answers)} answers: at least "
+    of = f"{numbers.count(found.n_answers)} answers"
+    of = of if found.n_means is None else f"{numbers.count(found.n_means)} published means"
+    title = f"Instant answer of {of}: at least "
     title += f"{numbers.level(found.retention)} of dense accuracy kept up to these levels, as observed"
     levels = [f"{row.task_type}, {row.method}: {_level(*row.observed)}" for row in instantly.curves(found)]
     return _screen(title, [*levels, *instantly.sentences(found)], "instant.to_frame()")

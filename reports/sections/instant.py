@@ -24,7 +24,12 @@ REASONS = {
     "no dense baseline": "no dense baseline was measured",
     "dense accuracy is at the guessing floor": "its dense accuracy is at the guessing floor",
     "a task with a single item": "a task has a single item",
+    "no number of items was published": "no number of items was published",
 }
+PUBLISHED = (
+    "Published means: nothing to pair, since which items were answered alike is not known. Intervals are wider than "
+    "answers would give, and there is no trend."
+)
 NO_TREND = {
     "every answer is right": "none: every answer is right",
     "every answer is wrong": "none: every answer is wrong",
@@ -113,6 +118,8 @@ def methods(instant: Instant) -> list[PairRow]:
 
 def pairing(instant: Instant) -> str:
     """What the contrasts rest on, unpaired answers included."""
+    if instant.n_means is not None:
+        return PUBLISHED
     if not any(found.second == "dense" for found in instant.contrasts):
         return "No item has both a dense and a sparse answer: nothing is compared with dense."
     if not instant.n_unpaired:
@@ -124,6 +131,11 @@ def pairing(instant: Instant) -> str:
 
 def sentences(instant: Instant) -> list[str]:
     """What stands above and below the rows on the command line."""
+    if instant.n_means is not None:
+        return [
+            f"Without a model, from {numbers.count(instant.n_means)} published means; "
+            f"{phrases.percent(instant.interval_prob)} credible intervals, unpaired. {PUBLISHED}"
+        ]
     return [
         f"Without a model, from {numbers.count(instant.n_answers)} answers; {phrases.percent(instant.interval_prob)} "
         f"paired bootstrap intervals over items. {pairing(instant)}"
@@ -252,7 +264,7 @@ def _level(found: Level) -> tuple[str, str]:
 
 def _said(found: Measured, write: Callable[[list[float]], list[str]]) -> tuple[str, str]:
     if found.interval is None:
-        return write([found.value])[0], "no interval: a task has a single item"
+        return write([found.value])[0], "no interval: a task with a single item, or without a number of items"
     value, low, high = write([found.value, found.interval.lower, found.interval.upper])
     return value, f"{low} to {high}"
 

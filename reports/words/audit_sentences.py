@@ -16,6 +16,8 @@ def claimed(found: Audit) -> str:
     else:
         assert found.number is not None
         said = f"{SENSE[found.sense]}{value(found, found.number)} {_unit(found)}"
+        if found.average is not None:
+            said += f" on average over {found.average}"
         if found.tolerance:
             said += f", give or take {tolerance(found)}"
     return f"{said}; held constant: {found.held}"
@@ -57,6 +59,7 @@ def part(found: Audit, one: AuditPart) -> list[str]:
 
 def lists(found: Audit) -> Iterator[tuple[str, list[AuditPart]]]:
     """Titles and parts of an audit's lists, those along axes apart."""
+    yield "by what is averaged", found.averages
     yield "by task type", found.by_task_type
     yield "by task", found.by_task
     yield "by model", found.by_model
@@ -87,6 +90,8 @@ def sentences(found: Audit) -> Iterator[str]:
     if found.second_hand:
         yield "Its numbers were read second-hand, in notes on the source."
     yield _evidence(found)
+    if found.averages:
+        yield _averages(found)
     yield from _hidden(found)
     for weak in found.weakest:
         yield (
@@ -120,6 +125,13 @@ def sentences(found: Audit) -> Iterator[str]:
     if found.note:
         yield f"Note: {found.note}"
     yield f"What the evidence supports: {rewritten(found)}"
+
+
+def _averages(found: Audit) -> str:
+    """The two averages of one claim, and which of them it is about."""
+    each = [f"{value(found, one.value)} over {one.name.rpartition(' ')[2]} ({one.verdict})" for one in found.averages]
+    which = "does not say which it means" if found.average is None else f"is about the one over {found.average}"
+    return f"On average {' and '.join(each)}: the claim {which}."
 
 
 def _few(names: list[str]) -> list[str]:

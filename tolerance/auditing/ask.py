@@ -8,7 +8,8 @@ import pandas as pd
 from tolerance import findings
 from tolerance.auditing import audit as auditing
 from tolerance.auditing.claims import Claim, find_claim
-from tolerance.auditing.evidence import Evidence, answered, published
+from tolerance.auditing.evidence import Evidence, answered, of_means, published
+from tolerance.data.published import is_aggregate
 from tolerance.data.run_folder import read_run
 from tolerance.question import Question
 
@@ -20,8 +21,8 @@ def audit(
 ) -> findings.Audit:
     """Does a claim's number hold: overall, by task type, by model, on each axis, and what does its average hide?
 
-    ``claim``: a `Claim`, a file of one, or the id of one that ships. ``evidence``: validated outcomes, a run folder, or
-    a CSV of published cells (`tolerance.auditing.evidence.published` says its columns).
+    ``claim``: a `Claim`, a file of one, or the id of one that ships. ``evidence``: validated outcomes or
+    published means, a run folder, or a CSV of published cells (`tolerance.auditing.published_cells` has its columns).
 
     Raises:
         SchemaError: there is no such claim, or a file does not say what it must.
@@ -36,6 +37,10 @@ def _seen(evidence: Evidence | pd.DataFrame | str | os.PathLike[str]) -> Evidenc
     if isinstance(evidence, Evidence):
         return evidence
     if isinstance(evidence, pd.DataFrame):
-        return answered(evidence)
+        return _of_run(evidence)
     path = Path(evidence)
-    return answered(read_run(path)) if path.is_dir() else published(path)
+    return _of_run(read_run(path)) if path.is_dir() else published(path)
+
+
+def _of_run(outcomes: pd.DataFrame) -> Evidence:
+    return of_means(outcomes) if is_aggregate(outcomes) else answered(outcomes)

@@ -2,10 +2,12 @@
 
 A part holds or fails where the posterior probability says so; parts of one list share what may be wrong (Bonferroni),
 so that among many tasks one does not fail by chance. A mean over parts is that of the published tables: every task by
-every model counts alike, and retention is the ratio of two such means.
+every model counts alike (macro), and retention is the ratio of two such means; or every item does (micro), where the
+claim says so. Where it does not say and the two differ, both are given.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -22,6 +24,8 @@ from tolerance.question import Question
 from tolerance.stats.decide import required
 
 ASSUMED = (50, 200, 1000)
+# Averages over tasks and over items that lie closer are one number.
+SAME_AVERAGE = 0.005
 # What else tells published cells apart, and the column that carries it.
 FACTORS = {"question visible to the method": "query_visible", "method": "method"}
 
@@ -43,7 +47,8 @@ def audit(claim: Claim, evidence: Evidence, question: Question | None = None) ->
     kinds = [] if lists else held.parts("task_type")
     tasks, models = ([], []) if lists else (held.parts("task"), held.parts("model"))
     cells = [] if lists else held.by_cell()
-    verdict, only_for = _verdict(claim, overall, kinds, tasks, models, cells, lists)
+    averages = list(_averages(held)) if known and not lists and not held.levels else []
+    verdict, only_for = _verdict(claim, overall, averages, kinds, tasks, models, cells, lists)
     return findings.Audit(
         id=claim.id,
         statement=claim.statement,
@@ -55,6 +60,7 @@ def audit(claim: Claim, evidence: Evidence, question: Question | None = None) ->
         tolerance=claim.claimed.tolerance,
         sense=claim.claimed.sense,
         order=claim.claimed.order,
+        average=claim.claimed.average,
         held=claim.axis,
         basis="answers" if evidence.paired else "published levels" if held.levels else "published means",
         interval_prob=question.interval_prob,
@@ -63,6 +69,7 @@ def audit(claim: Claim, evidence: Evidence, question: Question | None = None) ->
         n_without_items=without,
         n_second_hand=int((found.cells["tier"] == "secondary-transcription").sum()),
         overall=overall,
+        averages=averages,
         by_task_type=kinds,
         by_task=tasks,
         by_model=models,
@@ -98,11 +105,31 @@ def _pooled(settings: Sequence[findings.AuditPart], question: Question) -> findi
     )
 
 
+def _averages(held: HeldClaim) -> Iterator[findings.AuditPart]:
+    """The average over tasks and that over items, where all items are counted and the two are not the same."""
+    if held.cells["n_items"].isna().any():
+        return
+    over: tuple[Literal["tasks", "items"], ...] = ("tasks", "items")
+    both = [held.averaging(one).part(f"the average over {one}", held.everything, 1) for one in over]
+    if abs(both[0].value - both[1].value) > SAME_AVERAGE or both[0].verdict != both[1].verdict:
+        yield from both
+
+
 def _verdict(
-    claim: Claim, overall: findings.AuditPart, *lists: Sequence[findings.AuditPart]
+    claim: Claim,
+    overall: findings.AuditPart,
+    averages: Sequence[findings.AuditPart],
+    *lists: Sequence[findings.AuditPart],
 ) -> tuple[findings.AuditVerdict, list[str]]:
-    """From the whole and its parts: supported if it holds and no part fails. An exact number is one of the whole."""
-    if claim.claimed.sense == "equal" and claim.claimed.kind not in PRINTED and claim.claimed.kind != "order":
+    """From the whole and its parts: supported if it holds and no part fails.
+
+    An exact number is one of the whole, and so is one whose claim says over what it is an average. Where it does not
+    say, and only one of the two averages holds, it is supported for that one.
+    """
+    of_whole = claim.claimed.sense == "equal" or claim.claimed.average is not None
+    if not of_whole and {one.verdict for one in averages} == {"holds", "fails"}:
+        return "supported only for", [one.name for one in averages if one.verdict == "holds"]
+    if of_whole and claim.claimed.kind not in PRINTED and claim.claimed.kind != "order":
         alone: dict[findings.PartVerdict, findings.AuditVerdict] = {"holds": "supported", "fails": "contradicted"}
         return alone.get(overall.verdict, "not identifiable"), []
     parts = [part for one in lists for part in one]

@@ -35,6 +35,7 @@ LIMITS: dict[Unit, tuple[float, float]] = {
 
 
 NO_AXIS = "none stated"
+AVERAGED = ("retention", "difference")
 
 
 class _Strict(BaseModel):
@@ -55,6 +56,8 @@ class Claimed(_Strict):
     retention: share of the reference's score kept. difference: score less that of the reference, as a share of 1
     (0.02 is two points). threshold: the smallest share of the KV cache, or number of tokens, that keeps everything.
     association: a correlation. order: no number; ``order`` names task types from the most to the least tolerant.
+    ``average``: of a retention or difference over several tasks, whether every task counts alike (``tasks``, a macro
+    average) or every item (``items``, a micro average); where it is not said, both are given if they differ.
     """
 
     kind: Kind
@@ -63,6 +66,7 @@ class Claimed(_Strict):
     tolerance: float = Field(default=0.0, ge=0)
     sense: Literal["at least", "at most", "equal"] = "at least"
     order: list[str] = []
+    average: Literal["tasks", "items"] | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -70,6 +74,8 @@ class Claimed(_Strict):
             if len(self.order) < 2 or self.number is not None:
                 raise ValueError("order: give two or more task types, most tolerant first, and no number")
             return self
+        if self.average is not None and self.kind not in AVERAGED:
+            raise ValueError(f"average: a {self.kind} is no average of scores. Leave it out")
         units = " or ".join(repr(unit) for unit in UNIT_OF[self.kind])
         if self.number is None:
             raise ValueError(f"number: missing. A {self.kind} claims a number in {units}")

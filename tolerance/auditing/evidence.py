@@ -14,21 +14,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tolerance.auditing.published_cells import NO_SCORES, read_cells
 from tolerance.comparison.conditions import CONDITION, keyed
+from tolerance.data.canonical import canonical
 from tolerance.data.manifest import digest
-from tolerance.data.outcomes import DENSE
-from tolerance.errors import SchemaError
+from tolerance.data.outcomes import DENSE, is_dense, level
+from tolerance.instant.means import dense_means, mean_draws, places, sizes
 
 Floats = NDArray[np.float64]
 DRAWS = 2000
-# Scores are scaled to shares. Thresholds and correlations are no scores: their sampling error is not known.
-SCALES = {"0-1": 1.0, "0-100": 0.01, "percent of KV": 0.01, "correlation": 1.0}
-NO_SCORES = ("percent of KV", "correlation")
 # Did the method see the question.
 SEEN = {"before": 1.0, "after": 1.0, "both": 1.0, "no": 0.0}
-REQUIRED = ("source", "method", "model", "task", "task_type", "score", "score_scale")
 TEXT = ("source", "table", "method", "model", "task", "task_type", "metric", "tier", "definition")
-REAL = ("sparsity", "kv_tokens", "context_length", "params", "n_items", "query_visible", "score", "dense")
+REAL = ("sparsity", "kv_tokens", "context_length", "params", "n_items", "query_visible", "score", "dense", "dense_n")
 
 
 @dataclass(frozen=True)
@@ -50,50 +48,69 @@ class Evidence:
 
     def assuming(self, n: int) -> "Evidence":
         """The same with ``n`` items wherever no number is published."""
-        cells = self.cells.assign(n_items=self.cells["n_items"].fillna(float(n)))
+        filled = {name: self.cells[name].fillna(float(n)) for name in ("n_items", "dense_n")}
+        cells = self.cells.assign(**filled)
         return Evidence(cells, *_published_draws(cells), paired=False)
 
 
 def published(path: Path) -> Evidence:
-    """Published cells from a CSV with at least the columns of `REQUIRED`.
-
-    Optional: table_or_figure, sparsity, kv_budget_tokens, context_length, params_b (billions), n_items, dense_score,
-    query_aware, metric, provenance_tier. Scores of other scales than shares and percent are left out.
+    """Published cells from a CSV: see `tolerance.auditing.published_cells` for its columns.
 
     Raises:
-        SchemaError: the file cannot be read, or lacks a column.
+        SchemaError: the file cannot be read, lacks a column, or a row holds what it may not.
     """
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise SchemaError(f"{path}: cannot be read as CSV ({str(error).splitlines()[0]}).") from error
-    missing = [name for name in REQUIRED if name not in table]
-    if missing:
-        raise SchemaError(f"{path}: column {', '.join(missing)} missing. Required: {', '.join(REQUIRED)}.")
-    table = table[table["score_scale"].isin(SCALES)].reset_index(drop=True)
-    scale = table["score_scale"].map(SCALES)
+    table = read_cells(path)
     renamed = {
         "table_or_figure": "table",
         "kv_budget_tokens": "kv_tokens",
         "query_aware": "query_visible",
         "sparsity_definition": "definition",
+        "provenance_tier": "tier",
+        "dense_score": "dense",
     }
-    cells = table.rename(columns={**renamed, "provenance_tier": "tier"}).reindex(
-        columns=list(dict.fromkeys(TEXT + REAL))
-    )
-    cells["score"] = table["score"].astype("float64") * scale
-    if "dense_score" in table:
-        cells["dense"] = table["dense_score"].astype("float64") * scale
-    if "params_b" in table:
-        cells["params"] = table["params_b"].astype("float64") * 1e9
+    cells = table.rename(columns=renamed).assign(params=table["params_b"] * 1e9)
+    cells = cells.reindex(columns=list(dict.fromkeys(TEXT + REAL)))
     cells["threshold"] = table["score_scale"].isin(NO_SCORES)
-    beyond = ~cells["score"].abs().between(0, 1)
-    if beyond.any():
-        row = int(np.flatnonzero(beyond)[0])
-        raise SchemaError(f"{path}: row {row}: score {table['score'][row]:g} does not fit its score_scale.")
     for name in REAL:
         cells[name] = cells[name].astype("float64")
     return Evidence(cells, *_published_draws(cells), paired=False)
+
+
+def of_means(means: pd.DataFrame, *, seed: int = 0) -> Evidence:
+    """Evidence from validated published means: one cell a mean, the dense mean of its place shared by all."""
+    table = canonical(means).reset_index(drop=True)
+    share, size = table["score"].to_numpy(dtype=np.float64), sizes(table)
+    draws = mean_draws(share, size, np.random.default_rng(seed), DRAWS)
+    removed = ~is_dense(table) & (level(table) > 0)
+    found = dense_means(table)
+    at = np.array([found.get(place, -1) for place in places(table)])
+    known = at >= 0
+    cells = pd.DataFrame(
+        {
+            "source": "published means",
+            "table": "",
+            "method": table["sparsifier"].where(removed, DENSE),
+            "model": table["model"],
+            "task": table["task"],
+            "task_type": table["task_type"],
+            "metric": "score",
+            "tier": "published",
+            "definition": table["unit"].fillna(""),
+            "sparsity": table["sparsity_requested"],
+            "kv_tokens": table["kv_budget_tokens"],
+            "context_length": table["context_length"],
+            "params": table["params"],
+            "n_items": table["n_items"],
+            "query_visible": table["query_position"].map(SEEN),
+            "score": share,
+            "dense": np.where(known, share[at], np.nan),
+            "dense_n": table["n_items"].astype("float64").to_numpy()[at],
+            "threshold": False,
+        }
+    )
+    for name in REAL:
+        cells[name] = cells[name].astype("float64")
+    return Evidence(cells, draws, np.where(known[:, None], draws[at], np.nan), paired=False)
 
 
 def _published_draws(cells: pd.DataFrame) -> tuple[Floats, Floats]:
@@ -110,7 +127,8 @@ def _published_draws(cells: pd.DataFrame) -> tuple[Floats, Floats]:
     ]
     n = cells["n_items"].to_numpy(dtype=np.float64)
     score = np.where(cells["threshold"], np.nan, cells["score"])
-    return _betas(score, n, own), _betas(cells["dense"].to_numpy(dtype=np.float64), n, dense)
+    dense_n = cells["dense_n"].to_numpy(dtype=np.float64)
+    return _betas(score, n, own), _betas(cells["dense"].to_numpy(dtype=np.float64), dense_n, dense)
 
 
 def _betas(mean: Floats, n: Floats, names: list[list[str]]) -> Floats:

@@ -1,7 +1,8 @@
 """A claim on parts of its cells: whether each holds, and what an average over them hides."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from tolerance import findings
 from tolerance.auditing.claims import Claim
 from tolerance.auditing.evidence import Evidence
 from tolerance.auditing.scope import PRINTED
+from tolerance.errors import DesignError
 from tolerance.question import Question
 from tolerance.stats.decide import required
 from tolerance.stats.intervals import summarise
@@ -54,6 +56,24 @@ class HeldClaim:
         if not several or not 1 < len(groups) <= MOST_PARTS:
             return []
         return [self.part(", ".join(map(str, key)), np.asarray(at), len(groups)) for key, at in _keyed(groups).items()]
+
+    @cached_property
+    def weights(self) -> Floats:
+        """What each cell counts in an average ``(cell,)``: alike, or its items where those are averaged."""
+        if self.claim.claimed.average != "items":
+            return np.ones(len(self.cells))
+        n = self.cells["n_items"].to_numpy(dtype=np.float64)
+        if np.isnan(n).any():
+            raise DesignError(
+                f"{self.claim.id}: claims an average over items, and the evidence does not say how many a cell has. "
+                "Fill n_items, or claim 'average: tasks'."
+            )
+        return n
+
+    def averaging(self, over: Literal["tasks", "items"]) -> "HeldClaim":
+        """The same claim as one about an average over tasks, or over items."""
+        claimed = self.claim.claimed.model_copy(update={"average": over})
+        return replace(self, claim=self.claim.model_copy(update={"claimed": claimed}))
 
     def part(self, name: str, at: NDArray[np.int64], among: int) -> findings.AuditPart:
         """The claim on some cells, one of ``among`` parts of a list."""
@@ -107,19 +127,20 @@ class HeldClaim:
             if self.claim.claimed.kind == "association":
                 return float(np.abs(score).mean())
             return float((self.cells["kv_tokens"].to_numpy(dtype=np.float64)[at] if tokens else score).mean())
-        return float(self._quantity(score[:, None], dense[:, None])[0])
+        return float(self._quantity(score[:, None], dense[:, None], self.weights[at])[0])
 
     def draws(self, at: NDArray[np.int64]) -> Floats | None:
         """Draws of it; none where a cell has none."""
         score, dense = self.evidence.draws[at], self.evidence.dense_draws[at]
         if self.levels or np.isnan(score).any() or np.isnan(dense).any():
             return None
-        return self._quantity(score, dense)
+        return self._quantity(score, dense, self.weights[at])
 
-    def _quantity(self, score: Floats, dense: Floats) -> Floats:
+    def _quantity(self, score: Floats, dense: Floats, weights: Floats) -> Floats:
+        score, dense = (np.average(values, axis=0, weights=weights) for values in (score, dense))
         if self.claim.claimed.kind == "difference":
-            return np.asarray((score - dense).mean(axis=0))
-        return np.asarray(score.mean(axis=0) / np.maximum(dense.mean(axis=0), 1e-9))
+            return np.asarray(score - dense)
+        return np.asarray(score / np.maximum(dense, 1e-9))
 
     def kept(self, by: str, at: NDArray[np.int64]) -> tuple[list[str], Floats]:
         """Retention draws ``(name, draw)`` of the parts of some cells."""

@@ -8,6 +8,7 @@ import pandas as pd
 
 from tolerance.auditing.claims import Claim
 from tolerance.auditing.evidence import Evidence
+from tolerance.auditing.published_cells import DENSE_NAMES
 from tolerance.errors import DesignError
 
 # Claims of numbers that are no scores.
@@ -45,7 +46,7 @@ def in_scope(claim: Claim, evidence: Evidence, *, levels: bool = True) -> Eviden
         rules.append(
             (
                 "methods",
-                lambda c: (c["sparsity"] != 0) & ~c["method"].str.lower().isin(("dense", "nocompression")),
+                lambda c: (c["sparsity"] != 0) & ~c["method"].str.strip().str.casefold().isin(DENSE_NAMES),
                 "method",
             )
         )
@@ -83,7 +84,11 @@ def _referenced(claim: Claim, evidence: Evidence, found: Evidence) -> Evidence:
         found = _against(claim, evidence, found)
     there = found.cells["dense"].notna()
     if not there.any():
-        raise DesignError(f"{claim.id}: no score of the reference for any cell in scope, so nothing can be compared.")
+        raise DesignError(
+            f"{claim.id}: no score of the reference for any cell in scope, so nothing can be "
+            "compared. Add rows of the method 'dense' for the same tasks and models, fill column dense_score, or name "
+            "another reference in the claim's scope."
+        )
     return found.only(there)
 
 
@@ -99,7 +104,7 @@ def _against(claim: Claim, evidence: Evidence, found: Evidence) -> Evidence:
     for keys in (["model"], ["params"], []):
         columns = [*keys, "task", "metric"]
         mine, theirs = (
-            list(one.cells[columns].fillna(-1).itertuples(index=False, name=None)) for one in (found, other)
+            list(one.cells[columns].astype(str).itertuples(index=False, name=None)) for one in (found, other)
         )
         at = np.array([theirs.index(key) if key in theirs else -1 for key in mine])
         if (at >= 0).any():

@@ -55,6 +55,7 @@ def _instant_by_level(found: "Instant") -> None:
     """Contrasts with dense and between methods, level by level."""
     from tolerance.reports.sections import instant as instantly
 
+    how = "on the same items" if found.n_means is None else "unpaired"
     against_dense = [
         [row.task_type, row.method, kept.level, _with_ends((kept.value, kept.ends)), changed.more]
         for row in instantly.curves(found)
@@ -62,7 +63,7 @@ def _instant_by_level(found: "Instant") -> None:
     ]
     if against_dense:
         heads = ["task type", "method", "level", "share of dense kept", "items changed"]
-        print_table("Against dense, on the same items", heads, against_dense)
+        print_table(f"Against dense, {how}", heads, against_dense)
     of_methods = [
         [row.task_type, f"{row.first} - {row.second}", at.level, _with_ends((at.value, at.ends)), at.more]
         for row in instantly.methods(found)
@@ -70,7 +71,7 @@ def _instant_by_level(found: "Instant") -> None:
     ]
     if of_methods:
         heads = ["task type", "methods", "level", "difference of accuracy", "right by one alone"]
-        print_table("Between methods, on the same items", heads, of_methods)
+        print_table(f"Between methods, {how}", heads, of_methods)
 
 
 def _with_ends(said: tuple[str, str]) -> str:

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from tolerance.findings.base import Finding, Shown
 from tolerance.stats.intervals import Interval, Number
 
@@ -86,7 +88,8 @@ class Audit(Shown):
 
     ``by_setting`` is for claims of an order: one part for each method, model and level, its value the share of the
     claimed pairs that are in the claimed order; ``lowest`` counts settings by the task type that keeps least in them.
-    ``against`` are the parts that fail.
+    ``against`` are the parts that fail. ``average`` is what the claim says it is an average over; ``averages`` are
+    those over tasks and over items, where they differ.
     """
 
     format: Literal["tolerance-audit/1"] = "tolerance-audit/1"
@@ -100,6 +103,7 @@ class Audit(Shown):
     tolerance: Number
     sense: str
     order: list[str]
+    average: Literal["tasks", "items"] | None = Field(default=None, exclude_if=lambda average: average is None)
     held: str
     basis: Literal["answers", "published means", "published levels"]
     interval_prob: float
@@ -108,6 +112,7 @@ class Audit(Shown):
     n_without_items: int
     n_second_hand: int
     overall: AuditPart
+    averages: list[AuditPart] = Field(default=[], exclude_if=lambda averages: not averages)
     by_task_type: list[AuditPart]
     by_task: list[AuditPart]
     by_model: list[AuditPart]

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import Field
+
 from tolerance.errors import DesignError
 from tolerance.findings.base import Finding, Reason, Told
 from tolerance.findings.columns import ACCURACY, SHARE, SPARSITY, Row, fields, frame, interval
@@ -45,7 +47,8 @@ class ObservedCell(Finding):
     """Accuracy of a task type (``task`` is null) or of one task under one condition: the mean over its tasks.
 
     ``level`` was asked for, ``sparsity`` is its measured mean. ``wilson`` is for 0/1 answers, one an item; ``robust``
-    follows from the spread between items, for any score. ``n_blocks`` counts tasks x models x contexts.
+    follows from the spread between items, for any score. ``n_blocks`` counts tasks x models x contexts. Published means
+    may not say how many items they have.
     """
 
     task_type: str
@@ -53,8 +56,8 @@ class ObservedCell(Finding):
     sparsifier: str
     level: Number
     sparsity: Number
-    n_items: int
-    n_answers: int
+    n_items: int | None
+    n_answers: int | None
     n_blocks: int
     accuracy: Number
     wilson: Interval | None
@@ -108,8 +111,8 @@ class Paired(Finding):
     level: Number
     sparsity: Number
     n_pairs: int
-    unpaired_first: int
-    unpaired_second: int
+    unpaired_first: int | None
+    unpaired_second: int | None
     n_blocks: int
     accuracy_first: Number
     accuracy_second: Number
@@ -170,7 +173,7 @@ class ObservedLevel(Finding):
     id: str
     task_type: str
     sparsifier: str
-    reason: Reason | Literal["a task with a single item"] | None
+    reason: Reason | Literal["a task with a single item", "no number of items was published"] | None
     level: Level | None
 
     def rows(self) -> Iterator[Row]:
@@ -225,7 +228,8 @@ class Instant(Told):
     """What the answers show without a model: it takes no sampling and does not rest on the fit.
 
     Numbers are over graded answers to the items that all conditions of a task share; ``n_unpaired`` counts answers left
-    out for that.
+    out for that. ``n_means``: how many published means there are, where there are no answers. Nothing is paired then,
+    contrasts have no pairs, and their intervals are credible ones.
     """
 
     retention: float
@@ -234,6 +238,7 @@ class Instant(Told):
     seed: int
     n_answers: int
     n_unpaired: int
+    n_means: int | None = Field(default=None, exclude_if=lambda means: means is None)
     cells: list[ObservedCell]
     contrasts: list[Paired]
     trends: list[Trend]

@@ -16,6 +16,7 @@ from tolerance.data.prepared import Outcomes, prepare
 from tolerance.data.task_sets import TaskSet, task_sets
 from tolerance.instant.cells import Asked, observed_cells
 from tolerance.instant.contrasts import RESAMPLES, ItemPair, paired, task_pairs
+from tolerance.instant.means import instant_of_means
 from tolerance.instant.trends import observed_levels, trends
 from tolerance.instant.ungraded import denominator_matters, ungraded
 
@@ -25,11 +26,15 @@ def instant_answer(
 ) -> findings.Instant:
     """What validated outcomes show without a model; the order of their rows does not matter.
 
+    Published means have no items to pair: see `tolerance.instant.means`.
+
     Raises:
         DesignError: every answer is dense, one task has two types, one sparsifier two units, or nothing was graded.
     """
     asked = Asked(retention, prob, resamples, seed)
     prepared = prepare(outcomes)
+    if prepared.published:
+        return findings.stated(instant_of_means(prepared.outcomes, asked), prepared.scales)
     answers, sets = prepared.items, task_sets(prepared.items)
     pairs, contrasts = _contrasts(answers, sets, asked)
     against_dense = [pair for pair in pairs if pair.second == DENSE]
