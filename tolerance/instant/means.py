@@ -15,10 +15,11 @@ import pandas as pd
 
 from tolerance import findings
 from tolerance.data.canonical import canonical
-from tolerance.data.cells import LEAST_VARIANCE, halvings, refuse_useless, sparsity
+from tolerance.data.cells import LEAST_VARIANCE, halvings, sparsity
+from tolerance.data.conditions import CELL
+from tolerance.data.item_table import refuse_useless
 from tolerance.data.manifest import digest
 from tolerance.data.outcomes import DENSE, is_dense, level
-from tolerance.data.published import KEY
 from tolerance.instant.cells import Asked, Floats, inside
 from tolerance.instant.contrasts import MOST_METHODS
 from tolerance.model.curve import LEAST_ABOVE_FLOOR, crossing
@@ -28,7 +29,7 @@ from tolerance.stats.paired_proportions import wilson_limits
 # What a method is told by; what is left of a key says where it was asked.
 _METHOD = ("sparsifier", "sparsity_requested")
 # What a dense mean and those that are compared with it have in common.
-_WHERE = ("task", "model", "revision", "context_length")
+_WHERE = ("task", "model", "context_length")
 NO_ITEMS = "no number of items was published"
 
 
@@ -136,7 +137,7 @@ def _of_methods(found: _Means) -> dict[_Key, _Unpaired]:
     """Two methods asked for one level of one unit, at the places that both have."""
     units = found.table["unit"].astype(str).tolist()
     together: dict[tuple[object, ...], list[int]] = defaultdict(list)
-    for i, key in enumerate(places(found.table, ["task_type", *(name for name in KEY if name not in _METHOD)])):
+    for i, key in enumerate(places(found.table, ["task_type", *(name for name in CELL if name not in _METHOD)])):
         if found.sparse[i]:
             together[key, float(found.requested[i]), units[i]].append(i)
     pairs = defaultdict[_Key, _Unpaired](_Unpaired)
