@@ -156,10 +156,15 @@ def of_items(table: ItemTable) -> Cells:
         for task, start in zip(table.tasks, starts, strict=False)
         for at in (np.flatnonzero(task.config == config) for config in np.unique(task.config))
     )
-    weights = _weights(counted, pairs, np.array([task.clustered for task in table.tasks]))
+    # no cell says more than right-or-wrong parts of its answers would
+    weights = np.minimum(_weights(counted, pairs, _clustered(table)), frame["parts"].to_numpy(dtype=np.float64))
     if table.spanning:
         weights = weights / _shared_effect(table)[counted.task]
-    return replace(counted, frame=frame.assign(weight=weights), pairs=pairs)
+    return replace(counted, frame=frame.drop(columns="parts").assign(weight=weights), pairs=pairs)
+
+
+def _clustered(table: ItemTable) -> Flags:
+    return np.array([task.clustered for task in table.tasks])
 
 
 def of_means(means: pd.DataFrame) -> Cells:
@@ -214,6 +219,7 @@ def _answered(task: TaskItems, table: ItemTable) -> Iterator[dict[str, object]]:
             "right": right[c],
             "n": answers[c],
             "items": items[c],
+            "parts": task.parts[c],
         }
 
 

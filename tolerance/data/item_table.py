@@ -50,7 +50,7 @@ class TaskItems:
     the column that each column is compared with, `NOWHERE` where there is none. ``binary``: all answers right or wrong.
     ``item`` ``(item,)`` are the places of items among `ItemTable.items`; ``cluster`` ``(item,)`` codes items that
     depend on each other, also across tasks. ``chance`` is null where unknown, ``realised`` ``(column,)`` where it was
-    not measured.
+    not measured. ``parts`` ``(column,)`` counts the right-or-wrong parts of answers; infinite where they are unknown.
     """
 
     name: str
@@ -61,6 +61,7 @@ class TaskItems:
     condition: Ints
     sparsity: Floats
     realised: Floats
+    parts: Floats
     dense: Ints
     mean: Floats
     count: Ints
@@ -102,6 +103,7 @@ class TaskItems:
             condition=self.condition[columns],
             sparsity=self.sparsity[columns],
             realised=self.realised[columns],
+            parts=self.parts[columns],
             dense=places[self.dense[columns]],
             mean=self.mean[block],
             count=self.count[block],
@@ -156,6 +158,7 @@ def by_item(outcomes: pd.DataFrame) -> ItemTable:
             "sparsity": level(outcomes).to_numpy(),
             "realised": outcomes["sparsity_realised"].to_numpy(),
             "score": outcomes["score"].to_numpy(),
+            "parts": outcomes["n"].to_numpy(dtype=np.float64, na_value=np.inf),
             "binary": (outcomes["n"] == 1).fillna(value=False).to_numpy(dtype=bool),
             "chance": outcomes["chance"].to_numpy(),
             "item": item.astype(np.int64),
@@ -211,6 +214,7 @@ def _task(name: str, task_type: str, rows: pd.DataFrame, conditions: tuple[Metho
         config=config,
         condition=condition,
         sparsity=sparsity,
+        parts=np.bincount(column, rows["parts"].to_numpy(), minlength=len(columns)),
         realised=_means(column, rows["realised"].to_numpy(), len(columns)),
         dense=_dense_columns(config, [conditions[c].sparsifier for c in condition], sparsity),
         mean=np.round(total, DIGITS) / np.maximum(count, 1),

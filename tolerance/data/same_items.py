@@ -201,6 +201,7 @@ def _selection(kept: NDArray[np.float64], left: NDArray[np.float64]) -> float | 
     """How much more the items that stay score than those left out, where that is no chance."""
     if min(len(kept), len(left)) < 2:
         return None
-    error = np.sqrt(np.var(kept, ddof=1) / len(kept) + np.var(left, ddof=1) / len(left))
+    # the variance of both together: of a few that are all right it would be 0
+    error = np.std(np.r_[kept, left], ddof=1) * np.sqrt(1 / len(kept) + 1 / len(left))
     found = float(kept.mean() - left.mean())
     return found if error > 0 and abs(found) > SURE * error else None
