@@ -80,7 +80,7 @@ def _cells(report: Report) -> list[DataRow]:
     rows: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
     for cell in report.data.cells:
         asked = levels.level(cell.sparsity, cell.scale)
-        got = "" if cell.realised is None else numbers.level(cell.realised)
+        got = "" if cell.realised is None or cell.scale is not None else numbers.level(cell.realised)
         level = (asked, numbers.count(cell.n_items), "" if got == asked else got)
         rows.setdefault((cell.task, cell.sparsifier), []).append(level)
     return [DataRow(task, types.get(task, ""), method, levels) for (task, method), levels in rows.items()]

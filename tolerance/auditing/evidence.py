@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tolerance.auditing.published_cells import NO_SCORES, read_cells
 from tolerance.comparison.conditions import CONDITION, keyed
 from tolerance.data.canonical import canonical
+from tolerance.data.levels import counted
 from tolerance.data.manifest import digest
 from tolerance.data.outcomes import DENSE, is_dense, level
 from tolerance.instant.means import dense_means, mean_draws, places, sizes
@@ -175,7 +176,7 @@ def answered(outcomes: pd.DataFrame, *, seed: int = 0) -> Evidence:
                     "task_type": part["task_type"].iloc[0],
                     "metric": "score",
                     "tier": "answers",
-                    "sparsity": asked,
+                    "sparsity": np.nan if counted(part).any() else asked,
                     "kv_tokens": budget,
                     "context_length": float(context) or np.nan,
                     "params": float(part["params"].astype("float64").iloc[0]),

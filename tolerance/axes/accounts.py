@@ -140,7 +140,7 @@ def _require_fractions(rows: pd.DataFrame, why: str = "") -> None:
     """Refuse levels that are no fractions: what share they are was not recorded."""
     units = sorted({str(unit) for unit in rows.loc[counted(rows), "level_unit"]})
     if units:
-        raise MissingError(f"levels are set in {', '.join(units)}, and what share that removes is not known{why}")
+        raise MissingError(f"levels are set in {', '.join(units)}, which is no fraction removed{why}")
 
 
 def kv_tokens(rows: pd.DataFrame, _: Shapes) -> "tuple[pd.Series, Accounting]":

@@ -7,6 +7,7 @@ import pandas as pd
 
 from tolerance.data.cells import halvings
 from tolerance.data.conditions import CONFIG, known_context
+from tolerance.data.levels import placed
 from tolerance.data.outcomes import DENSE, level
 
 CONDITION = [*CONFIG, "sparsifier", "sparsity_requested"]
@@ -31,6 +32,7 @@ class Condition:
 
 def keyed(outcomes: pd.DataFrame) -> pd.DataFrame:
     """Outcomes with `CONDITION` as conditions have it, and ``level``: a method that removed nothing is dense."""
+    outcomes = placed(outcomes)
     at = level(outcomes)
     return outcomes.assign(
         context_length=outcomes["context_length"].astype("Int64"),

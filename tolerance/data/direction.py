@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.special import ndtri
 
 from tolerance.data.contradictions import CURVE
-from tolerance.data.levels import placed
+from tolerance.data.levels import placed, scales
 from tolerance.data.manifest import Manifest
 from tolerance.data.outcomes import is_dense
 from tolerance.errors import SchemaError
@@ -38,7 +38,7 @@ def refuse_shares_kept(table: pd.DataFrame, source: str) -> None:
         return
     moving = rising["z"][rising["z"].abs() > RISES]
     if (moving > 0).mean() > NEARLY_ALL and _together(rising["z"]) > ALARM and _below_dense(cells):
-        raise SchemaError(f"{source}: {_words(rising)}")
+        raise SchemaError(f"{source}: {_words(rising, table)}")
 
 
 def known_as_sparsity(manifest: Manifest) -> bool:
@@ -46,8 +46,19 @@ def known_as_sparsity(manifest: Manifest) -> bool:
     return manifest.origin in ("collected", "simulated") or bool(manifest.notes.get(LEVELS_ARE_SPARSITY))
 
 
-def _words(rising: pd.DataFrame) -> str:
+def _words(rising: pd.DataFrame, table: pd.DataFrame) -> str:
     clearest = rising.iloc[int(rising["z"].to_numpy().argmax())]
+    scale = scales(table).get(clearest["sparsifier"])
+    if scale is not None:
+        other = "kept" if scale.direction == "removed" else "removed"
+        word = scale.unit.removesuffix(f"-{scale.direction}")
+        return (
+            f"accuracy rises as more is taken away in {int((rising['z'] > RISES).sum())} of {len(rising)} curves (task "
+            f"{clearest['task']!r} under {clearest['sparsifier']!r}: {clearest['lowest']:.3g} at "
+            f"{scale.level(clearest['least'])}, {clearest['highest']:.3g} at {scale.level(clearest['most'])}), so "
+            f"levels look like what is {other}. Say level_unit {word}-{other}, or that they are right: "
+            "--levels-are-sparsity."
+        )
     return (
         f"accuracy rises with sparsity in {int((rising['z'] > RISES).sum())} of {len(rising)} curves (task "
         f"{clearest['task']!r} under {clearest['sparsifier']!r}: {clearest['lowest']:.3g} at {clearest['least']:g}, "
