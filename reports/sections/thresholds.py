@@ -69,12 +69,21 @@ def thresholds(report: Report) -> list[ThresholdRow]:
     styles = {method: panels.style(report, method) for method in subjects.methods(report)}
     drawn = panels.places(report)
     return [
-        _threshold(found, styles[found.sparsifier], drawn.get((found.task_type, found.sparsifier), ""))
+        _threshold(
+            found, styles[found.sparsifier], drawn.get((found.task_type, found.sparsifier), ""), _unit(found, report)
+        )
         for found in report.thresholds
     ]
 
 
-def _threshold(found: Threshold, style: int, panel: str) -> ThresholdRow:
+def _unit(found: Threshold, report: Report) -> str:
+    """What a method's levels count or are fractions of, and that they are the realised ones where that matters."""
+    if found.scale is not None:
+        return f"in {found.scale.said_unit}"
+    return f"of {found.unit}{', realised' if subjects.realised(report, found.sparsifier) else ''}"
+
+
+def _threshold(found: Threshold, style: int, panel: str, unit: str) -> ThresholdRow:
     level = found.level if found.status == "ok" else None
     dense = found.dense if found.status != "withheld" else None
     # places of an unbounded level are spaced by us: a mean over them is a mean over nothing
@@ -84,7 +93,7 @@ def _threshold(found: Threshold, style: int, panel: str) -> ThresholdRow:
         id=found.id,
         task_type=found.task_type,
         method=found.sparsifier,
-        unit=f"of {found.unit}" if found.scale is None else f"in {found.scale.said_unit}",
+        unit=unit,
         style=style,
         panel=panel,
         items=numbers.count(found.n_items),
