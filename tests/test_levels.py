@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tolerance
 from tests.fake_fit import fake_fit
 from tests.report_example import normal
 from tolerance import DesignError, SchemaError, findings, instant_answer, read_run
@@ -20,9 +21,11 @@ from tolerance.data.outcomes import level, validate
 from tolerance.data.prepared import prepare
 from tolerance.data.published import validate_aggregates
 from tolerance.data.summary import summarise_run
+from tolerance.diagnostics.posterior_predictive import Predictive
 from tolerance.estimands.contrasts import Contrasted
 from tolerance.estimands.curve_state import curve_states
 from tolerance.estimands.curves import type_curves
+from tolerance.estimands.draws import with_thresholds
 from tolerance.estimands.rankings import comparisons
 from tolerance.estimands.source import Source
 from tolerance.findings import Report, Scale
@@ -398,3 +401,22 @@ def test_requested_and_realised_levels_are_both_named_where_they_differ():
     (row,) = instantly.curves(instant_answer(validate(half)))
     assert [at.level for at in row.kept] == ["50%, realised 25%", "80%, realised 40%"]
     assert row.observed[0].endswith(" realised")
+
+
+def test_draws_and_checks_are_in_the_unit_that_was_set():
+    fitted = fake_fit(prepare(validate(budgets())).cells, loc=0.2)
+    found = with_thresholds(fitted)["thresholds"]
+    inside = found["level"].to_numpy().ravel()
+    inside = inside[np.isfinite(inside)]
+    assert float(found["last"].min()) == 2048
+    assert len(inside)
+    assert inside.min() >= 2048
+    assert "tokens kept" in found.attrs["unit"]
+    named = [Predictive(fitted)._level("seer", place) for place in fitted.cells.levels]
+    assert named == ["8,192 tokens", "4,096 tokens", "2,048 tokens"]
+
+
+def test_without_dense_the_lowest_level_is_said_as_it_was_set():
+    sparse = budgets()
+    with pytest.raises(DesignError, match="the lowest level is 8,192 tokens"):
+        tolerance.analyse(validate(sparse[sparse["sparsifier"] != "dense"]))

@@ -110,9 +110,11 @@ def _require_answerable(prepared: Prepared, without_dense: bool) -> None:
     cells = prepared.cells
     if without_dense or cells.n_dense:
         return
-    lowest = cells.levels[0]
+    first = cells.frame.sort_values("sparsity").iloc[0]
+    scale = cells.scales.get(first["sparsifier"])
+    lowest = f"{first['sparsity']:g}" if scale is None else scale.level(first["sparsity"])
     raise DesignError(
-        f"no dense baseline: the lowest level is {lowest:g}, so the share of dense accuracy that is kept is unknown. "
+        f"no dense baseline: the lowest level is {lowest}, so the share of dense accuracy that is kept is unknown. "
         "Add answers of the dense model, or pass --without-dense to describe accuracy by level alone."
     )
 

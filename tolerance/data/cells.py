@@ -8,7 +8,7 @@ much.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -21,6 +21,8 @@ from tolerance.data.item_table import DIGITS, Flags, Floats, Ints, ItemTable, Ta
 from tolerance.data.outcomes import level
 from tolerance.data.published import is_aggregate, require_counts
 from tolerance.data.same_items import same_items
+from tolerance.data.levels import scales
+from tolerance.findings import Scale
 
 # Scores of a task are never taken to vary less than a fiftieth of 0/1 answers.
 LEAST_VARIANCE = 0.02
@@ -45,7 +47,8 @@ class Cells:
     ``frame`` has one row a cell: the columns of `CELL`, ``task_type``, ``unit``, ``sparsity`` (mean over the cell's
     items), ``realised`` (null where it was not measured), ``right`` (sum of scores), ``n`` (answers), ``items`` (each
     once) and ``weight`` (the number of 0/1 answers that would vary as much). ``pairs`` holds cross-products of items by
-    block, in the order of ``blocks``; it is empty where only means are known.
+    block, in the order of ``blocks``; it is empty where only means are known. ``scales`` has the scale of each method
+    whose levels are no fractions.
     """
 
     frame: pd.DataFrame
@@ -57,6 +60,7 @@ class Cells:
     chance: tuple[float, ...]
     covariates: pd.DataFrame
     pairs: tuple[CrossProducts, ...] = ()
+    scales: Mapping[str, Scale] = field(default_factory=dict)
 
     @cached_property
     def right(self) -> Floats:
@@ -160,7 +164,8 @@ def of_items(table: ItemTable) -> Cells:
     weights = np.minimum(_weights(counted, pairs, _clustered(table)), frame["parts"].to_numpy(dtype=np.float64))
     if table.spanning:
         weights = weights / _shared_effect(table)[counted.task]
-    return replace(counted, frame=frame.drop(columns="parts").assign(weight=weights), pairs=pairs)
+    frame = frame.drop(columns="parts").assign(weight=weights)
+    return replace(counted, frame=frame, pairs=pairs, scales=table.scales)
 
 
 def _clustered(table: ItemTable) -> Flags:
@@ -179,6 +184,7 @@ def of_means(means: pd.DataFrame) -> Cells:
     frame = _published(table).sort_values("sparsity", key=lambda s: s > 0, kind="stable", ignore_index=True)
     sizes = {str(model): float(n) for model, n in table.groupby("model")["params"].first().items() if pd.notna(n)}
     counted = _counted(frame, list(table.groupby("task", sort=True)["chance"].mean()), sizes)
+    counted = replace(counted, scales=scales(means))
     return counted if frame["se"].isna().all() else replace(counted, frame=frame.assign(weight=_by_error(frame)))
 
 

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from tolerance.data.clusters import Clusters, clusters
 from tolerance.data.conditions import DENSE, known_context
-from tolerance.data.levels import placed
+from tolerance.data.levels import placed, scales
 from tolerance.data.outcomes import level
 from tolerance.errors import DesignError
+from tolerance.findings import Scale
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -122,6 +123,7 @@ class ItemTable:
     items: pd.Index
     units: dict[str, str]
     params: dict[str, float] = field(default_factory=dict)
+    scales: dict[str, Scale] = field(default_factory=dict)
     shared_items: Clusters = field(default_factory=Clusters)
 
     @property
@@ -183,6 +185,7 @@ def by_item(outcomes: pd.DataFrame) -> ItemTable:
         items=pd.Index(items),
         units={str(name): str(unit) for name, unit in outcomes.groupby("sparsifier")["unit"].first().items()},
         params={str(model): float(n) for model, n in params.items() if pd.notna(n)},
+        scales=scales(outcomes),
         shared_items=found,
     )
 

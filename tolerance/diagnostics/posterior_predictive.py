@@ -69,9 +69,15 @@ class Predictive:
     def unlike(self) -> Iterator[str]:
         """The groups that defeat the family, in words, tasks first."""
         for row in self.by_task.unlike.itertuples():
-            yield f"{row.task} under {row.sparsifier} at sparsity {row.sparsity_requested:g}"
+            yield f"{row.task} under {row.sparsifier} at {self._level(row.sparsifier, row.sparsity_requested)}"
         for row in self.by_type.unlike.itertuples():
-            yield f"all tasks of {row.task_type} under {row.sparsifier} at sparsity {row.sparsity_requested:g}"
+            level = self._level(row.sparsifier, row.sparsity_requested)
+            yield f"all tasks of {row.task_type} under {row.sparsifier} at {level}"
+
+    def _level(self, sparsifier: object, requested: object) -> str:
+        """A level as it was set."""
+        scale, place = self.fit.cells.scales.get(str(sparsifier)), float(str(requested))
+        return f"sparsity {place:g}" if scale is None else scale.level(place)
 
     @cached_property
     def table(self) -> pd.DataFrame:

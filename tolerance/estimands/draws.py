@@ -1,5 +1,7 @@
 """Draws of tolerated levels and of retention beside the draws that they follow from, as ArviZ reads them."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import xarray as xr
 
@@ -8,6 +10,7 @@ from tolerance.estimands.curves import type_curves
 from tolerance.estimands.source import GRID, Source
 from tolerance.estimands.thresholds import tolerated
 from tolerance.estimands.type_curve import Floats, Singles, TypeCurve
+from tolerance.findings import Scale, numbered
 from tolerance.inference.saved import Fit
 from tolerance.question import Question
 
@@ -18,10 +21,12 @@ def with_thresholds(fit: Fit, question: Question | None = None) -> xr.DataTree:
     ``thresholds/level`` ``(chain, draw, task_type, sparsifier)``: the sparsity, as a fraction removed, up to which what
     the question asks for is kept. It is ``inf`` where that lies beyond the last measured level (``last``), and NaN
     where nothing was measured or no dense answers say what is to be kept. A level below the first measured one
-    (``first``) is somewhere between 0 and it: read the number as "less than ``first``".
+    (``first``) is somewhere between 0 and it: read the number as "less than ``first``". Of a method whose levels are no
+    fractions it is in the unit that ``attrs["unit"]`` says; of what is kept, ``-inf`` is fewer than ``last``.
 
     ``retention/retention`` ``(chain, draw, task_type, sparsifier, sparsity)``: share of dense accuracy above the floor
-    that is left, NaN beyond the last measured level. At sparsity 0, which is not among the points, it is 1.
+    that is left, NaN beyond the last measured level and for methods whose levels are no fractions. At sparsity 0, which
+    is not among the points, it is 1.
 
     Draws are those that curves are made of: thinned alike in each chain where there are many, and named by ``draw`` as
     in ``posterior``. Whether they may be believed, the checks of `tolerance.analyse` say, which were not asked here.
@@ -30,8 +35,8 @@ def with_thresholds(fit: Fit, question: Question | None = None) -> xr.DataTree:
     curves = type_curves(source)
     coords = _coords(fit, source, curves)
     tree = fit.draws.copy()
-    tree["thresholds"] = xr.DataTree(_thresholds(curves, coords, question))
-    tree["retention"] = xr.DataTree(_retention(curves, coords))
+    tree["thresholds"] = xr.DataTree(_thresholds(curves, coords, question, fit.cells.scales))
+    tree["retention"] = xr.DataTree(_retention(curves, coords, fit.cells.scales))
     return tree
 
 
@@ -49,28 +54,33 @@ def _coords(fit: Fit, source: Source, curves: list[TypeCurve]) -> _Coords:
     }
 
 
-def _thresholds(curves: list[TypeCurve], coords: _Coords, question: Question) -> xr.Dataset:
+def _thresholds(
+    curves: list[TypeCurve], coords: _Coords, question: Question, scales: Mapping[str, Scale]
+) -> xr.Dataset:
     names = ("task_type", "sparsifier")
     sides = xr.DataArray(np.nan, {name: coords[name] for name in names}, names)
     first, last = sides.copy(), sides.copy()
     level = xr.DataArray(np.nan, coords, ("chain", "draw", *names))
     for curve in curves:
         place = {"task_type": curve.task_type, "sparsifier": curve.sparsifier}
-        first.loc[place], last.loc[place] = curve.first, curve.last
+        scale = scales.get(curve.sparsifier)
+        first.loc[place], last.loc[place] = numbered(curve.first, scale), numbered(curve.last, scale)
         if curve.has_dense:
-            level.loc[place] = _by_chain(_as_sparsity(tolerated(curve, question)), coords)
+            at = _as_sparsity(tolerated(curve, question))
+            level.loc[place] = _by_chain(at if scale is None else _as_set(at, scale), coords)
+    unit = "; ".join(["fraction removed", *(f"of {name}: {scale.said_unit}" for name, scale in scales.items())])
     asked = {"retention": question.retention} if question.margin is None else {"margin": question.margin}
-    return xr.Dataset({"level": level, "first": first, "last": last}, attrs={"unit": "fraction removed", **asked})
+    return xr.Dataset({"level": level, "first": first, "last": last}, attrs={"unit": unit, **asked})
 
 
-def _retention(curves: list[TypeCurve], coords: _Coords) -> xr.Dataset:
+def _retention(curves: list[TypeCurve], coords: _Coords, scales: Mapping[str, Scale]) -> xr.Dataset:
     """On a grid straight in halvings of the density, with the measured levels among its points."""
     whole = np.linspace(0.0, max(curve.grid[-1] for curve in curves), GRID)[1:]
     measured = halvings(np.concatenate([curve.distinct for curve in curves]))
     grid = sparsity(np.unique(np.concatenate([whole, measured])))
     dims = ("chain", "draw", "task_type", "sparsifier", "sparsity")
     kept = xr.DataArray(np.nan, {**coords, "sparsity": grid}, dims).astype(np.float32)
-    for curve in (curve for curve in curves if curve.has_dense):
+    for curve in (curve for curve in curves if curve.has_dense and curve.sparsifier not in scales):
         place = {"task_type": curve.task_type, "sparsifier": curve.sparsifier}
         inside = grid[grid <= curve.last + 1e-12]
         left = (curve.accuracies_at(inside.tolist()) - curve.floor[:, None]) / curve.above[:, None]
@@ -81,6 +91,12 @@ def _retention(curves: list[TypeCurve], coords: _Coords) -> xr.Dataset:
 def _as_sparsity(tolerated_halvings: Floats) -> Floats:
     """Of halvings that may be infinite: what lies beyond stays so, for its sparsity is not 1."""
     return np.where(np.isinf(tolerated_halvings), np.inf, sparsity(tolerated_halvings))
+
+
+def _as_set(places: Floats, scale: Scale) -> Floats:
+    """Places as levels; more compressed than was measured stays infinite: of what is kept less than anything."""
+    beyond = -np.inf if scale.direction == "kept" else np.inf
+    return np.where(np.isinf(places), beyond, scale.values(np.clip(places, 1e-12, 1 - 1e-12)))
 
 
 def _by_chain(draws: Floats | Singles, coords: _Coords) -> Floats | Singles:

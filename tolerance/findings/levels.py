@@ -9,6 +9,8 @@ dense. It orders levels and spaces them; it is no share of anything and is shown
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from tolerance.findings.base import Finding
@@ -53,13 +55,16 @@ class Scale(Finding):
 
     def value(self, place: float) -> float:
         """The level at a place above 0: the inverse of `place`."""
-        if self.dense is not None:
-            found = self.dense * (place if self.direction == "removed" else 1 - place)
-        else:
-            odds = place / (1 - place)
-            found = self.reference * (odds if self.direction == "removed" else 1 / odds)
+        found = float(self.values(np.array(place)))
         near = min(self.levels, key=lambda level: abs(level - found), default=found)
         return near if abs(near - found) <= SNAP * abs(near) else found
+
+    def values(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Levels at places above 0, none taken for one that was set."""
+        if self.dense is not None:
+            return np.asarray(self.dense * (places if self.direction == "removed" else 1 - places))
+        odds = places / (1 - places)
+        return np.asarray(self.reference * (odds if self.direction == "removed" else 1 / odds))
 
     def bare(self, place: float) -> str:
         """The number of a level that was set: ``"2,048"``."""
