@@ -18,10 +18,10 @@ import pandas as pd
 from tolerance.data.canonical import canonical
 from tolerance.data.conditions import CELL, CONFIG, known_context
 from tolerance.data.item_table import DIGITS, Flags, Floats, Ints, ItemTable, TaskItems, by_item, refuse_useless
+from tolerance.data.levels import scales
 from tolerance.data.outcomes import level
 from tolerance.data.published import is_aggregate, require_counts
 from tolerance.data.same_items import same_items
-from tolerance.data.levels import scales
 from tolerance.findings import Scale
 
 # Scores of a task are never taken to vary less than a fiftieth of 0/1 answers.
