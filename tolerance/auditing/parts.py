@@ -15,7 +15,7 @@ from tolerance.auditing.scope import PRINTED
 from tolerance.errors import DesignError
 from tolerance.question import Question
 from tolerance.stats.decide import required
-from tolerance.stats.intervals import summarise
+from tolerance.stats.intervals import Interval, summarise
 
 Floats = NDArray[np.float64]
 MOST_PARTS = 80
@@ -86,7 +86,7 @@ class HeldClaim:
             n_cells=len(at),
             n_items=self.n_items(at),
             value=value,
-            interval=None if draws is None else summarise(draws, self.question.interval_prob).interval,
+            interval=None if draws is None else _around(value, summarise(draws, self.question.interval_prob).interval),
             prob_holds=holds,
             required=needed,
             printed=printed,
@@ -151,6 +151,11 @@ class HeldClaim:
             for mine in groups.values()
         ]
         return [str(name) for name in groups], np.array(rows)
+
+
+def _around(value: float, found: Interval) -> Interval:
+    """An interval that holds what was printed: a share of 0 or 1 is an end of its own."""
+    return found.model_copy(update={"lower": min(found.lower, value), "upper": max(found.upper, value)})
 
 
 def _keyed(groups: object) -> "dict[tuple[object, ...], NDArray[np.int64]]":

@@ -169,9 +169,10 @@ def _measured(drawn: Floats, asked: Asked) -> findings.Measured:
     """The value and its interval, if it has one."""
     if np.isnan(drawn[1:]).any():
         return findings.Measured(value=float(drawn[0]), interval=None)
-    low, high = np.quantile(drawn[1:], asked.tails)
-    interval = Interval(kind="eti", prob=asked.prob, lower=float(low), upper=float(high))
-    return findings.Measured(value=float(drawn[0]), interval=interval)
+    value, (low, high) = float(drawn[0]), np.quantile(drawn[1:], asked.tails).tolist()
+    # a mean of 0 or 1 is an end of its interval (Brown, Cai & DasGupta 2001, doi:10.1214/ss/1009213286)
+    interval = Interval(kind="eti", prob=asked.prob, lower=min(low, value), upper=max(high, value))
+    return findings.Measured(value=value, interval=interval)
 
 
 def _contrast(found: _Means, key: _Key, pair: _Unpaired) -> findings.Paired:

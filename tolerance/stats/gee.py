@@ -46,6 +46,8 @@ def slope(score: Floats, covariate: Floats, block: Ints, item: Ints) -> Slope | 
     if np.ptp(score) == 0 or (not (_spread(score, item) > 0).any() and np.bincount(item)[item].min() > 1):
         return _unchanging(score)
     varies = np.flatnonzero(_spread(score, block) > 0)
+    if not len(varies):
+        return "no answer changes"
     keep = np.isin(block, varies)
     left_out = len(np.unique(block)) - len(varies)
     score, covariate = score[keep], covariate[keep]
