@@ -27,6 +27,7 @@ SLOW: dict[str, set[str]] = {
     "test_plugin_package.py": {"*"},
     "test_runner_plugins.py": {"*"},
     "test_saved.py": {"*"},
+    "test_situations.py": {"*"},
     "test_saved_command.py": {"*"},
     "test_testing.py": {"*"},
     "test_trust.py": {"*"},

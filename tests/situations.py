@@ -258,7 +258,7 @@ def every_command(kind: str, folder: Path) -> Iterator[tuple[str, int, str]]:
 DOC = Path(__file__).parent.parent / "docs" / "situations.md"
 HEAD = """# What each command says, by what a run holds
 
-Every cell is what the command prints, word for word in part, or the line with which it refuses (exit code 1, *refused*).
+Every cell is a part of what the command prints, word for word, or of the line with which it refuses (*refused*).
 `tests/test_situations.py` runs all of them on small runs of each kind; `python -m tests.situations` writes this page.
 The commands are `show RUN`, `quick RUN`, `fit RUN`, `report ANALYSIS`, `compare top-k@0.5 dense`, and `audit CLAIM
 --evidence RUN` with a claim about the level 0.5.
