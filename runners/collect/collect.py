@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,13 +81,18 @@ def collect(
     done = set() if there is None else there.blocks() - {shard.stem for shard in there.damaged()}
     todo = [block for block in wanted if block.name not in done]
     held: Engine | None = None
-    try:
-        if todo:
-            # The first model is loaded and checked before anything is written.
-            held = make_engine(engine, plan, device=device, workers=workers)
-            held.about(todo[0].model)
-        folder = RunFolder.create(out, manifest)
-        with folder.writing():
+    with ExitStack() as writing:
+        if there is not None:
+            # whoever comes second is told so before a model is loaded, or GPUs of a cluster are waited for
+            writing.enter_context(there.writing())
+        try:
+            if todo:
+                # The first model is loaded and checked before anything is written.
+                held = make_engine(engine, plan, device=device, workers=workers)
+                held.about(todo[0].model)
+            folder = there or RunFolder.create(out, manifest)
+            if there is None:
+                writing.enter_context(folder.writing())
             if folder.manifest.planned != told[PLANNED]:
                 folder = folder.noted(told)
             for shard in folder.damaged():
@@ -100,9 +106,9 @@ def collect(
                 folder = _note(folder, answered.block.model, answered.about)
                 folder.write(answered.block.name, [{**row, "run_id": manifest.run_id} for row in answered.rows])
                 meter.add(answered)
-    finally:
-        if held is not None:
-            held.close()
+        finally:
+            if held is not None:
+                held.close()
     return folder
 
 

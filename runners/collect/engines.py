@@ -4,6 +4,7 @@ An engine takes blocks and gives back their rows, in any order; whoever drives i
 touches the run folder and a lost worker loses the blocks that it was answering together, nothing else.
 """
 
+import math
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -95,11 +96,13 @@ class Local:
 class Holder:
     """A worker in a process of its own; loads its model when first asked, and again after a loss."""
 
-    def __init__(self, plan: Plan, model: str, device: str) -> None:
+    def __init__(self, plan: Plan, model: str, device: str, share: float = 1.0) -> None:
         # blocks name classes of other people's modules, and come in after this
         search(plan.folders)
         self.plan, self.model, self.device = plan, model, device
         self._worker: Worker | None = None
+        if share < 1:
+            keep_to(share)
 
     def about(self) -> Row:
         """See `Worker.about`."""
@@ -122,10 +125,27 @@ class Holder:
         return self._worker
 
 
+def keep_to(share: float) -> None:
+    """Have this process take a share of its GPU's memory at most; batches are planned within it (`Sizes.of`)."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(share)
+
+
+def gpu_share(gpus: float, workers: int) -> float:
+    """The part of a GPU that each of a model's workers takes: a whole one, or evenly what fewer GPUs than workers give.
+
+    0 where there are no GPUs.
+    """
+    return 1 / max(1, math.ceil(workers / gpus)) if gpus >= 1 else 0.0
+
+
 class RayCore:
     """Actors that hold a model each, one GPU each where the cluster has GPUs; restarted on loss.
 
-    A cluster is joined by ``RAY_ADDRESS``; without it one is started on this machine.
+    More workers than GPUs share them evenly. A cluster is joined by ``RAY_ADDRESS``; without it one is started on this
+    machine.
     """
 
     def __init__(self, plan: Plan, device: str, workers: int = 1) -> None:
@@ -177,11 +197,13 @@ class RayCore:
 
     def _holding(self, model: str) -> list[Any]:
         if not self.actors.get(model):
-            gpu = self.device != "cpu" and self._ray.cluster_resources().get("GPU", 0) > 0
+            gpus = 0 if self.device == "cpu" else self._ray.cluster_resources().get("GPU", 0)
+            share = gpu_share(gpus, self.workers)
             remote = self._ray.remote(Holder).options(
-                num_cpus=1, num_gpus=int(gpu), max_restarts=MOST_RESTARTS, max_task_retries=MOST_RESTARTS
+                num_cpus=1, num_gpus=share, max_restarts=MOST_RESTARTS, max_task_retries=MOST_RESTARTS
             )
-            self.actors[model] = [remote.remote(self.plan, model, self.device) for _ in range(self.workers)]
+            made = self.plan, model, self.device, share or 1.0
+            self.actors[model] = [remote.remote(*made) for _ in range(self.workers)]
         return self.actors[model]
 
     def _let_go(self, model: str, actor: Any) -> None:  # noqa: ANN401 - Ray's handle

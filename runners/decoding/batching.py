@@ -63,11 +63,19 @@ class Sizes:
         """What suits a device. They decide how fast it goes and nothing else."""
         if loaded.device.type != "cuda":
             return cls(prefill_tokens=16_384, kept_bytes=2**30, capture=False)
-        free, _ = torch.cuda.mem_get_info(loaded.device)
-        # what torch holds back of earlier calls is to be had too
-        free += torch.cuda.memory_reserved(loaded.device) - torch.cuda.memory_allocated(loaded.device)
+        free, whole = torch.cuda.mem_get_info(loaded.device)
+        taken = torch.cuda.memory_allocated(loaded.device)
+        # what torch holds back of earlier calls is to be had too, what is left to other processes is not
+        mine = allowed(loaded.device) * whole
+        free = min(free + torch.cuda.memory_reserved(loaded.device), mine) - taken
         # experts are chosen on the host in some models, which cannot be captured
         return cls(prefill_tokens=131_072, kept_bytes=int(free * 0.25), capture=loaded.params_active is not None)
+
+
+def allowed(device: torch.device) -> float:
+    """The share of a GPU's memory that this process may take, as far as torch can say (from 2.8 on)."""
+    told = getattr(torch.cuda, "get_per_process_memory_fraction", lambda device: 1.0)
+    return float(told(device))
 
 
 @dataclass(frozen=True)

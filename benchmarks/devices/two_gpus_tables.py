@@ -1,0 +1,273 @@
+"""What `two_gpus.py` ran, compared and said: two-gpus.json, two-gpus.parquet and the tables of docs/grids.md."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+HERE = Path(__file__).parent
+KEY = ["model", "task", "context_length", "sparsifier", "sparsity_requested", "item_id"]
+COMPARED = ("answer", "score", "sparsity_realised")
+KEPT = [*KEY, "score", "answer", "sparsity_realised", "generated_tokens", "truncated"]
+# GPUs that are asked about, and how many times as many items a larger plan has.
+GPUS, TIMES = (1, 2, 3, 8), (1, 10, 100)
+
+
+# --- packing --------------------------------------------------------------------------------------------------------
+
+
+def pack(work: Path, out: Path) -> None:
+    """Compare the answers, condense the times, and keep both."""
+    stages = [json.loads(line) for line in (work / "stages.jsonl").read_text().splitlines()]
+    runs = {p.parent.name: rows(p.parent) for p in sorted(work.glob("*/manifest.json"))}
+    one = runs["one"].set_index(KEY)
+    told = {
+        "answers": len(one),
+        "stages": stages,
+        "against_one": {name: difference(one, run.set_index(KEY)) for name, run in runs.items() if name != "one"},
+        "times": {name: condensed(work / f"{name}.jsonl") for name in runs},
+        "alone": alone(work / "one.jsonl"),
+        "gpus": used(work / "gpus.csv", stages),
+        "packages": json.loads((work / "one" / "manifest.json").read_text())["packages"],
+    }
+    (out / "two-gpus.json").write_text(json.dumps(told, indent=1) + "\n")
+    table = runs["one"][KEPT].sort_values(KEY, ignore_index=True)
+    table.to_parquet(out / "two-gpus.parquet", compression="zstd", index=False)
+
+
+def rows(run: Path) -> pd.DataFrame:
+    """All answers of a run, from its finished blocks."""
+    return pd.concat([pd.read_parquet(shard) for shard in sorted((run / "outcomes").glob("*.parquet"))])
+
+
+def difference(one: pd.DataFrame, other: pd.DataFrame) -> dict[str, Any]:
+    """How many rows of two runs are there in both, twice, and differ; and by how much the score of a cell does."""
+    both = one.index.intersection(other.index)
+    a, b = one.loc[both], other[~other.index.duplicated()].loc[both]
+    found: dict[str, Any] = {
+        "rows": len(other),
+        "missing": len(one.index.difference(other.index)),
+        "twice": int(other.index.duplicated().sum()),
+    }
+    for column in COMPARED:
+        found[f"{column}_differs"] = int((a[column].to_numpy() != b[column].to_numpy()).sum())
+    cells = [level for level in KEY if level != "item_id"]
+    apart = (a["score"] - b["score"]).groupby(level=cells).mean().abs()
+    return {**found, "largest_difference_of_a_cell": round(float(apart.max()), 4), "cells": len(apart)}
+
+
+def events(path: Path) -> list[list[dict[str, Any]]]:
+    """What the drivers of a folder noted, one after another."""
+    found: list[list[dict[str, Any]]] = []
+    for line in path.read_text().splitlines():
+        told = json.loads(line)
+        if told["event"] == "imported":
+            found.append([])
+        found[-1].append(told)
+    return found
+
+
+def condensed(path: Path) -> list[dict[str, Any]]:
+    """Of each driver: when it began to write, when rows came in, and when it ended (None where it was killed)."""
+    found = []
+    for driver in events(path):
+        progress = [told for told in driver if told["event"] == "progress"]
+        written = [told["seconds"] for told in driver if told["event"] == "written"]
+        ends = [told["at"] for told in driver if told["event"] == "end"]
+        found.append(
+            {
+                "ready": progress[0]["at"] if progress else None,
+                "last_row": progress[-1]["at"] if progress else None,
+                "ended": ends[0] if ends else None,
+                "answered": progress[-1]["done"] - progress[0]["done"] if progress else 0,
+                "writing": round(sum(written), 3),
+            }
+        )
+    return found
+
+
+def alone(path: Path) -> dict[str, Any]:
+    """Where the time of the one process went: loading each model, answering each group of blocks, writing.
+
+    A group is told by its items being made, and ends with the last of its rows.
+    """
+    (driver,) = events(path)
+    loads = [told for told in driver if told["event"] == "loaded"]
+    began = loads[0]["at"] - loads[0]["seconds"]
+    groups: dict[str, list[float]] = {told["model"]: [] for told in loads}
+    writing = dict.fromkeys(groups, 0.0)
+    making = dict.fromkeys(groups, 0.0)
+    model, at = loads[0]["model"], 0.0
+    for told in driver:
+        if told["event"] == "loaded":
+            model, at = told["model"], told["at"]
+        elif told["event"] == "items made":
+            making[model] += told["seconds"]
+            groups[model].append(0.0)
+        elif told["event"] == "written":
+            writing[model] += told["seconds"]
+            groups[model][-1] += told["at"] - at - told["seconds"]
+            at = told["at"]
+    return {
+        "until_loading": round(began, 3),
+        "loading": [told["seconds"] for told in loads],
+        "groups": [[round(seconds, 3) for seconds in groups[told["model"]]] for told in loads],
+        "making_items": round(sum(making.values()), 3),
+        "writing": round(sum(writing.values()), 3),
+    }
+
+
+def used(path: Path, stages: list[dict[str, Any]]) -> dict[str, list[dict[str, float]]]:
+    """Use of each GPU by stage: mean, the share of samples with any, the most memory in GiB."""
+    if not path.is_file():
+        return {}
+    names = ["at", "gpu", "use", "mib"]
+    samples = pd.read_csv(path, names=names, skipinitialspace=True, parse_dates=["at"])
+    seconds = samples["at"].astype("datetime64[ns]").astype("int64") / 1e9
+    found = {}
+    for stage in stages:
+        some = samples[(seconds >= stage["begun"]) & (seconds <= stage["ended"])]
+        found[stage["stage"]] = [
+            {
+                "gpu": int(gpu),
+                "mean_use": round(float(its["use"].mean()), 1),
+                "busy": round(float((its["use"] > 0).mean()), 3),
+                "use_when_busy": round(float(its.loc[its["use"] > 0, "use"].mean()), 1),
+                "gib": round(float(its["mib"].max()) / 1024, 1),
+            }
+            for gpu, its in some.groupby("gpu")
+        ]
+    return found
+
+
+# --- what more GPUs would bring -------------------------------------------------------------------------------------
+
+
+def wall(told: dict[str, Any], gpus: int, times: int = 1) -> float:
+    """Seconds until the last row with so many GPUs, by the parts that one process took.
+
+    As `RayCore` deals them out: each GPU loads each model that it is given work of, takes one group at a time, and goes
+    to the next model when the last has none left. ``times`` as many groups of each model. One process writes.
+    """
+    part = told["alone"]
+    free = [float(told["times"]["two"][0]["ready"])] * gpus
+    loaded_first = True
+    for load, groups in zip(part["loading"], part["groups"], strict=True):
+        queue = list(groups) * times
+        workers = sorted(range(gpus), key=free.__getitem__)[: len(queue)]
+        for worker in workers:
+            # the first model is loaded when the driver is ready, by one worker; the others load at the same time
+            free[worker] += 0.0 if loaded_first else part["until_loading"] + load
+        loaded_first = False
+        for seconds in queue:
+            worker = min(workers, key=free.__getitem__)
+            free[worker] += seconds
+    written = told["times"]["two"][0]["ready"] + part["writing"] * times
+    return max(*free, written)
+
+
+def by_gpus(told: dict[str, Any]) -> Iterator[str]:
+    """Estimated seconds with more GPUs, and how many times as fast as with one; for larger plans too."""
+    yield row("answers", *(f"{n} GPU{'s' * (n > 1)}" for n in GPUS))
+    yield row(*["---"] * (1 + len(GPUS)))
+    for times in TIMES:
+        seconds = [wall(told, n, times) for n in GPUS]
+        cells = [f"{s:,.0f} s ({seconds[0] / s:.1f})" for s in seconds]
+        yield row(f"{told['answers'] * times:,}", *cells)
+
+
+def speeds(told: dict[str, Any]) -> Iterator[str]:
+    """Wall time and answers a second of each collection that nothing disturbed."""
+    yield row(
+        "collected by", "until the first answers were asked, s", "all, s", "answers a second", "after the first, s"
+    )
+    yield row(*["---"] * 5)
+    names = {
+        "one": "one process, one GPU",
+        "null": "the same on the other GPU, half the batch",
+        "two": "Ray, two workers, two GPUs",
+        "four": "Ray, four workers, two GPUs",
+    }
+    for stage, name in names.items():
+        if stage in told["times"]:
+            (t,) = told["times"][stage]
+            rate = told["answers"] / t["last_row"], told["answers"] / (t["last_row"] - t["ready"])
+            yield row(name, f"{t['ready']:.0f}", f"{t['last_row']:.0f}", f"{rate[0]:.0f}", f"{rate[1]:.0f}")
+
+
+def same(told: dict[str, Any]) -> Iterator[str]:
+    """Rows of every collection against those of the one process."""
+    yield row(
+        "against one process", "rows", "missing", "twice", "answers differ", "scores differ", "kept shares differ"
+    )
+    yield row(*["---"] * 7)
+    names = {
+        "two": "Ray, two workers",
+        "faults": "Ray, with faults",
+        "four": "Ray, four workers",
+        "null": "other GPU, half the batch",
+    }
+    for stage, name in names.items():
+        if stage in told["against_one"]:
+            d = told["against_one"][stage]
+            apart = [f"{d[f'{column}_differs']:,}" for column in COMPARED]
+            yield row(name, f"{d['rows']:,}", str(d["missing"]), str(d["twice"]), *apart)
+
+
+def use(told: dict[str, Any]) -> Iterator[str]:
+    """Use of each GPU, sampled twice a second from the start of a driver to its end."""
+    yield row("stage", "GPU", "mean use", "samples in use", "mean use in these", "memory, GiB")
+    yield row(*["---"] * 6)
+    for stage, gpus in told["gpus"].items():
+        for g in gpus:
+            shares = f"{g['mean_use']:.0f}%", f"{g['busy']:.0%}", f"{g['use_when_busy']:.0f}%"
+            yield row(stage, str(g["gpu"]), *shares, f"{g['gib']:.0f}")
+
+
+def parts(told: dict[str, Any]) -> Iterator[str]:
+    """Where the one process' time went."""
+    part = told["alone"]
+    answering = [sum(groups) for groups in part["groups"]]
+    loads = ", ".join(f"{s:.1f}" for s in part["loading"])
+    yield row("part", "seconds", "with n GPUs")
+    yield row("---", "---", "---")
+    yield row("starting Python, reading plan and packages", f"{part['until_loading']:.1f}", "the same, and Ray's start")
+    yield row("loading and checking each model", loads, "each GPU, each model")
+    yield row("answering, by model", ", ".join(f"{s:.1f}" for s in answering), "divides, in groups")
+    yield row("of which making items", f"{part['making_items']:.2f}", "divides")
+    yield row("writing", f"{part['writing']:.2f}", "beside the answering, by one process")
+
+
+def row(*cells: str) -> str:
+    """A line of a table."""
+    return f"| {' | '.join(cells)} |"
+
+
+TABLES: dict[str, Callable[[dict[str, Any]], Iterator[str]]] = {
+    "speeds": speeds,
+    "same": same,
+    "use": use,
+    "parts": parts,
+    "by-gpus": by_gpus,
+}
+
+
+def written(text: str, told: dict[str, Any]) -> str:
+    """A document with its tables made anew, each behind its mark ``<!-- table: name -->``."""
+
+    def table(found: re.Match[str]) -> str:
+        return "\n".join([found[1], "", *TABLES[found[2]](told), "", found[4]])
+
+    return re.sub(r"(<!-- table: ([\w-]+) -->)(.*?)(<!-- end -->)", table, text, flags=re.DOTALL)
+
+
+def tables(*paths: Path) -> None:
+    """Write a document's tables, or print all."""
+    told = json.loads((HERE / "two-gpus.json").read_text())
+    for path in paths:
+        path.write_text(written(path.read_text(), told))
+    for name, table in TABLES.items() if not paths else ():
+        print(f"\n{name}\n", *table(told), sep="\n")
