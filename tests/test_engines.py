@@ -9,9 +9,11 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+import torch
 
 from tests.tiny_models import save_llama
 from tolerance import RunnerError, StoreError, read_run
@@ -76,7 +78,7 @@ def test_a_full_disk_keeps_what_was_finished_and_the_run_goes_on_from_there(
     same(folder.read(), undisturbed.read())
 
 
-def test_of_two_runs_at_once_one_is_refused_and_its_repeat_finds_all_done(plan, undisturbed, tmp_path):
+def test_of_two_runs_at_once_one_is_refused_and_its_repeat_finds_all_done(plan, undisturbed, tmp_path, monkeypatch):
     begun, go_on, refused = threading.Event(), threading.Event(), []
 
     def hold(progress):
@@ -86,10 +88,13 @@ def test_of_two_runs_at_once_one_is_refused_and_its_repeat_finds_all_done(plan, 
     first = threading.Thread(target=collect, args=(plan, tmp_path / "run"), kwargs={"device": "cpu", "progress": hold})
     first.start()
     assert begun.wait(60)
+    # told before anything is loaded, or a cluster's GPUs are waited for
+    monkeypatch.setattr("tolerance.runners.collect.collect.make_engine", None)
     for other in (plan, replace(plan, items=4)):
         with pytest.raises(StoreError) as error:
             collect(other, tmp_path / "run", device="cpu")
         refused.append(str(error.value))
+    monkeypatch.undo()
     go_on.set()
     first.join()
     assert "another process is writing here" in refused[0]
@@ -159,11 +164,12 @@ def test_engines_are_named_and_ray_is_asked_for_by_its_extra(plan, tmp_path, mon
 
 
 @pytest.fixture
-def ray():
-    """Ray on two CPUs; its own warnings are not ours."""
+def ray(request):
+    """Ray on two CPUs, and on GPUs in name alone where a test asks for them; its own warnings are not ours."""
     module = pytest.importorskip("ray", reason="the extra 'ray' is not installed")
     os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
-    module.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    gpus = getattr(request, "param", 0)
+    module.init(num_cpus=2, num_gpus=gpus, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield module
     module.shutdown()
 
@@ -178,6 +184,46 @@ def test_ray_gives_the_rows_of_one_process(ray, plan, undisturbed, tmp_path, wor
     table = undisturbed.read()
     same(folder.read(), table if workers == 1 else table[table["model"] == "one"])
     assert set(folder.manifest.notes["models"]) == set(few.models)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "workers", "share"), [(2, 2, 1), (8, 2, 1), (2, 3, 0.5), (2, 4, 0.5), (1, 3, 1 / 3), (0, 2, 0)]
+)
+def test_more_workers_than_gpus_share_them_evenly(gpus, workers, share):
+    assert engines.gpu_share(gpus, workers) == pytest.approx(share)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("ray", [1], indirect=True)
+def test_two_workers_on_one_gpu_are_both_there(ray, plan, undisturbed, tmp_path, monkeypatch):
+    both = []
+    go = RayCore._let_go
+
+    def seen(self, model, actor):
+        if not both:
+            both.extend(ray.get([actor.process.remote() for actor in self.actors[model]], timeout=60))
+        go(self, model, actor)
+
+    monkeypatch.setattr(RayCore, "_let_go", seen)
+    few = replace(plan, models=plan.models[:1])
+    folder = collect(few, tmp_path / "run", device="auto", engine="ray", workers=2)
+    assert len(set(both)) == 2
+    table = undisturbed.read()
+    same(folder.read(), table[table["model"] == "one"])
+
+
+def test_a_process_with_a_share_of_a_gpu_plans_within_it(monkeypatch):
+    from tolerance.runners.decoding.batching import Sizes
+
+    gib = 2**30
+    cuda = {"mem_get_info": (60 * gib, 80 * gib), "memory_reserved": 15 * gib, "memory_allocated": 5 * gib}
+    for name, value in cuda.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+    loaded = SimpleNamespace(device=torch.device("cuda"), params_active=1)
+    for share, free in ((1.0, 70), (0.5, 35)):
+        monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda device, share=share: share)
+        assert Sizes.of(loaded).kept_bytes == free * gib // 4
 
 
 @pytest.mark.slow

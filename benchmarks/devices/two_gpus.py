@@ -52,6 +52,7 @@ def options() -> argparse.Namespace:
     drive = commands.add_parser("drive")
     drive.add_argument("plan", type=Path)
     drive.add_argument("out", type=Path)
+    drive.add_argument("times", type=Path)
     drive.add_argument("--workers", type=int, default=0, help="by Ray; 0: in this process")
     drive.add_argument("--device", default="cuda")
     for name in ("pack", "tables"):
@@ -78,7 +79,7 @@ class Times:
         """Note how long each call of a method takes; a generator's time is that of its caller waiting for it."""
         real = getattr(owner, method)
 
-        def timed(*given: Any, **named: Any) -> Any:  # noqa: ANN401 - whatever the method returns
+        def timed(*given: Any, **named: Any) -> Any:
             begun = time.monotonic()
             try:
                 return real(*given, **named)
@@ -90,7 +91,7 @@ class Times:
 
 def drive(o: argparse.Namespace) -> None:
     """Collect a plan and note the times; those of the worker too where it is in this process."""
-    times = Times(o.out.with_suffix(".jsonl"))
+    times = Times(o.times)
     from tolerance.data.run_folder import RunFolder
     from tolerance.runners.collect.collect import collect
     from tolerance.runners.collect.plan import Plan
@@ -114,13 +115,16 @@ def drive(o: argparse.Namespace) -> None:
     times.tell("end")
 
 
-def start(plan: Path, out: Path, *, workers: int = 0, device: str, gpu: int | None = None) -> subprocess.Popen[bytes]:
-    """A driver as a process, on all GPUs or on one."""
+def start(
+    plan: Path, out: Path, *, workers: int = 0, device: str, gpu: int | None = None, name: str = ""
+) -> subprocess.Popen[bytes]:
+    """A driver as a process, on all GPUs or on one; ``name`` is that of its files of times and messages."""
     more = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": str(gpu)}
     # the memory that a machine shows may grow as it is used, so that what is free now says nothing
     quiet = {"RAY_memory_monitor_refresh_ms": "0", "DRIVER_STARTED": str(time.time())}
-    command = [sys.executable, "-m", "benchmarks.devices.two_gpus", "drive", str(plan), str(out)]
-    with out.with_suffix(".log").open("ab") as log:
+    own = out.parent / (name or out.name)
+    command = [sys.executable, "-m", "benchmarks.devices.two_gpus", "drive", str(plan), str(out), f"{own}.jsonl"]
+    with Path(f"{own}.log").open("ab") as log:
         return subprocess.Popen(
             [*command, "--workers", str(workers), "--device", device],
             stdout=log,
@@ -189,9 +193,9 @@ def faults(o: argparse.Namespace, plan: Path) -> dict[str, Any]:
     os.kill(victim, signal.SIGKILL)
     told["blocks_when_worker_died"] = len(shards(out))
     begun = time.time()
-    second = start(plan, out, workers=WORKERS["faults"], device=o.device)
+    second = start(plan, out, workers=WORKERS["faults"], device=o.device, name="faults-second")
     told["second_driver"] = {"ended_with": second.wait(), "seconds": round(time.time() - begun, 2)}
-    told["second_driver"]["said"] = out.with_suffix(".log").read_text().strip().splitlines()[-1]
+    told["second_driver"]["said"] = (o.work / "faults-second.log").read_text().strip().splitlines()[-1]
     until(driver, lambda: len(shards(out)) >= DRIVER_DIES * total)
     family = [pid for pid, _ in below(driver.pid)]
     driver.kill()
@@ -201,7 +205,7 @@ def faults(o: argparse.Namespace, plan: Path) -> dict[str, Any]:
     while any(Path(f"/proc/{pid}").exists() for pid in family) and time.time() - begun < 60:
         time.sleep(0.1)
     told["seconds_until_all_were_gone"] = round(time.time() - begun, 1)
-    told["ended_with"] = start(plan, out, workers=WORKERS["faults"], device=o.device).wait()
+    told["ended_with"] = start(plan, out, workers=WORKERS["faults"], device=o.device, name="faults-third").wait()
     after = shards(out)
     told |= {"blocks": len(after), "blocks_in_all": total}
     told["written_again"] = sum(after[name] != at for name, at in before.items())

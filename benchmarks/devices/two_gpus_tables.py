@@ -28,7 +28,7 @@ def pack(work: Path, out: Path) -> None:
         "answers": len(one),
         "stages": stages,
         "against_one": {name: difference(one, run.set_index(KEY)) for name, run in runs.items() if name != "one"},
-        "times": {name: condensed(work / f"{name}.jsonl") for name in runs},
+        "times": {p.stem: condensed(p) for p in sorted(work.glob("*.jsonl")) if p.stem != "stages"},
         "alone": alone(work / "one.jsonl"),
         "gpus": used(work / "gpus.csv", stages),
         "packages": json.loads((work / "one" / "manifest.json").read_text())["packages"],
@@ -59,34 +59,23 @@ def difference(one: pd.DataFrame, other: pd.DataFrame) -> dict[str, Any]:
     return {**found, "largest_difference_of_a_cell": round(float(apart.max()), 4), "cells": len(apart)}
 
 
-def events(path: Path) -> list[list[dict[str, Any]]]:
-    """What the drivers of a folder noted, one after another."""
-    found: list[list[dict[str, Any]]] = []
-    for line in path.read_text().splitlines():
-        told = json.loads(line)
-        if told["event"] == "imported":
-            found.append([])
-        found[-1].append(told)
-    return found
+def events(path: Path) -> list[dict[str, Any]]:
+    """What a driver noted."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def condensed(path: Path) -> list[dict[str, Any]]:
-    """Of each driver: when it began to write, when rows came in, and when it ended (None where it was killed)."""
-    found = []
-    for driver in events(path):
-        progress = [told for told in driver if told["event"] == "progress"]
-        written = [told["seconds"] for told in driver if told["event"] == "written"]
-        ends = [told["at"] for told in driver if told["event"] == "end"]
-        found.append(
-            {
-                "ready": progress[0]["at"] if progress else None,
-                "last_row": progress[-1]["at"] if progress else None,
-                "ended": ends[0] if ends else None,
-                "answered": progress[-1]["done"] - progress[0]["done"] if progress else 0,
-                "writing": round(sum(written), 3),
-            }
-        )
-    return found
+def condensed(path: Path) -> dict[str, Any]:
+    """Of a driver: when it began to write, when the last rows came in, and when it ended (None where it did not)."""
+    driver = events(path)
+    progress = [told for told in driver if told["event"] == "progress"]
+    ends = [told["at"] for told in driver if told["event"] == "end"]
+    return {
+        "ready": progress[0]["at"] if progress else None,
+        "last_row": progress[-1]["at"] if progress else None,
+        "ended": ends[0] if ends else None,
+        "answered": progress[-1]["done"] - progress[0]["done"] if progress else 0,
+        "writing": round(sum(told["seconds"] for told in driver if told["event"] == "written"), 3),
+    }
 
 
 def alone(path: Path) -> dict[str, Any]:
@@ -94,7 +83,7 @@ def alone(path: Path) -> dict[str, Any]:
 
     A group is told by its items being made, and ends with the last of its rows.
     """
-    (driver,) = events(path)
+    driver = events(path)
     loads = [told for told in driver if told["event"] == "loaded"]
     began = loads[0]["at"] - loads[0]["seconds"]
     groups: dict[str, list[float]] = {told["model"]: [] for told in loads}
@@ -153,7 +142,7 @@ def wall(told: dict[str, Any], gpus: int, times: int = 1) -> float:
     to the next model when the last has none left. ``times`` as many groups of each model. One process writes.
     """
     part = told["alone"]
-    free = [float(told["times"]["two"][0]["ready"])] * gpus
+    free = [float(told["times"]["two"]["ready"])] * gpus
     loaded_first = True
     for load, groups in zip(part["loading"], part["groups"], strict=True):
         queue = list(groups) * times
@@ -165,7 +154,7 @@ def wall(told: dict[str, Any], gpus: int, times: int = 1) -> float:
         for seconds in queue:
             worker = min(workers, key=free.__getitem__)
             free[worker] += seconds
-    written = told["times"]["two"][0]["ready"] + part["writing"] * times
+    written = told["times"]["two"]["ready"] + part["writing"] * times
     return max(*free, written)
 
 
@@ -181,9 +170,7 @@ def by_gpus(told: dict[str, Any]) -> Iterator[str]:
 
 def speeds(told: dict[str, Any]) -> Iterator[str]:
     """Wall time and answers a second of each collection that nothing disturbed."""
-    yield row(
-        "collected by", "until the first answers were asked, s", "all, s", "answers a second", "after the first, s"
-    )
+    yield row("collected by", "start and first loading, s", "all, s", "answers a second", "after the start")
     yield row(*["---"] * 5)
     names = {
         "one": "one process, one GPU",
@@ -193,7 +180,7 @@ def speeds(told: dict[str, Any]) -> Iterator[str]:
     }
     for stage, name in names.items():
         if stage in told["times"]:
-            (t,) = told["times"][stage]
+            t = told["times"][stage]
             rate = told["answers"] / t["last_row"], told["answers"] / (t["last_row"] - t["ready"])
             yield row(name, f"{t['ready']:.0f}", f"{t['last_row']:.0f}", f"{rate[0]:.0f}", f"{rate[1]:.0f}")
 
@@ -201,7 +188,7 @@ def speeds(told: dict[str, Any]) -> Iterator[str]:
 def same(told: dict[str, Any]) -> Iterator[str]:
     """Rows of every collection against those of the one process."""
     yield row(
-        "against one process", "rows", "missing", "twice", "answers differ", "scores differ", "kept shares differ"
+        "against one process", "rows", "missing", "twice", "answers differ", "scores differ", "shares kept differ"
     )
     yield row(*["---"] * 7)
     names = {
