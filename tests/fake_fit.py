@@ -7,7 +7,7 @@ import xarray as xr
 from tolerance.data.cells import Cells, collapse
 from tolerance.inference.saved import Fit
 from tolerance.inference.settings import Settings
-from tolerance.model.parameters import knots_of
+from tolerance.model.knots import knots_of
 
 
 def fake_fit(
@@ -32,14 +32,13 @@ def fake_fit(
     chance = np.asarray(cells.chance)
     found = {
         "dense": (("task", "config"), scattered(2.0, 0.3, tasks, configs)),
-        "loc": (("sparsifier", "task"), scattered(loc, spread, methods, tasks)),
-        "loc_config": (("config",), scattered(0.0, 0.1, configs)),
-        "shape": (("sparsifier", "task"), scattered(0.8, 0.3, methods, tasks)),
+        "loc": (("sparsifier", "task", "config"), scattered(loc, spread, methods, tasks, configs)),
+        "shape": (("sparsifier", "task", "config"), scattered(0.8, 0.3, methods, tasks, configs)),
         "tail": ((), np.exp(scattered(-0.9, 0.2))),
         "floor": (("task",), np.broadcast_to(chance, (chains, draws, tasks)).copy()),
         "departure": (("cell",), scattered(0.0, departure, len(cells.frame)).astype(np.float32)),
         "sd_departure": ((), np.full((chains, draws), departure)),
-        "departure_type": (("knot",), scattered(0.0, departure, len(knots_of(cells).step))),
+        "departure_type": (("increment",), scattered(0.0, departure, len(knots_of(cells).knot))),
         "sd_departure_type": ((), np.full((chains, draws), departure)),
     }
     posterior = xr.Dataset({name: (("chain", "draw", *dims), values) for name, (dims, values) in found.items()})

@@ -117,7 +117,7 @@ def test_draws_have_named_coordinates_that_arviz_reads(fitted):
     import arviz as az
 
     posterior = fitted.draws["posterior"]
-    assert set(posterior["loc"].dims) == {"chain", "draw", "sparsifier", "task"}
+    assert set(posterior["loc"].dims) == {"chain", "draw", "sparsifier", "task", "config"}
     assert "method" not in posterior.dims
     assert float(az.rhat(posterior.to_dataset()[["loc"]])["loc"].max()) < 1.02
 

@@ -12,12 +12,15 @@ from tolerance import DesignError, validate
 from tolerance.data.cells import halvings, sparsity
 from tolerance.estimands.contrasts import ALL_PAIRS, Contrasted, common_levels, difference
 from tolerance.estimands.curve_state import CurveState
-from tolerance.estimands.curves import beyond, curve, type_curves
+from tolerance.estimands.curves import averaged, beyond, curve, type_curves
 from tolerance.estimands.kv_budgets import budgets, tokens
 from tolerance.estimands.rankings import censored, ordering
 from tolerance.estimands.source import Source
 from tolerance.estimands.thresholds import tolerated
 from tolerance.model.curve import departed, survival
+from tolerance.model.parameters import Parameters
+from tolerance.model.priors import PRIORS
+from tolerance.model.transform import Meaning, accuracies
 from tolerance.question import Question
 from tolerance.stats.intervals import lower_limit, quantiles
 
@@ -61,12 +64,13 @@ def test_a_curve_in_single_precision_is_the_curve_that_is_fitted(fitted):
         fitted.cells.tasks.index("chain"),
         fitted.cells.configs.index(("other", 256)),
     )
-    loc = fitted.variable("loc")[:, method, task] + fitted.variable("loc_config")[:, config]
+    loc, shape = (fitted.variable(name)[:, method, task, config] for name in ("loc", "shape"))
     at = halvings(np.array([0.8]))
-    left = survival(at, loc, fitted.variable("shape")[:, method, task], fitted.variable("tail"))
+    left = survival(at, loc, shape, fitted.variable("tail"))
     cell = Source(fitted).measured[method, task, config][1]
     knots = Source(fitted).knots
-    shared = fitted.variable("departure_type")[:, knots.start[method, fitted.cells.type_of_task[task]] :][:, :2].sum(1)
+    path = knots.path[method, fitted.cells.type_of_task[task], config]
+    shared = fitted.variable("departure_type")[:, path : path + 2].sum(1)
     above = one.dense * left
     family = above / (above + (1 - above) * np.exp(-shared))
     want = departed(family, fitted.variable("departure")[:, cell])
@@ -271,3 +275,25 @@ def test_one_method_one_task_and_few_levels_are_enough(levels):
 def test_a_question_in_percent_is_refused():
     with pytest.raises(DesignError, match=r"margin 2 is outside \(0, 1\)"):
         Question(margin=2.0)
+
+
+def twenty_levels():
+    """One type of two tasks with more levels than knots, which the tasks realise a little differently."""
+    levels = tuple(np.round(np.linspace(0.1, 0.97, 20), 3))
+    table = outcomes(n_items=20, levels=levels, tasks={"a": "retrieval", "b": "retrieval"}, sparsifiers=("p",))
+    sparse = (table["sparsity_requested"] > 0) & (table["task"] == "b")
+    realised = table["sparsity_realised"].where(~sparse, table["sparsity_realised"] - 0.01)
+    return validate(table.assign(sparsity_realised=realised))
+
+
+@pytest.mark.parametrize("table", [twenty_levels, two_models])
+def test_at_every_measured_level_the_reported_draw_is_the_cells(table):
+    fit = fake_fit(table(), spread=0.5, departure=0.3)
+    cells, parameters, source = fit.cells, Parameters(fit.cells, PRIORS), Source(fit)
+    told = {name: fit.variable(name) for name in ("dense", "loc", "shape", "tail", "floor")}
+    m = Meaning(**told, increments=fit.variable("departure_type"), log_scales={}, effects={}, means={})
+    each = departed(accuracies(m, parameters), fit.variable("departure"))
+    for (method, task, config), mine in source.measured.items():
+        one = averaged(source, method, [(task, config)])
+        at = np.searchsorted(one.grid, cells.halvings[mine] - 1e-9)
+        np.testing.assert_allclose(one.accuracy[:, at], each[:, mine], atol=2e-5)

@@ -73,14 +73,13 @@ def as_fit(cells: Cells, posterior: xr.Dataset) -> Fit:
     scale = median * np.exp(spread * posterior["sd_departure_type_z"])
     found = {
         "dense": (("task", "config"), posterior["dense"]),
-        "loc": (("sparsifier", "task"), posterior["loc"][..., 0]),
-        "loc_config": (("config",), np.zeros((*sizes, 1))),
-        "shape": (("sparsifier", "task"), posterior["shape"]),
+        "loc": (("sparsifier", "task", "config"), posterior["loc"]),
+        "shape": (("sparsifier", "task", "config"), posterior["shape"]),
         "tail": ((), posterior["tail"]),
         "floor": (("task",), posterior["floor"]),
         "departure": (("cell",), np.zeros((*sizes, len(cells.frame)))),
         "sd_departure": ((), np.full(sizes, 1e-9)),
-        "departure_type": (("knot",), posterior["departure_type"]),
+        "departure_type": (("increment",), posterior["departure_type"]),
         "sd_departure_type": ((), scale),
     }
     kept = xr.Dataset({n: (("chain", "draw", *dims), np.asarray(values)) for n, (dims, values) in found.items()})

@@ -51,9 +51,9 @@ def curve_accuracy(
 def curve_columns(source: Source, where: tuple[int, int, int], whole: Floats) -> Singles:
     """What a curve's draws are made from: slope, start, tail, floor, dense accuracy above it ``(draw, 5)``."""
     draws, (method, task, config) = source.draws, where
-    slope = steepness(draws.shape[:, method, task], draws.tail)
+    slope = steepness(draws.shape[:, method, task, config], draws.tail)
     start = log_anchor_hazard(draws.tail) + np.log(draws.tail)
-    start = start - slope * (draws.loc[:, method, task] + draws.loc_config[:, config])
+    start = start - slope * draws.loc[:, method, task, config]
     floor = draws.floor[:, task]
     above = np.maximum((whole - floor) / (1 - floor), 1e-6)
     return np.stack([slope, start, draws.tail, floor, above], axis=1).astype(np.float32)
@@ -121,15 +121,35 @@ def _own_departure(source: Source, where: tuple[int, int, int], measured: Ints, 
     return _between(departure, knots, grid, draws.sd_departure / 2, [source.fit.seed, 0, *where])
 
 
-def shared_departure(source: Source, method: int, kind: int, grid: Floats) -> Singles:
-    """Departure that the tasks of a type share ``(draw, grid)``, in logits of above-floor accuracy."""
-    knots, draws = source.knots, source.draws
-    start = knots.start[method, kind]
-    mine = slice(start, start + knots.count(method, kind))
-    values = np.cumsum(draws.departure_type[:, mine], axis=1)
-    seed = [source.fit.seed, 1, method, kind]
-    straight, arch = _between(values, knots.halvings[mine], grid, draws.sd_departure_type, seed).on_grid()
-    return straight + arch
+def shared_departure(source: Source, method: int, kind: int, config: int, grid: Floats) -> Singles:
+    """Departure that the tasks of a type share under a configuration ``(draw, grid)``, in logits above the floor.
+
+    Straight between knots at every level that was measured, as the likelihood has it, so that there it is the cells';
+    an arch is added between measured levels alone. One part of it is that of all configurations.
+    """
+    draws, points = source.draws, source.told[method, kind]
+    values = shared_at(source, method, kind, config, points)
+    straight, arch = _between(
+        values, points, grid, draws.sd_departure_type, [source.fit.seed, 1, method, kind]
+    ).on_grid()
+    if not draws.sd_departure_config.any():
+        return straight + arch
+    seed = [source.fit.seed, 3, method, kind, config]
+    own = _between(np.zeros_like(values), points, grid, draws.sd_departure_config, seed).on_grid()[1]
+    return straight + arch + own
+
+
+def shared_at(source: Source, method: int, kind: int, config: int, halvings: Floats) -> Floats:
+    """The straight part of `shared_departure` at some halvings ``(draw, point)``."""
+    knots = source.knots
+    start, path, n = knots.start[method, kind], knots.path[method, kind, config], knots.count(method, kind)
+    increments = source.draws.departure_type[:, path : path + n]
+    values = np.concatenate([np.zeros((len(increments), 1)), np.cumsum(increments, axis=1)], axis=1)
+    along = np.log2(1 + np.r_[0.0, knots.halvings[start : start + n]])
+    at = np.log2(1 + halvings)
+    segment = np.clip(np.searchsorted(along, at) - 1, 0, n - 1)
+    part = np.clip((at - along[segment]) / np.diff(along)[segment], 0.0, 1.0)
+    return np.asarray(values[:, segment] * (1 - part) + values[:, segment + 1] * part)
 
 
 def _between(values: Floats, knots: Floats, grid: Floats, scale: Floats, seed: Sequence[int]) -> _Departure:

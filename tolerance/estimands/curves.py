@@ -38,9 +38,10 @@ def beyond(source: Source, curve: TypeCurve, at: Floats) -> Floats:
         last = float(source.fit.cells.halvings[measured[-1]])
         further = np.sqrt(np.maximum(np.log2((1 + at) / (1 + last)), 0.0))
         own, shared = (rng.standard_normal((len(out), 1)) * further for _ in range(2))
-        start = source.knots.start[method, source.kinds[task]]
-        knots = slice(start, start + source.knots.count(method, source.kinds[task]))
-        shared = draws.departure_type[:, knots].sum(axis=1)[:, None] + draws.sd_departure_type[:, None] * shared
+        path = source.knots.path[method, source.kinds[task], config]
+        knots = slice(path, path + source.knots.count(method, source.kinds[task]))
+        scale = np.hypot(draws.sd_departure_type, draws.sd_departure_config)[:, None]
+        shared = draws.departure_type[:, knots].sum(axis=1)[:, None] + scale * shared
         columns = curve_columns(source, (method, task, config), dense_accuracy(source, task, config))
         left = survival(columns, np.log(at).astype(np.float32))
         family = family_accuracy(columns, left, np.exp(-shared).astype(np.float32))
@@ -89,12 +90,13 @@ def averaged(source: Source, method: int, places: Sequence[Place]) -> TypeCurve:
     n_draws = len(draws.tail)
     accuracy, dense, floor = np.zeros((n_draws, len(grid)), dtype=np.float32), np.zeros(n_draws), np.zeros(n_draws)
     kinds = sorted({source.kinds[task] for task, _ in places})
-    shared = {kind: np.exp(-shared_departure(source, method, kind, grid)).astype(np.float32) for kind in kinds}
+    sides = {(source.kinds[task], config) for task, config in places}
+    shared = {side: np.exp(-shared_departure(source, method, *side, grid)).astype(np.float32) for side in sides}
     for (task, config), measured in zip(places, here, strict=True):
         ground, whole = draws.floor[:, task], dense_accuracy(source, task, config)
         floor += ground / len(places)
         dense += whole / len(places)
-        accuracy += curve_accuracy(source, (method, task, config), measured, whole, grid, shared[source.kinds[task]])
+        accuracy += curve_accuracy(source, (method, task, config), measured, whole, grid, shared[source.kinds[task], config])
     accuracy /= np.float32(len(places))
     # rounding apart, that is what it is
     accuracy[:, 0] = dense

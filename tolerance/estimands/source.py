@@ -8,12 +8,14 @@ import numpy as np
 
 from tolerance.estimands.type_curve import Floats, Ints, Place
 from tolerance.inference.saved import Fit
-from tolerance.model.parameters import Knots, knots_of
+from tolerance.model.knots import Knots, knots_of
 
 GRID = 81
 # Draws are thinned to what the numbers of all curves leave room for, within these limits; at most all of a usual fit,
 # for R-hat of fewer is further from 1 by chance.
 MOST_DRAWS, LEAST_DRAWS, MOST_NUMBERS = 2800, 800, 500_000_000
+# Halvings of one level differ by so much where they were summed in another order.
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -23,17 +25,20 @@ class _Draws:
     dense: Floats
     floor: Floats
     loc: Floats
-    loc_config: Floats
     shape: Floats
     tail: Floats
     departure: Floats
     sd_departure: Floats
     departure_type: Floats
     sd_departure_type: Floats
+    sd_departure_config: Floats
 
     @classmethod
     def of(cls, fit: Fit, at_most: int) -> "_Draws":
-        return cls(**{field: fit.variable(field, at_most=at_most) for field in cls.__dataclass_fields__})
+        there = fit.draws["posterior"]
+        found = {one: fit.variable(one, at_most=at_most) for one in cls.__dataclass_fields__ if one in there}
+        # of one configuration there are no departures beside those of the type
+        return cls(**{"sd_departure_config": np.zeros_like(found["tail"]), **found})
 
 
 @dataclass(frozen=True)
@@ -60,8 +65,21 @@ class Source:
 
     @cached_property
     def knots(self) -> Knots:
-        """Knots of the departures that the tasks of a type share."""
+        """Knots of the departures that curves share."""
         return knots_of(self.fit.cells)
+
+    @cached_property
+    def told(self) -> dict[tuple[int, int], Floats]:
+        """Halvings at which some curve of a sparsifier and type was measured, or has a knot, by both."""
+        found: dict[tuple[int, int], set[float]] = {}
+        halvings = self.fit.cells.halvings
+        for (method, task, _), cells in self.measured.items():
+            found.setdefault((method, self.kinds[task]), set()).update(halvings[cells].tolist())
+        knots = self.knots
+        for (method, kind), points in found.items():
+            start = knots.start[method, kind]
+            points.update(knots.halvings[start : start + knots.count(method, kind)].tolist())
+        return {key: _apart(np.array(sorted(points))) for key, points in found.items()}
 
     @cached_property
     def measured(self) -> dict[tuple[int, int, int], Ints]:
@@ -102,3 +120,8 @@ class Source:
         """The places with dense answers; all of them where none has."""
         there = sorted(places)
         return [place for place in there if place in self.with_dense] or there
+
+
+def _apart(points: Floats) -> Floats:
+    """Ascending points without those that differ from the one before by rounding alone."""
+    return points[np.r_[True, np.diff(points) > ROUNDING]]

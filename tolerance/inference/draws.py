@@ -27,10 +27,9 @@ def tree(
     departure = departures(m, fitted, parameters, blocks, np.random.default_rng(seed))
     found: dict[str, tuple[tuple[str, ...], Floats]] = {
         "dense": (("task", "config"), m.dense),
-        "loc": (("sparsifier", "task"), m.loc),
-        "loc_config": (("config",), m.loc_config),
-        "shape": (("sparsifier", "task"), m.shape),
-        "departure_type": (("knot",), m.increments),
+        "loc": (("sparsifier", "task", "config"), m.loc),
+        "shape": (("sparsifier", "task", "config"), m.shape),
+        "departure_type": (("increment",), m.increments),
         "tail": ((), m.tail),
         "floor": (("task",), m.floor),
         "fitted": (("cell",), fitted.astype(np.float32)),

@@ -76,7 +76,7 @@ def _sample(cells: Cells, settings: Settings, seed: int, key: str, stage: Stage)
     m = meaning(pilot, parameters, design)
     final = final_blocks(cells, settings.likelihood, *plug_in(parameters, m))
     stage("sampling")
-    design, positions, statistics = after_pilot(parameters, final, design, pilot, m, settings, seed)
+    design, positions, statistics = after_pilot(parameters, final, pilot, m, settings, seed)
     drawn = tree(parameters, design, final, positions, statistics, seed)
     drawn.attrs["fit"] = key
     return drawn
@@ -102,7 +102,7 @@ def without_cell(fit: Fit, cell: int) -> tuple[Floats, Floats]:
     design = density.design(parameters, others)
     pilot = pilot_run(parameters, design, settings, fit.seed)
     m = meaning(pilot, parameters, design)
-    design, positions, _ = after_pilot(parameters, others, design, pilot, m, settings, fit.seed)
+    design, positions, _ = after_pilot(parameters, others, pilot, m, settings, fit.seed)
     chains, draws, size = positions.shape
     m = meaning(positions.reshape(-1, size), parameters, design)
     fitted = accuracies(m, parameters).reshape(chains, draws, -1)

@@ -34,16 +34,14 @@ def long_enough(settings: Settings, parameters: Parameters) -> Settings:
 def after_pilot(
     parameters: Parameters,
     blocks: Covariance,
-    first: density.Design,
     pilot: Floats,
     m: Meaning,
     settings: Settings,
     seed: int,
 ) -> tuple[density.Design, Floats, xr.Dataset]:
     """The chains proper, centred as the pilot says and started where it was; with the design of their positions."""
-    effects = _effects(parameters, first, pilot, m)
-    design = density.design(parameters, blocks, centring(parameters, effects, m))
-    starts = _recentred(parameters, design, pilot, effects, m)
+    design = density.design(parameters, blocks, centring(parameters, m))
+    starts = _recentred(parameters, design, pilot, m)
     coordinates = straightened(design, starts)
     z, statistics = sample(
         coordinates.log_density(design),
@@ -114,55 +112,26 @@ def _shifting(cells: Cells, slope: Floats) -> Floats:
     return np.where(several, slope, 0.0)
 
 
-def _effects(
-    parameters: Parameters, design: density.Design, positions: Floats, m: Meaning
-) -> dict[str, tuple[Floats, Floats]]:
-    """Each effect with an estimated scale and the mean it lies around ``(draw, element)``."""
-    leaves = {
-        "dense_task": m.dense_task,
-        "dense_config": m.dense,
-        "loc_curve": m.loc,
-        "shape_curve": m.shape,
-        "loc_config": m.loc_config @ parameters.contrasts["config"],
-    }
-    found = {}
-    for name in parameters.scaled:
-        place = parameters.where[f"{name}_z"]
-        if name in leaves:
-            effect, mean = (values.reshape(len(positions), -1) for values in (leaves[name], m.means[name]))
-        else:
-            effect = positions[:, place] * np.exp(m.log_scales[name][:, None] * (1 - design.lambdas[place]))
-            mean = np.zeros_like(effect)
-        found[name] = (effect, mean)
-    return found
-
-
-def centring(parameters: Parameters, effects: dict[str, tuple[Floats, Floats]], m: Meaning) -> dict[str, Floats]:
+def centring(parameters: Parameters, m: Meaning) -> dict[str, Floats]:
     """The share of centring of each effect, from its information in a pilot run.
 
     lambda = 1 - min(Var(non-centred coordinate), Var(effect) / sd^2): 0 where the data say nothing, towards 1 where
     they say everything.
     """
     shares = {}
-    for name, (effect, mean) in effects.items():
-        away = (effect - mean) / np.exp(m.log_scales[name])[:, None]
+    for name, effect in m.effects.items():
+        away = effect / np.exp(m.log_scales[name])[:, None]
         variance = np.exp(2 * m.log_scales[name].mean())
-        share = 1 - np.minimum(away.var(axis=0), effect.var(axis=0) / variance)
+        share = 1 - np.minimum(away.var(axis=0), (effect + m.means[name]).var(axis=0) / variance)
         shares[name] = np.clip(share, 0.0, 1.0).reshape(parameters.shapes[f"{name}_z"])
     return shares
 
 
-def _recentred(
-    parameters: Parameters,
-    design: density.Design,
-    positions: Floats,
-    effects: dict[str, tuple[Floats, Floats]],
-    m: Meaning,
-) -> Floats:
+def _recentred(parameters: Parameters, design: density.Design, positions: Floats, m: Meaning) -> Floats:
     """The same effects as positions of a design with other shares of centring."""
     out = positions.copy()
-    for name, (effect, mean) in effects.items():
+    for name, effect in m.effects.items():
         place = parameters.where[f"{name}_z"]
         weight = design.lambdas[place]
-        out[:, place] = weight * mean + (effect - mean) * np.exp(-(1 - weight) * m.log_scales[name][:, None])
+        out[:, place] = weight * m.means[name] + effect * np.exp(-(1 - weight) * m.log_scales[name][:, None])
     return out

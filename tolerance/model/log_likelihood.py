@@ -78,13 +78,7 @@ def top_level(parameters: Parameters, positions: Floats) -> dict[str, Floats]:
     Effects whose scale is estimated are left out: scaling their prior too would fight the scales' own (Kallioinen et
     al. 2024, Stat. Comput. 34:57, on hierarchical models).
     """
-    priors = parameters.priors
-    centres = {
-        "dense_mean": priors.dense,
-        "loc_mean": priors.loc,
-        "shape_mean": priors.shape,
-        "log_tail": priors.log_tail,
-    }
+    centres = parameters.normals
     effects = {f"{name}_z" for name in parameters.scaled}
     return {
         name.removesuffix("_z"): _normal(values, *centres.get(name, (0.0, 1.0)))

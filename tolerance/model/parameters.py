@@ -11,103 +11,76 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import block_diag, helmert
 
 from tolerance.data.cells import Cells
-from tolerance.model.priors import LogNormal, Priors
+from tolerance.model.factors import Factors, Placed, centre_of
+from tolerance.model.knots import Knots, knots_of
+from tolerance.model.priors import LogNormal, Normal, Priors
+from tolerance.model.terms import PREDICTORS, TERMS, Predictor, Term
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-# Effects with an estimated scale ``sd_<name>``, in the order of the vector; `DEPARTURE` is a scale alone.
-SCALED = (
-    *("dense_task", "dense_config"),
-    *("loc_sparsifier", "loc_task", "loc_sparsifier_type", "loc_config", "loc_curve"),
-    *("shape_sparsifier", "shape_task", "shape_curve"),
-    "departure_type",
-)
+# The scale of departures of single curves, which are integrated out; it has no effects in the vector.
 DEPARTURE = "sd_departure"
-MOST_KNOTS = 8
-
-
-@dataclass(frozen=True)
-class Knots:
-    """Where shared departures have their increments: for each sparsifier x type that was measured, level by level.
-
-    ``start`` ``(sparsifier, type)`` is the first increment, -1 where nothing was measured; ``halvings`` and ``step``
-    (the root of the distance to the knot before, in log2(1 + halvings)) go by increment; ``cell`` and ``part`` say
-    between which knots each cell lies: the departure is that of knot ``cell`` - 1 plus ``part`` of the next increment.
-    """
-
-    start: Ints
-    halvings: Floats
-    step: Floats
-    cell: Ints
-    part: Floats
-
-    def count(self, method: int, kind: int) -> int:
-        """Number of increments of one sparsifier x type."""
-        start = int(self.start[method, kind])
-        later = self.start[self.start > start]
-        return int((later.min() if len(later) else len(self.step)) - start)
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """Shapes of all sampled variables of one design, their order, and the contrasts behind them."""
+    """Shapes of all sampled variables of one design, their order, and the terms behind them."""
 
     cells: Cells
     priors: Priors
 
     @cached_property
-    def contrasts(self) -> dict[str, Floats]:
-        """Orthonormal zero-sum contrasts ``(group, contrast)`` of each factor."""
-        cells = self.cells
-        return {
-            "type": _contrasts(len(cells.task_types)),
-            "sparsifier": _contrasts(len(cells.sparsifiers)),
-            "task": _within_types(cells.types()),
-            "config": _contrasts(len(cells.configs)),
-        }
+    def factors(self) -> Factors:
+        """Factors of the design."""
+        return Factors(self.cells, self.knots)
+
+    @cached_property
+    def knots(self) -> Knots:
+        """Knots of the departures that curves share."""
+        return knots_of(self.cells)
+
+    @cached_property
+    def terms(self) -> dict[Predictor, list[Placed]]:
+        """The terms of each predictor, placed on all its elements, measured or not."""
+        factors = self.factors
+        index = {"dense": factors.dense, "loc": factors.curves, "shape": factors.curves}
+        index["departure"] = factors.departures
+        return {predictor: factors.table(predictor, index[predictor]) for predictor in PREDICTORS}
+
+    @cached_property
+    def by_name(self) -> dict[str, Placed]:
+        """The terms of this design."""
+        return {one.term.name: one for table in self.terms.values() for one in table}
+
+    def around(self, name: str) -> Placed | None:
+        """The term on whose effects another's coordinates are centred, if it is one."""
+        placed = self.by_name[name]
+        return centre_of(placed, self.terms[placed.term.predictor])
+
+    @cached_property
+    def scaled(self) -> tuple[str, ...]:
+        """Terms of this design that have an estimated scale."""
+        return tuple(term.name for term in TERMS if term.name in self.by_name and term.estimated)
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of each sampled variable by name, in the order of the vector; a variable without elements is absent."""
-        cells = self.cells
-        tasks, methods, configs = len(cells.tasks), len(cells.sparsifiers), len(cells.configs)
-        by = {name: matrix.shape[1] for name, matrix in self.contrasts.items()}
-        # Where sparsifiers, tasks and their crossings say all there is, a curve's own effect would only compete.
-        curves = methods if methods > 1 else 0
-        covariates = cells.covariates.shape[1]
-        effects: dict[str, tuple[int, ...]] = {
-            "dense_task": (tasks,),
-            "dense_config": (tasks, configs if configs > 1 else 0),
-            "loc_sparsifier": (by["sparsifier"],),
-            "loc_task": (by["task"],),
-            "loc_sparsifier_type": (by["sparsifier"], by["type"]),
-            "loc_config": (by["config"],),
-            "loc_curve": (curves, tasks if by["task"] else 0),
-            "shape_sparsifier": (by["sparsifier"],),
-            "shape_task": (by["task"],),
-            "shape_curve": (curves, tasks),
-            "departure_type": (len(self.knots.step),),
-        }
-        effects = {name: shape for name, shape in effects.items() if math.prod(shape) > 0}
+        there = [term for term in TERMS if term.name in self.by_name]
+        known = [term for term in there if not term.estimated and not term.is_mean]
+        shape = {term.name: self.by_name[term.name].shape for term in there}
         free: dict[str, tuple[int, ...]] = {
-            **dict.fromkeys(("dense_mean", "loc_mean", "shape_mean", "log_tail"), ()),
-            **{f"sd_{name}_z": () for name in effects},
+            **{term.variable: () for term in there if term.is_mean},
+            "log_tail": (),
+            **{f"sd_{name}_z": () for name in self.scaled},
             f"{DEPARTURE}_z": (),
-            **{f"{name}_type_z": (by["type"],) for name in ("dense", "loc", "shape")},
+            **{term.variable: shape[term.name] for term in known if term.crossed == ("type",)},
             "floor_z": (len(self.guessable),),
-            "dense_slope_z": (covariates,),
-            "loc_slope_z": (covariates,),
-            **{f"{name}_z": shape for name, shape in effects.items()},
+            **{term.variable: shape[term.name] for term in known if term.crossed != ("type",)},
+            **{f"{name}_z": shape[name] for name in self.scaled},
         }
         return {name: shape for name, shape in free.items() if math.prod(shape) > 0}
-
-    @cached_property
-    def knots(self) -> Knots:
-        """Knots of the departures that the tasks of a type share."""
-        return knots_of(self.cells)
 
     @cached_property
     def guessable(self) -> Ints:
@@ -125,11 +98,6 @@ class Parameters:
     def size(self) -> int:
         """Length of the vector."""
         return sum(math.prod(shape) for shape in self.shapes.values())
-
-    @cached_property
-    def scaled(self) -> tuple[str, ...]:
-        """Effects of this design that have an estimated scale."""
-        return tuple(name for name in SCALED if f"{name}_z" in self.shapes)
 
     @property
     def is_scale(self) -> NDArray[np.bool_]:
@@ -149,10 +117,22 @@ class Parameters:
                 out[place] = np.ravel(values[name])
         return out
 
+    def known_scale(self, term: Term) -> float:
+        """The scale of a term of known scale that is no mean."""
+        value: float = getattr(self.priors, str(term.scale))
+        return value
+
+    @property
+    def normals(self) -> dict[str, Normal]:
+        """Priors of the variables that are not in units of their scale."""
+        means = [one.term for one in self.by_name.values() if one.term.is_mean]
+        return {term.variable: getattr(self.priors, str(term.scale)) for term in means} | {
+            "log_tail": self.priors.log_tail
+        }
+
     def centre(self) -> Floats:
         """The vector at the centre of the prior."""
-        names = {"dense_mean": "dense", "loc_mean": "loc", "shape_mean": "shape", "log_tail": "log_tail"}
-        return self.vector({name: np.array(getattr(self.priors, prior)[0]) for name, prior in names.items()})
+        return self.vector({name: np.array(prior[0]) for name, prior in self.normals.items()})
 
     def lambdas(self, shares: Mapping[str, Floats] | None = None) -> Floats:
         """Shares of centring ``(size,)`` by effect; 0.5 to start with, 0 for what has no estimated scale."""
@@ -162,52 +142,3 @@ class Parameters:
     def named(self, draws: Floats) -> dict[str, Floats]:
         """Vectors ``(..., size)`` taken apart by name."""
         return {n: draws[..., s].reshape((*draws.shape[:-1], *self.shapes[n])) for n, s in self.where.items()}
-
-
-def _contrasts(n: int) -> Floats:
-    """Orthonormal zero-sum contrasts ``(n, n - 1)``."""
-    return np.asarray(helmert(n).T, dtype=np.float64) if n > 1 else np.zeros((n, 0))
-
-
-def _within_types(of_type: Ints) -> Floats:
-    """Zero-sum contrasts of tasks within each type ``(task, contrast)``; a type with one task has none."""
-    order = np.argsort(of_type, kind="stable")
-    blocks = block_diag(*[_contrasts(int((of_type == t).sum())) for t in np.unique(of_type)])
-    return np.asarray(blocks[np.argsort(order)])
-
-
-def knots_of(cells: Cells) -> Knots:
-    """Knots of shared departures: the measured levels of each sparsifier x type."""
-    start = np.full((len(cells.sparsifiers), len(cells.task_types)), -1, dtype=np.int64)
-    sparse = np.arange(cells.n_dense, len(cells.frame))
-    method, kind = cells.sparsifier, cells.types()[cells.task[sparse]]
-    halvings: list[Floats] = []
-    steps: list[Floats] = []
-    cell, part = np.zeros(len(cells.frame), dtype=np.int64), np.zeros(len(cells.frame))
-    placed = 0
-    for m in range(len(cells.sparsifiers)):
-        for k in range(len(cells.task_types)):
-            mine = sparse[(method == m) & (kind == k)]
-            if not len(mine):
-                continue
-            start[m, k] = placed
-            at = _levels(cells, mine)
-            placed += len(at)
-            along = np.log2(1 + np.r_[0.0, at])
-            place = np.clip(np.searchsorted(along, np.log2(1 + cells.halvings[mine])) - 1, 0, len(at) - 1)
-            here = np.log2(1 + cells.halvings[mine])
-            cell[mine] = start[m, k] + place
-            part[mine] = np.clip((here - along[place]) / np.diff(along)[place], 0.0, 1.0)
-            halvings.append(at)
-            steps.append(np.sqrt(np.diff(along)))
-    return Knots(start, np.concatenate(halvings), np.concatenate(steps), cell, part)
-
-
-def _levels(cells: Cells, mine: Ints) -> Floats:
-    """Halvings of the knots: the requested levels at their mean realised sparsity, `MOST_KNOTS` of them at most."""
-    requested = cells.frame["sparsity_requested"].to_numpy()[mine]
-    levels = np.unique([cells.halvings[mine][requested == level].mean() for level in np.unique(requested)])
-    levels[-1] = cells.halvings[mine].max()
-    if len(levels) > MOST_KNOTS:
-        levels = np.unique(np.quantile(levels, np.linspace(0, 1, MOST_KNOTS), method="nearest"))
-    return np.asarray(levels, dtype=np.float64)

@@ -1,20 +1,19 @@
 """The hierarchical tolerance model in PyMC: one Burr curve per sparsifier and task, pooled over tasks, types, methods.
 
 Accuracy of a cell is floor + (whole - floor) * survival(halvings; loc, shape, tail), whole = chance + (1 - chance) *
-expit(dense). Dense accuracy is hierarchical over task within type and over configuration; location over type,
-sparsifier, sparsifier x type, task and curve, with an effect of each configuration; shape over type, sparsifier, task
-and curve. Type, sparsifier, task-in-type and configuration effects live on orthonormal zero-sum contrasts.
+expit(dense). Dense accuracy, location, shape and the departures that curves share are sums of the terms that
+`tolerance.model.terms` lists.
 
 The likelihood of a block (the cells that asked the same items) is that of its signed-root deviance residuals:
 independent they are exactly the binomial; `tolerance.model.covariance` says how they are correlated and how they
 depart.
 
-This is the model as one reads it. `tolerance.model.density` is the same by hand, and what is sampled unless asked
-otherwise.
+This is the model as one reads it. `tolerance.model.density` is the same with a gradient of its own, and what is sampled.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from functools import reduce
+from typing import Any, cast
 
 import numpy as np
 import pymc as pm
@@ -25,7 +24,9 @@ from tolerance.data.cells import Cells
 from tolerance.model.covariance import Covariance
 from tolerance.model.curve import ANCHOR, STEEPEST
 from tolerance.model.density import LEAST, LEAST_ABOVE, TAIL_ENDS
+from tolerance.model.factors import Placed
 from tolerance.model.parameters import DEPARTURE, Parameters
+from tolerance.model.terms import BEFORE, Predictor
 
 Floats = NDArray[np.float64]
 Tensor = Any  # PyTensor has no types to speak of
@@ -49,27 +50,40 @@ class _Build:
         median, spread = self.parameters.scale(name)
         return np.log(median) + spread * self.normal(f"{name}_z")
 
-    def around(self, name: str, mean: Tensor) -> Tensor:
-        """Effects around ``mean``, sampled between centred (lambda 1) and non-centred (lambda 0)."""
-        if name not in self.parameters.scaled:
-            return mean
-        shape = self.parameters.shapes[f"{name}_z"]
-        log_sd = self.scale(f"sd_{name}")
-        weight = pm.Data(f"lambda_{name}", self.shares.get(name, np.full(shape, 0.5)).reshape(shape))
-        mean = mean + pt.zeros(shape)
-        sampled = pm.Normal(f"{name}_z", weight * mean, pt.exp(weight * log_sd), shape=shape)
-        return mean + pt.exp((1 - weight) * log_sd) * (sampled - weight * mean)
+    def predictor(self, predictor: Predictor) -> Tensor:
+        """A linear predictor over all its elements ``(element,)``, term by term."""
+        placed = self.parameters.terms[predictor]
+        out, levels = pt.zeros(len(placed[0].level)), {}
+        for one in placed:
+            levels[one.term.name] = self.levels(one, out, levels)
+            there = one.level >= 0
+            out = out + pt.switch(there, levels[one.term.name][np.where(there, one.level, 0)], 0.0)
+        return out
 
-    def fixed(self, name: str, columns: Floats, scale: float) -> Tensor:
-        """Effects of known scale on the columns of a matrix."""
-        effects = self.normal(name)
-        return pt.zeros(columns.shape[0]) if effects is None else pt.dot(columns, scale * effects)
+    def levels(self, placed: Placed, before: Tensor, others: dict[str, Tensor]) -> Tensor:
+        """What a term adds to each level of its factors ``(level,)``."""
+        term, columns = placed.term, _columns(placed)
+        if term.is_mean:
+            return self.normal(term.variable, *getattr(self.parameters.priors, str(term.scale)))[None]
+        if not term.estimated:
+            return pt.dot(columns, self.parameters.known_scale(term) * self.normal(term.variable).ravel())
+        mean = pt.zeros(columns.shape[1])
+        centre = self.parameters.around(term.name)
+        if term.around == BEFORE:
+            mean = pt.switch(placed.first >= 0, before[placed.first], 0.0)
+        elif centre is not None:
+            mean = pt.dot(columns.T, others[centre.term.name])
+        # sampled between centred (lambda 1) and non-centred (lambda 0)
+        log_sd, shape = self.scale(f"sd_{term.name}"), placed.shape
+        weight = pm.Data(f"lambda_{term.name}", self.shares.get(term.name, np.full(shape, 0.5)).reshape(shape)).ravel()
+        place = (weight * mean).reshape(shape)
+        sampled = pm.Normal(term.variable, place, pt.exp(weight * log_sd).reshape(shape), shape=shape).ravel()
+        return pt.dot(columns, pt.exp((1 - weight) * log_sd) * (sampled - weight * mean))
 
-    def zero_sum(self, name: str, contrasts: Floats) -> Tensor:
-        """Effects of estimated scale on zero-sum contrasts."""
-        if name not in self.parameters.scaled:
-            return pt.zeros(contrasts.shape[0])
-        return pt.dot(contrasts, self.around(name, pt.zeros(contrasts.shape[1])))
+
+def _columns(placed: Placed) -> Floats:
+    """What each coordinate of a term counts in each level ``(level, coordinate)``."""
+    return reduce(np.kron, [basis.matrix for basis in placed.bases])
 
 
 def build(parameters: Parameters, blocks: Covariance, shares: dict[str, Floats] | None = None) -> pm.Model:
@@ -92,56 +106,21 @@ def accuracy_of_cells(make: _Build) -> Tensor:
             "config": [f"{model} @ {context}" for model, context in cells.configs],
         }
     )
-    dense = pm.Deterministic("dense", _dense(make), dims=("task", "config"))
-    loc = pm.Deterministic("loc", _location(make), dims=("sparsifier", "task", "config"))
-    shape = pm.Deterministic("shape", _shape(make), dims=("sparsifier", "task"))
+    grid = tuple(len(names) for names in (cells.sparsifiers, cells.tasks, cells.configs))
+    dense = pm.Deterministic("dense", make.predictor("dense").reshape(grid[1:]), dims=("task", "config"))
+    curves = ("sparsifier", "task", "config")
+    loc, shape = (
+        pm.Deterministic(name, make.predictor(name).reshape(grid), dims=curves)
+        for name in cast(tuple[Predictor, ...], ("loc", "shape"))
+    )
     tail = pm.Deterministic(
         "tail", pt.exp(pt.clip(make.normal("log_tail", *make.parameters.priors.log_tail), *TAIL_ENDS))
     )
     floor = pm.Deterministic("floor", _floor(make), dims="task")
-    increments = pm.Deterministic(
-        "departure_type", pt.as_tensor(make.around("departure_type", 0.0) * make.parameters.knots.step)
-    )
+    knots = make.parameters.knots
+    increments = pm.Deterministic("departure_type", make.predictor("departure") * knots.step[knots.knot])
     shared = _shared(make.parameters, increments)
     return _cell_accuracy(cells, dense, loc, shape, tail, floor, shared)
-
-
-def _dense(make: _Build) -> Tensor:
-    """Logit of dense accuracy above the rule's floor ``(task, config)``."""
-    cells, priors = make.parameters.cells, make.parameters.priors
-    types = make.fixed("dense_type_z", make.parameters.contrasts["type"], priors.sd_dense_type)
-    by_task = make.around("dense_task", make.normal("dense_mean", *priors.dense) + types[cells.types()])
-    slopes = make.fixed("dense_slope_z", _covariates(cells), priors.slope_dense)
-    return make.around("dense_config", by_task[:, None] + slopes[None, :])
-
-
-def _location(make: _Build) -> Tensor:
-    """Log halvings at which 60% is left ``(sparsifier, task, config)``."""
-    cells, priors, contrasts = make.parameters.cells, make.parameters.priors, make.parameters.contrasts
-    of_type = cells.types()
-    types = make.fixed("loc_type_z", contrasts["type"], priors.sd_loc_type)
-    methods = make.zero_sum("loc_sparsifier", contrasts["sparsifier"])
-    tasks = make.zero_sum("loc_task", contrasts["task"])
-    mean = make.normal("loc_mean", *priors.loc) + methods[:, None] + (types[of_type] + tasks)[None, :]
-    if "loc_sparsifier_type" in make.parameters.scaled:
-        inner = make.around("loc_sparsifier_type", 0.0)
-        crossed = pt.dot(pt.dot(contrasts["sparsifier"], inner), contrasts["type"].T)
-        mean = mean + crossed[:, of_type]
-    curve = make.around("loc_curve", mean)
-    slopes = make.fixed("loc_slope_z", _covariates(cells), priors.slope_loc)
-    # covariates are centred, so the contrasts hold all of what they say
-    configs = pt.dot(contrasts["config"], make.around("loc_config", pt.dot(contrasts["config"].T, slopes)))
-    return curve[:, :, None] + configs[None, None, :]
-
-
-def _shape(make: _Build) -> Tensor:
-    """Log shape ``(sparsifier, task)``."""
-    cells, priors, contrasts = make.parameters.cells, make.parameters.priors, make.parameters.contrasts
-    types = make.fixed("shape_type_z", contrasts["type"], priors.sd_shape_type)
-    methods = make.zero_sum("shape_sparsifier", contrasts["sparsifier"])
-    tasks = make.zero_sum("shape_task", contrasts["task"])
-    mean = make.normal("shape_mean", *priors.shape) + methods[:, None] + (types[cells.types()] + tasks)[None, :]
-    return make.around("shape_curve", mean)
 
 
 def _floor(make: _Build) -> Tensor:
@@ -161,7 +140,7 @@ def _shared(parameters: Parameters, increments: Tensor) -> Tensor:
     knots, cells = parameters.knots, parameters.cells
     before = pt.concatenate([[0.0], pt.cumsum(increments)])
     sparse = slice(cells.n_dense, None)
-    start = knots.start[cells.sparsifier, cells.types()[cells.task[sparse]]]
+    start = knots.path[cells.sparsifier, cells.types()[cells.task[sparse]], cells.config[sparse]]
     at = knots.cell[sparse]
     return before[at] - before[start] + knots.part[sparse] * increments[at]
 
@@ -173,7 +152,7 @@ def _cell_accuracy(
     sparse = slice(cells.n_dense, None)
     task, config, method = cells.task[sparse], cells.config[sparse], cells.sparsifier
     exponent = pt.exp(shape) / pt.sqrt(1 + pt.exp(2 * (shape - STEEPEST)))
-    steep = exponent[method, task] * np.log(ANCHOR) * tail / pt.expm1(tail * np.log(ANCHOR))
+    steep = exponent[method, task, config] * np.log(ANCHOR) * tail / pt.expm1(tail * np.log(ANCHOR))
     log_hazard = steep * (np.log(cells.halvings[sparse]) - loc[method, task, config]) + pt.log(
         pt.expm1(-tail * np.log(ANCHOR))
     )
@@ -196,10 +175,6 @@ def _log_likelihood(cells: Cells, blocks: Covariance, accuracy: Tensor, departur
     white = pt.concatenate([pt.dot(matrix, residual[group]) for group, matrix, _ in blocks.matrices])
     variance = 1 + departure**2 * blocks.spread
     return -0.5 * (white**2 / variance + pt.log(variance)).sum()
-
-
-def _covariates(cells: Cells) -> Floats:
-    return cells.covariates.to_numpy(dtype=np.float64).reshape(len(cells.configs), -1)
 
 
 def _xlogy(x: Floats, y: Tensor) -> Tensor:

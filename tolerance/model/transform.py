@@ -1,5 +1,6 @@
 """What positions of the sampler mean: effects, curves, accuracy of cells. All draws at once; nothing is compiled."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,24 +10,29 @@ from scipy.special import expit
 from tolerance.model.covariance import Covariance
 from tolerance.model.curve import log_anchor_hazard, signed_root, steepness, survival
 from tolerance.model.density import LEAST, LEAST_ABOVE, TAIL_ENDS, Design
+from tolerance.model.factors import EACH, Placed
 from tolerance.model.parameters import DEPARTURE, Parameters
+from tolerance.model.terms import BEFORE, PREDICTORS, Predictor
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """Effects of each draw. ``log_scales`` go by effect; ``means`` are what effects with a mean lie around."""
+    """Effects of each draw. ``log_scales``, ``effects`` and ``means`` go by term of estimated scale.
 
-    dense_task: Floats  # logit of dense accuracy before configurations (draw, task)
+    ``effects`` are in the term's coordinates, before its bases ``(draw, coordinate)``; ``means`` are what coordinates
+    between centred and non-centred are centred on.
+    """
+
     dense: Floats  # logit of dense accuracy above the rule's floor (draw, task, config)
-    loc: Floats  # log halvings at which 60% is left (draw, sparsifier, task)
-    loc_config: Floats  # added to loc (draw, config)
-    shape: Floats  # log (draw, sparsifier, task)
+    loc: Floats  # log halvings at which 60% is left (draw, sparsifier, task, config)
+    shape: Floats  # log (draw, sparsifier, task, config)
     tail: Floats  # (draw,)
     floor: Floats  # (draw, task)
-    increments: Floats  # of logit departures that the tasks of a type share, knot by knot (draw, knot)
+    increments: Floats  # of logit departures that curves share, along their paths (draw, increment)
     log_scales: dict[str, Floats]  # (draw,) each
+    effects: dict[str, Floats]
     means: dict[str, Floats]
 
 
@@ -39,93 +45,86 @@ class _Reader:
     """What the parts of a reading share."""
 
     def __init__(self, positions: Floats, parameters: Parameters, design: Design) -> None:
-        self.parameters, self.cells = parameters, parameters.cells
+        self.parameters, self.positions, self.lambdas = parameters, positions, design.lambdas
         self.values = parameters.named(positions)
-        self.lambdas = parameters.named(design.lambdas)
-        self.n = len(positions)
+        names = {name: f"sd_{name}" for name in parameters.scaled} | {"departure": DEPARTURE}
         self.log_scales = {
-            name: np.log(parameters.scale(f"sd_{name}")[0])
-            + parameters.scale(f"sd_{name}")[1] * self.values[f"sd_{name}_z"]
-            for name in parameters.scaled
+            name: np.log(parameters.scale(scale)[0]) + parameters.scale(scale)[1] * self.values[f"{scale}_z"]
+            for name, scale in names.items()
         }
-        median, spread = parameters.scale(DEPARTURE)
-        self.log_scales["departure"] = np.log(median) + spread * self.values[f"{DEPARTURE}_z"]
+        self.effects: dict[str, Floats] = {}
+        self.means: dict[str, Floats] = {}
 
     def read(self) -> Meaning:
-        parameters, priors = self.parameters, self.parameters.priors
-        of_type, contrasts = self.cells.types(), parameters.contrasts
-        covariates = self.cells.covariates.to_numpy(dtype=np.float64)
-        means = {
-            "dense_task": self.values["dense_mean"][:, None]
-            + self.fixed("dense_type_z", contrasts["type"], priors.sd_dense_type)[:, of_type]
-        }
-        dense_task = self.around("dense_task", means["dense_task"])
-        slopes = self.fixed("dense_slope_z", covariates, priors.slope_dense)
-        means["dense_config"] = dense_task[:, :, None] + slopes[:, None, :]
-        means["loc_curve"] = self.curve_means("loc", priors.sd_loc_type) + self.crossed()[:, :, of_type]
-        means["shape_curve"] = self.curve_means("shape", priors.sd_shape_type)
-        means["loc_config"] = self.fixed("loc_slope_z", covariates, priors.slope_loc) @ contrasts["config"]
-        loc_config = self.around("loc_config", means["loc_config"]) @ contrasts["config"].T
+        cells, knots = self.parameters.cells, self.parameters.knots
+        grid = len(cells.sparsifiers), len(cells.tasks), len(cells.configs)
+        found = {predictor: self.predicted(predictor) for predictor in PREDICTORS}
+        n = len(self.positions)
         return Meaning(
-            dense_task=dense_task,
-            dense=self.around("dense_config", means["dense_config"]),
-            loc=self.around("loc_curve", means["loc_curve"]),
-            loc_config=loc_config,
-            shape=self.around("shape_curve", means["shape_curve"]),
+            dense=found["dense"].reshape(n, *grid[1:]),
+            loc=found["loc"].reshape(n, *grid),
+            shape=found["shape"].reshape(n, *grid),
             tail=np.exp(np.clip(self.values["log_tail"], *TAIL_ENDS)),
             floor=self.floor(),
-            increments=self.effects("departure_type") * parameters.knots.step,
+            increments=found["departure"] * knots.step[knots.knot],
             log_scales=self.log_scales,
-            means=means,
+            effects=self.effects,
+            means=self.means,
         )
 
-    def effects(self, name: str) -> Floats:
-        """Effects around 0, from coordinates between centred and non-centred."""
-        return self.around(name, np.zeros(self.parameters.shapes[f"{name}_z"])[None])
+    def predicted(self, predictor: Predictor) -> Floats:
+        """A linear predictor ``(draw, element)``, term by term."""
+        placed = self.parameters.terms[predictor]
+        out = np.zeros((len(self.positions), len(placed[0].level)))
+        levels: dict[str, Floats] = {}
+        for one in placed:
+            effect = self.coordinates(one, out, levels)
+            levels[one.term.name] = spread(one, effect)
+            values = np.concatenate([levels[one.term.name], np.zeros((len(out), 1))], axis=1)
+            out += values[:, one.level]
+        return out
 
-    def around(self, name: str, mean: Floats) -> Floats:
-        """Effects around their mean; the mean where the design has none."""
-        if name not in self.log_scales:
-            return mean
-        sampled, weight = self.values[f"{name}_z"], self.lambdas[f"{name}_z"]
-        log_scale = self.log_scales[name].reshape(-1, *[1] * weight.ndim)
-        return np.asarray(mean + np.exp((1 - weight) * log_scale) * (sampled - weight * mean))
-
-    def fixed(self, name: str, columns: Floats, scale: float) -> Floats:
-        """Effects of known scale on the columns of a matrix ``(draw, row)``."""
-        if name not in self.values:
-            return np.zeros((self.n, len(columns)))
-        return np.asarray(scale * self.values[name] @ columns.T)
-
-    def zero_sum(self, name: str, contrasts: Floats) -> Floats:
-        """Effects of estimated scale on zero-sum contrasts ``(draw, group)``."""
-        if name not in self.log_scales:
-            return np.zeros((self.n, len(contrasts)))
-        return np.asarray(self.effects(name) @ contrasts.T)
-
-    def curve_means(self, which: str, sd_type: float) -> Floats:
-        """Means of locations or shapes before sparsifier x type effects ``(draw, sparsifier, task)``."""
-        contrasts = self.parameters.contrasts
-        types = self.fixed(f"{which}_type_z", contrasts["type"], sd_type)[:, self.cells.types()]
-        tasks = types + self.zero_sum(f"{which}_task", contrasts["task"])
-        methods = self.zero_sum(f"{which}_sparsifier", contrasts["sparsifier"])
-        return np.asarray(self.values[f"{which}_mean"][:, None, None] + methods[:, :, None] + tasks[:, None, :])
-
-    def crossed(self) -> Floats:
-        """Sparsifier x type effects of the location ``(draw, sparsifier, type)``."""
-        contrasts = self.parameters.contrasts
-        if "loc_sparsifier_type" not in self.log_scales:
-            return np.zeros((self.n, len(self.cells.sparsifiers), len(self.cells.task_types)))
-        return np.asarray(contrasts["sparsifier"] @ self.effects("loc_sparsifier_type") @ contrasts["type"].T)
+    def coordinates(self, placed: Placed, before: Floats, levels: Mapping[str, Floats]) -> Floats:
+        """Effects of a term around 0, in its coordinates ``(draw, coordinate)``."""
+        term, place = placed.term, self.parameters.where[placed.term.variable]
+        values = self.positions[:, place]
+        if not term.estimated:
+            return values if term.is_mean else self.parameters.known_scale(term) * values
+        weight, centre = self.lambdas[place], self.parameters.around(term.name)
+        mean = np.zeros_like(values)
+        if term.around == BEFORE:
+            mean = np.where(placed.first >= 0, before[:, placed.first], 0.0)
+        elif centre is not None:
+            mean = gathered(placed, levels[centre.term.name])
+        effect = np.exp((1 - weight) * self.log_scales[term.name][:, None]) * (values - weight * mean)
+        self.effects[term.name], self.means[term.name] = effect, mean
+        return np.asarray(effect)
 
     def floor(self) -> Floats:
         """Accuracy of a model that has lost everything ``(draw, task)``."""
-        chance, guessable = np.asarray(self.cells.chance), self.parameters.guessable
-        out = np.zeros((self.n, len(chance)))
+        chance, guessable = np.asarray(self.parameters.cells.chance), self.parameters.guessable
+        out = np.zeros((len(self.positions), len(chance)))
         if len(guessable):
             rule = np.log(chance[guessable] / (1 - chance[guessable]))
             out[:, guessable] = expit(rule + self.parameters.priors.sd_floor * self.values["floor_z"])
         return out
+
+
+def spread(placed: Placed, effects: Floats) -> Floats:
+    """What effects in coordinates ``(draw, coordinate)`` count in each level ``(draw, level)``."""
+    if len(placed.bases) == 1:
+        basis = placed.bases[0]
+        return effects if basis.kind == EACH else np.asarray(effects @ basis.matrix.T)
+    one, other = (basis.matrix for basis in placed.bases)
+    return np.asarray(one @ effects.reshape(-1, *placed.shape) @ other.T).reshape(len(effects), -1)
+
+
+def gathered(placed: Placed, levels: Floats) -> Floats:
+    """The transposed of `spread`."""
+    if len(placed.bases) == 1:
+        return np.asarray(levels @ placed.bases[0].matrix)
+    one, other = (basis.matrix for basis in placed.bases)
+    return np.asarray(one.T @ levels.reshape(-1, len(one), len(other)) @ other).reshape(len(levels), -1)
 
 
 def accuracies(m: Meaning, parameters: Parameters) -> Floats:
@@ -138,13 +137,13 @@ def accuracies(m: Meaning, parameters: Parameters) -> Floats:
     above = np.maximum((whole - floor) / (1 - floor), LEAST_ABOVE)
     left = survival(
         cells.halvings[sparse],
-        m.loc[:, method, task[sparse]] + m.loc_config[:, config[sparse]],
-        m.shape[:, method, task[sparse]],
+        m.loc[:, method, task[sparse], config[sparse]],
+        m.shape[:, method, task[sparse], config[sparse]],
         m.tail[:, None],
     )
     family = np.maximum(above[:, sparse] * left, 1e-250)
     before = np.concatenate([np.zeros((len(m.tail), 1)), np.cumsum(m.increments, axis=1)], axis=1)
-    start, at = knots.start[method, cells.types()[task[sparse]]], knots.cell[sparse]
+    start, at = knots.path[method, cells.types()[task[sparse]], config[sparse]], knots.cell[sparse]
     shared = before[:, at] - before[:, start] + knots.part[sparse] * m.increments[:, at]
     above[:, sparse] = family / (family + (1 - family) * np.exp(-np.clip(shared, -50, 50)))
     return np.asarray(floor + (1 - floor) * above)
@@ -154,9 +153,9 @@ def location_slopes(m: Meaning, accuracy: Floats, parameters: Parameters) -> Flo
     """Change of each cell's accuracy with its log location ``(draw, cell)``; 0 for dense cells."""
     cells = parameters.cells
     sparse = slice(cells.n_dense, None)
-    task, method, tail = cells.task[sparse], cells.sparsifier, m.tail[:, None]
-    steep = steepness(m.shape[:, method, task], tail)
-    away = np.log(cells.halvings[sparse]) - m.loc[:, method, task] - m.loc_config[:, cells.config[sparse]]
+    task, method, config, tail = cells.task[sparse], cells.sparsifier, cells.config[sparse], m.tail[:, None]
+    steep = steepness(m.shape[:, method, task, config], tail)
+    away = np.log(cells.halvings[sparse]) - m.loc[:, method, task, config]
     broken = expit(steep * away + log_anchor_hazard(tail) + np.log(tail))
     out = np.zeros_like(accuracy)
     out[:, sparse] = (accuracy[:, sparse] - m.floor[:, task]) * steep * broken / tail
