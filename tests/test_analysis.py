@@ -218,7 +218,7 @@ def test_a_question_can_be_changed_without_sampling_again(table, folder):
 
 
 def test_what_everything_asks_of_the_outcomes_is_made_once(monkeypatch):
-    counts = dict.fromkeys(("collapse", "by_item", "content_hash"), 0)
+    counts = dict.fromkeys(("of_items", "by_item", "content_hash"), 0)
 
     def counted(name, made):
         def count(*args, **more):

@@ -243,7 +243,7 @@ def test_the_order_of_rows_does_not_matter(order):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a@90", "level '90' is no fraction"),
+        ("a@90", "the level 90 is no fraction"),
         ("a@0.7", "Levels asked for: 0.5, 0.8"),
         ("aa", "Did you mean a"),
         ("a,parms>=1e9", "Did you mean params"),

@@ -113,5 +113,6 @@ class BothArms:
 
 
 def _mean_score(part: pd.DataFrame) -> float:
+    part = part[part["score"].notna()]
     weights = part["n_items"].astype("float64") if is_aggregate(part) else None
     return float(np.average(part["score"], weights=weights))

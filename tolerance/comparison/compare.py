@@ -54,11 +54,13 @@ def compare(
         DesignError: an arm has no answers, both share answers, or they have no task in common.
     """
     rules = rules or Rules()
-    outcomes = prepare(outcomes).shared  # neither side is judged by items that the other was never asked
+    prepared = prepare(outcomes)
+    asked, shared = prepared.outcomes, prepared.shared  # nobody is judged by items that the other was never asked
     made = []
-    for one, other in _expanded(outcomes, treatment, reference):
-        arms = BothArms.of(outcomes, one, other)
-        made += [_concluded(arms, kind, posterior, rules) for kind in arms.kinds]
+    for one, other in _expanded(shared, treatment, reference):
+        arms = BothArms.of(shared, one, other)
+        came = arms if shared is asked else BothArms.of(asked, one, other)
+        made += [_concluded(arms, came.naive(kind), kind, posterior, rules) for kind in arms.kinds]
     flips = [flip for _, flip in made if flip is not None]
     return findings.Conclusions(
         treatment=treatment.name,
@@ -116,7 +118,7 @@ def _expanded(outcomes: pd.DataFrame, a: Arm, b: Arm) -> Iterator[tuple[Arm, Arm
 
 
 def _concluded(
-    arms: BothArms, kind: str, posterior: Posterior | None, rules: Rules
+    arms: BothArms, naive: float, kind: str, posterior: Posterior | None, rules: Rules
 ) -> tuple[findings.Conclusion, NDArray[np.bool_] | None]:
     found = [_one_axis(arms, kind, axis, posterior, rules) for axis in rules.axes]
     said, flip = label([held for held, _ in found], rules.question)
@@ -133,7 +135,7 @@ def _concluded(
         axes=[finding for _, finding in found],
         label=said,
         prob_flip=None if flip is None else float(np.mean(flip)),
-        naive=arms.naive(kind) if posterior is not None else None,
+        naive=naive if posterior is not None else None,
     )
     return conclusion, flip if said == "axis-dependent" else None
 

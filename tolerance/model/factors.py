@@ -83,9 +83,9 @@ class Factors:
         return tuple(sorted({model for model, _ in self.cells.configs}))
 
     @cached_property
-    def contexts(self) -> tuple[int, ...]:
-        """Context lengths, in order."""
-        return tuple(sorted({context for _, context in self.cells.configs}))
+    def contexts(self) -> tuple[int | None, ...]:
+        """Context lengths, in order; one that nobody recorded comes first."""
+        return tuple(sorted({context for _, context in self.cells.configs}, key=lambda c: (c is not None, c)))
 
     @cached_property
     def sizes(self) -> dict[str, int]:
