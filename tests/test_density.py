@@ -41,7 +41,9 @@ def many():
         one.assign(model=f"m{size}", params=size, context_length=n) for size in (1, 3, 9, 27) for n in (64, 256, 1024)
     ]
     whole = pd.concat(parts, ignore_index=True)
-    lacking = (whole["model"] == "m9") & (whole["sparsifier"] == "q") | (whole["model"] == "m3") & (whole["task"] == "c")
+    lacking = (whole["model"] == "m9") & (whole["sparsifier"] == "q") | (whole["model"] == "m3") & (
+        whole["task"] == "c"
+    )
     return whole[~lacking]
 
 

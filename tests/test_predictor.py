@@ -21,7 +21,9 @@ def parameters():
     """Three models, three contexts, three methods, tasks of three types, one of which has a single one."""
     one = outcomes(n_items=4, tasks=TASKS, sparsifiers=("p", "q", "r"), levels=(0.5, 0.9))
     parts = [
-        one.assign(model=f"m{size}", params=size, context_length=length) for size in (1, 4, 9) for length in (8, 64, 256)
+        one.assign(model=f"m{size}", params=size, context_length=length)
+        for size in (1, 4, 9)
+        for length in (8, 64, 256)
     ]
     return Parameters(collapse(validate(pd.concat(parts, ignore_index=True))), PRIORS)
 
@@ -64,4 +66,6 @@ def test_effects_of_crossed_factors_sum_to_zero_over_each(parameters, name):
 
 def test_one_model_at_one_context_has_no_term_of_them():
     names = set(Parameters(collapse(validate(outcomes(n_items=4))), PRIORS).by_name)
-    assert not {name for name in names if any(part in name for part in ("model", "config", "context", "slope", "shift"))}
+    assert not {
+        name for name in names if any(part in name for part in ("model", "config", "context", "slope", "shift"))
+    }

@@ -145,3 +145,15 @@ def test_everything_shared_is_left_as_it_is():
     assert prepared.same.table.tasks == same_items(prepared.all_items).table.tasks == prepared.all_items.tasks
     assert prepared.shared is prepared.outcomes
     assert np.all(prepared.items.tasks[0].asked)
+
+
+def test_models_are_not_compared_on_tasks_of_which_they_answered_different_items():
+    one = [rows(80, at, task=task) for at in (0, 0.5) for task in ("a", "b")]
+    other = [rows(70, at, task="a", model="n") for at in (0, 0.5)]
+    other += [rows(70, at, task="b", model="n").assign(item_id=lambda t: "n" + t["item_id"]) for at in (0, 0.5)]
+    prepared = prepare(validate(pd.concat([*one, *other], ignore_index=True)))
+    assert prepared.same.unlike == (("b", None),)
+    assert prepared.cells.unlike == {("b", None)}
+    said = data(prepared)
+    assert said.unlike_models == ["b"]
+    assert "items differ between models" in set(caveats(prepared, said, None))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from tolerance.findings import Report, TaskData
 from tolerance.reports.sections.section import Section
 from tolerance.reports.sections.size import shown
-from tolerance.reports.words import levels, numbers, phrases, subjects
+from tolerance.reports.words import left_out, levels, numbers, phrases, subjects
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Values:
     answers: str
     items: str
     paired: str
+    left_out: list[str]
     tasks: list[TaskRow]
     cells: list[DataRow]
 
@@ -53,6 +54,7 @@ def values(report: Report) -> Values:
         answers=numbers.count(data.n_rows),
         items=numbers.count(data.n_items),
         paired=numbers.count(data.n_paired),
+        left_out=left_out.of_report(report),
         tasks=[_task(found) for found in data.tasks],
         cells=_cells(shown(report)),
     )

@@ -17,7 +17,7 @@ from tolerance.findings import (
 )
 from tolerance.reports.sections.section import Section
 from tolerance.reports.sections.size import shown
-from tolerance.reports.words import levels, numbers, phrases, subjects
+from tolerance.reports.words import left_out, levels, numbers, phrases, subjects
 from tolerance.stats.intervals import Interval
 
 REASONS = {
@@ -125,8 +125,8 @@ def pairing(instant: Instant) -> str:
     if not instant.n_unpaired:
         return "Every sparse answer is compared with the dense answer to the same item."
     without = numbers.count(instant.n_unpaired)
-    verb = "answer has" if instant.n_unpaired == 1 else "answers have"
-    return f"Sparse answers are compared with dense answers to the same items; {without} {verb} no dense partner."
+    verb = "answer counts" if instant.n_unpaired == 1 else "answers count"
+    return f"Sparse answers are compared with dense answers to the same items; {without} {verb} for no contrast."
 
 
 def sentences(instant: Instant) -> list[str]:
@@ -138,7 +138,8 @@ def sentences(instant: Instant) -> list[str]:
         ]
     return [
         f"Without a model, from {numbers.count(instant.n_answers)} answers; {phrases.percent(instant.interval_prob)} "
-        f"paired bootstrap intervals over items. {pairing(instant)}"
+        f"paired bootstrap intervals over items. {pairing(instant)}",
+        *left_out.of_instant(instant),
     ]
 
 

@@ -13,8 +13,8 @@ from tolerance.data.outcomes import is_dense, level
 from tolerance.data.prepared import Prepared
 from tolerance.data.published import assumed
 from tolerance.data.remarks import remarks
-from tolerance.data.same_items import LeftOut
 from tolerance.data.task_sets import task_sets_of_cells
+from tolerance.instant.left_out import left_out
 
 
 def held_constant(outcomes: pd.DataFrame) -> Iterator[findings.HeldConstant]:
@@ -75,7 +75,7 @@ def data(prepared: Prepared) -> findings.Data:
         tasks=[_task(str(name), group) for name, group in outcomes.groupby("task", sort=True)],
         cells=list(_cells(table)),
         n_ungraded=prepared.ungraded,
-        unshared=[_unshared(one) for one in same.left_out],
+        unshared=left_out(same),
         different=sorted({task for task, _ in same.different}),
         unlike_models=sorted({task for task, _ in same.unlike}),
         n_clusters=len(clusters) or None,
@@ -104,20 +104,6 @@ def _cells(table: ItemTable) -> Iterator[findings.CellData]:
                 realised=None if np.isnan(realised).all() else float(np.nanmean(realised)),
                 n_items=int(task.asked[:, columns].any(axis=1).sum()),
             )
-
-
-def _unshared(left: LeftOut) -> findings.Unshared:
-    return findings.Unshared(
-        task=left.task,
-        model=left.model,
-        context_length=left.context,
-        sparsifier=left.sparsifier,
-        level=left.level,
-        n_items=left.n_items,
-        n_kept=left.n_kept,
-        selection=left.selection,
-        whole=left.whole,
-    )
 
 
 def _published(means: pd.DataFrame) -> findings.Data:

@@ -1,5 +1,6 @@
 """Rows and conditions of both arms, and what they share."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -42,15 +43,16 @@ class _Answers(NamedTuple):
 
 @dataclass(frozen=True)
 class BothArms:
-    """Rows and conditions of both arms."""
+    """Rows and conditions of both arms; ``unlike``: tasks, by context, of which models answered different items."""
 
     each: tuple[Arm, Arm]
     rows: tuple[pd.DataFrame, pd.DataFrame]
     conditions: tuple[list[Condition], list[Condition]]
     factor: list[str]
+    unlike: frozenset[tuple[str, int | None]] = frozenset()
 
     @classmethod
-    def of(cls, outcomes: pd.DataFrame, a: Arm, b: Arm) -> "BothArms":
+    def of(cls, outcomes: pd.DataFrame, a: Arm, b: Arm, unlike: Iterable[tuple[str, int | None]] = ()) -> "BothArms":
         """Both arms' rows of outcomes.
 
         Raises:
@@ -58,7 +60,7 @@ class BothArms:
         """
         mine, theirs = rows(outcomes, a), rows(outcomes, b)
         of_a, of_b = conditions(mine), conditions(theirs)
-        found = cls((a, b), (mine, theirs), (of_a, of_b), factor(a, b, of_a, of_b))
+        found = cls((a, b), (mine, theirs), (of_a, of_b), factor(a, b, of_a, of_b), frozenset(unlike))
         if not found.types:
             raise DesignError(f"{a.name} and {b.name} answered no task in common, so nothing can be matched.")
         return found

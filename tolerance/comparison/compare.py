@@ -58,7 +58,7 @@ def compare(
     asked, shared = prepared.outcomes, prepared.shared  # nobody is judged by items that the other was never asked
     made = []
     for one, other in _expanded(shared, treatment, reference):
-        arms = BothArms.of(shared, one, other)
+        arms = BothArms.of(shared, one, other, () if prepared.published else prepared.same.unlike)
         came = arms if shared is asked else BothArms.of(asked, one, other)
         made += [_concluded(arms, came.naive(kind), kind, posterior, rules) for kind in arms.kinds]
     flips = [flip for _, flip in made if flip is not None]

@@ -79,11 +79,24 @@ class Strata:
             common = frozenset.intersection(*(condition.tasks for condition in (*a[one], *b[other])))
             if tasks := [task for task in wanted if task in common]:
                 groups.append(Group(a[one], b[other], tasks))
+        alike = [group for group in map(self._alike_items, groups) if group.tasks]
+        if groups and not alike:
+            raise UnanswerableError("models answered different items of every task that they have in common")
+        groups = alike
         if not groups:
             raise UnanswerableError("no task, context and model or level in common")
         if len(groups) > MOST_STRATA:
             raise UnanswerableError(f"{len(groups)} strata of unlike models: name fewer on each arm")
         return groups
+
+    def _alike_items(self, group: Group) -> Group:
+        """The group without tasks of which its models answered different items."""
+        both = [*group.treatment, *group.reference]
+        if len({condition.model for condition in both}) < 2:
+            return group
+        contexts = {condition.context for condition in both}
+        tasks = [task for task in group.tasks if not any((task, c) in self.arms.unlike for c in contexts)]
+        return group._replace(tasks=tasks)
 
     def _key(self, condition: Condition, mover: Mover | None) -> _Key:
         return (

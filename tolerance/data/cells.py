@@ -48,7 +48,7 @@ class Cells:
     items), ``realised`` (null where it was not measured), ``right`` (sum of scores), ``n`` (answers), ``items`` (each
     once) and ``weight`` (the number of 0/1 answers that would vary as much). ``pairs`` holds cross-products of items by
     block, in the order of ``blocks``; it is empty where only means are known. ``scales`` has the scale of each method
-    whose levels are no fractions.
+    whose levels are no fractions. ``unlike`` are tasks, by context, of which models answered different items.
     """
 
     frame: pd.DataFrame
@@ -60,6 +60,7 @@ class Cells:
     chance: tuple[float, ...]
     covariates: pd.DataFrame
     pairs: tuple[CrossProducts, ...] = ()
+    unlike: frozenset[tuple[str, int | None]] = frozenset()
     scales: Mapping[str, Scale] = field(default_factory=dict)
 
     @cached_property
@@ -165,7 +166,16 @@ def of_items(table: ItemTable) -> Cells:
     if table.spanning:
         weights = weights / _shared_effect(table)[counted.task]
     frame = frame.drop(columns="parts").assign(weight=weights)
-    return replace(counted, frame=frame, pairs=pairs, scales=table.scales)
+    return replace(counted, frame=frame, pairs=pairs, unlike=frozenset(_unlike(table)), scales=table.scales)
+
+
+def _unlike(table: ItemTable) -> Iterator[tuple[str, int | None]]:
+    """Tasks, by context, of which configurations answered different items."""
+    for task in table.tasks:
+        seen: dict[int | None, set[bytes]] = {}
+        for columns, items in task.blocks():
+            seen.setdefault(table.configs[task.config[columns[0]]].context, set()).add(items.tobytes())
+        yield from ((task.name, context) for context, sets in seen.items() if len(sets) > 1)
 
 
 def _clustered(table: ItemTable) -> Flags:

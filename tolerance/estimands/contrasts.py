@@ -141,7 +141,9 @@ class Contrasted:
             sides = [
                 {(t, configs[c][1]): (t, c) for t, c in curve.places if configs[c][0] == m} for m in (first, second)
             ]
-            both = sorted(set(sides[0]) & set(sides[1]))
+            # models that answered different items of a task are not compared on it
+            unlike, tasks = self.source.fit.cells.unlike, self.source.fit.cells.tasks
+            both = [key for key in sides[0] if key in sides[1] and (tasks[key[0]], key[1]) not in unlike]
             curves = None
             if state.ok and both:
                 one, other = (self._over(curve, [side[key] for key in both]) for side in sides)

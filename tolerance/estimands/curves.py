@@ -96,7 +96,9 @@ def averaged(source: Source, method: int, places: Sequence[Place]) -> TypeCurve:
         ground, whole = draws.floor[:, task], dense_accuracy(source, task, config)
         floor += ground / len(places)
         dense += whole / len(places)
-        accuracy += curve_accuracy(source, (method, task, config), measured, whole, grid, shared[source.kinds[task], config])
+        accuracy += curve_accuracy(
+            source, (method, task, config), measured, whole, grid, shared[source.kinds[task], config]
+        )
     accuracy /= np.float32(len(places))
     # rounding apart, that is what it is
     accuracy[:, 0] = dense

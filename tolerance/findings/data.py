@@ -1,5 +1,6 @@
 """What the report rests on: data, what was held constant, caveats, provenance."""
 
+import operator
 from typing import Literal
 
 from pydantic import Field
@@ -65,6 +66,7 @@ class Unshared(Finding):
     n_kept: int
     selection: Number | None
     whole: bool
+    scale: Scale | None = UNSAID
 
 
 class Data(Finding):
@@ -90,17 +92,17 @@ class Data(Finding):
     has_dense: bool
     tasks: list[TaskData]
     cells: list[CellData]
-    n_ungraded: int = 0
-    unshared: list[Unshared] = []
-    different: list[str] = []
-    unlike_models: list[str] = []
-    n_clusters: int | None = None
-    alike: list[list[str]] = []
-    remarks: list[str] = []
+    n_ungraded: int = Field(default=0, exclude_if=operator.not_)
+    unshared: list[Unshared] = Field(default=[], exclude_if=operator.not_)
+    different: list[str] = Field(default=[], exclude_if=operator.not_)
+    unlike_models: list[str] = Field(default=[], exclude_if=operator.not_)
+    n_clusters: int | None = Field(default=None, exclude_if=operator.not_)
+    alike: list[list[str]] = Field(default=[], exclude_if=operator.not_)
+    remarks: list[str] = Field(default=[], exclude_if=operator.not_)
     n_means: int | None = None
     assumed_items: int | None = None
-    n_planned: int | None = Field(default=None, exclude_if=lambda planned: planned is None)
-    missing: list[str] = Field(default=[], exclude_if=lambda missing: not missing)
+    n_planned: int | None = Field(default=None, exclude_if=operator.not_)
+    missing: list[str] = Field(default=[], exclude_if=operator.not_)
 
 
 Caveat = Literal[

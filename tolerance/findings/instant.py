@@ -1,5 +1,6 @@
 """The answer without a model."""
 
+import operator
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
@@ -9,6 +10,7 @@ from tolerance.errors import DesignError
 from tolerance.findings.base import Finding, Reason, Told
 from tolerance.findings.columns import ACCURACY, SHARE, SPARSITY, Row, fields, frame, interval
 from tolerance.findings.curves import Level
+from tolerance.findings.data import Unshared
 from tolerance.findings.levels import UNSAID, Scale, numbered
 from tolerance.stats.intervals import Interval, Number
 
@@ -94,7 +96,7 @@ class Discordance(Finding):
     difference: Number
     interval: Interval
     repeated: bool
-    by_cluster: bool = False
+    by_cluster: bool = Field(default=False, exclude_if=operator.not_)
 
 
 class Paired(Finding):
@@ -196,6 +198,7 @@ class Ungraded(Finding):
     reasons: dict[str, int]
     accuracy_graded: Number | None
     accuracy_all: Number | None
+    scale: Scale | None = UNSAID
 
 
 class DenominatorMatters(Finding):
@@ -207,6 +210,7 @@ class DenominatorMatters(Finding):
     about: Literal["difference", "retention"]
     graded: Measured
     all: Measured
+    scale: Scale | None = UNSAID
 
 
 class Composition(Finding):
@@ -222,13 +226,14 @@ class Composition(Finding):
     lacking: list[str]
     dropped: list[Number]
     mixed: bool
+    scale: Scale | None = UNSAID
 
 
 class Instant(Told):
     """What the answers show without a model: it takes no sampling and does not rest on the fit.
 
     Numbers are over graded answers to the items that all conditions of a task share; ``n_unpaired`` counts answers left
-    out for that. ``n_means``: how many published means there are, where there are no answers. Nothing is paired then,
+    out for that, ``unshared`` says which. ``n_means``: how many published means there are, where there are no answers. Nothing is paired then,
     contrasts have no pairs, and their intervals are credible ones.
     """
 
@@ -243,9 +248,10 @@ class Instant(Told):
     contrasts: list[Paired]
     trends: list[Trend]
     tolerated: list[ObservedLevel]
-    compositions: list[Composition] = []
-    ungraded: list[Ungraded] = []
-    denominator_matters: list[DenominatorMatters] = []
+    unshared: list[Unshared] = Field(default=[], exclude_if=operator.not_)
+    compositions: list[Composition] = Field(default=[], exclude_if=operator.not_)
+    ungraded: list[Ungraded] = Field(default=[], exclude_if=operator.not_)
+    denominator_matters: list[DenominatorMatters] = Field(default=[], exclude_if=operator.not_)
 
     def to_frame(self, table: InstantTable = "tolerated") -> "pd.DataFrame":
         """A table of the instant answer.

@@ -16,6 +16,7 @@ from tolerance.data.prepared import Outcomes, prepare
 from tolerance.data.task_sets import TaskSet, task_sets
 from tolerance.instant.cells import Asked, observed_cells
 from tolerance.instant.contrasts import RESAMPLES, ItemPair, paired, task_pairs
+from tolerance.instant.left_out import left_out
 from tolerance.instant.means import instant_of_means
 from tolerance.instant.trends import observed_levels, trends
 from tolerance.instant.ungraded import denominator_matters, ungraded
@@ -53,6 +54,7 @@ def instant_answer(
         contrasts=contrasts,
         trends=list(trends(answers, sets, asked)),
         tolerated=list(observed_levels(answers, against_dense, asked)),
+        unshared=left_out(prepared.same),
         compositions=list(compositions(sets)),
         ungraded=list(ungraded(prepared)),
         denominator_matters=list(denominator_matters(contrasts, as_wrong, retention)),
