@@ -420,3 +420,14 @@ def test_without_dense_the_lowest_level_is_said_as_it_was_set():
     sparse = budgets()
     with pytest.raises(DesignError, match="the lowest level is 8,192 tokens"):
         tolerance.analyse(validate(sparse[sparse["sparsifier"] != "dense"]))
+
+
+def test_show_names_both_levels_where_realised_ones_differ(tmp_path):
+    table = answers("sparsegpt", at=(0.5, 0.8), level_unit="fraction")
+    _imported(tmp_path, table.assign(sparsity_realised=table["level"].fillna(0.0) / 2))
+    shown = summarise_run(tmp_path / "other").to_text()
+    assert set(zip(shown["asked"], shown["realised"], strict=True)) == {
+        ("0.000", "0.000"),
+        ("0.500", "0.250"),
+        ("0.800", "0.400"),
+    }

@@ -62,7 +62,7 @@ def test_the_wheel_holds_exactly_the_tracked_files(wheel):
 
 
 def test_mappings_claims_and_templates_ship(wheel):
-    for folder in ("data/mappings", "auditing/library", "templates"):
+    for folder in ("data/mappings", "data/types", "auditing/library", "templates"):
         here = {path.name for path in (ROOT / "tolerance" / folder).iterdir() if path.is_file()}
         assert here
         assert {f"tolerance/{folder}/{name}" for name in here} <= files(wheel)

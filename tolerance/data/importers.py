@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tolerance import plugins
 from tolerance.data import levels, published, vocabularies
+from tolerance.data.derived import derived, with_types
 from tolerance.data.direction import LEVELS_ARE_SPARSITY, refuse_shares_kept
 from tolerance.data.manifest import Manifest
 from tolerance.data.outcomes import BY_NAME, COLUMNS, Column, validate
@@ -31,6 +32,8 @@ from tolerance.plugins import Registry
 MAPPINGS = Path(__file__).parent / "mappings"
 Scalar = str | int | float | bool
 Columns = dict[str, Column]
+# Fields of a mapping that older runs had not, and have not in their plan.
+_OF_LATER = ("where", "complement", "ratio", "pattern", "types")
 
 
 class Mapping(BaseModel):
@@ -40,7 +43,9 @@ class Mapping(BaseModel):
     for percentages). complement: ours, of which 1 - value is taken, after scaling: a share kept becomes one removed.
     constants: ours -> one value for all rows, where the file does not say. where: their column -> the value, or the
     values, of the rows to read; the others are left out. ignore: their columns that are not used though they look like
-    ours.
+    ours. ratio: ours -> their two columns, the first of which is divided by the second. pattern: ours -> a regular
+    expression whose one group is taken of the text. types: a benchmark that ships (`tolerance.data.derived`); tasks
+    have their types and guessing floors by it where the file says none.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -51,6 +56,9 @@ class Mapping(BaseModel):
     constants: dict[str, Scalar] = {}
     where: dict[str, Scalar | list[Scalar]] = {}
     ignore: list[str] = []
+    ratio: dict[str, tuple[str, str]] = {}
+    pattern: dict[str, str] = {}
+    types: str | None = None
 
 
 class Importer(Protocol):
@@ -257,7 +265,7 @@ def _manifest(
 ) -> Manifest:
     # a field that is not used is not part of the plan: older runs had no such field
     given = mapping.model_dump(exclude={"ignore"})
-    fields = {name: value for name, value in given.items() if value or name not in ("where", "complement")}
+    fields = {name: value for name, value in given.items() if value or name not in _OF_LATER}
     plan = {"source": Path(path).name, "sha256": _sha256(Path(path)), "mapping": fields}
     if format_name != Table.name:
         plan |= {"format": format_name, "plugins": IMPORTERS.sources([format_name])}
@@ -311,6 +319,7 @@ def read_mapping(mapping: str | os.PathLike[str] | None, known: Columns = BY_NAM
         field = ".".join(str(part) for part in first["loc"])
         raise SchemaError(f"{path}: {field}: {first['msg']}. Fields: {', '.join(Mapping.model_fields)}.") from error
     ours = [*parsed.columns, *parsed.values, *parsed.scale, *parsed.complement, *parsed.constants]
+    ours += [*parsed.ratio, *parsed.pattern]
     unknown = sorted(set(ours) - set(known))
     if unknown:
         what = "outcome column" if known is BY_NAME else "column of published means"
@@ -325,7 +334,11 @@ def _used(mapping: Mapping, known: Columns) -> dict[str, str]:
 
 def unused(table: pd.DataFrame, mapping: Mapping, known: Columns) -> list[str]:
     """The columns of a file that its import does not read."""
-    read = {*_used(mapping, known).values(), *mapping.where}
+    read = {
+        *_used(mapping, known).values(),
+        *mapping.where,
+        *(theirs for two in mapping.ratio.values() for theirs in two),
+    }
     return [str(name) for name in table.columns if str(name) not in read]
 
 
@@ -337,11 +350,13 @@ def _mapped(table: pd.DataFrame, mapping: Mapping, path: Path, known: Columns) -
             f"{path}: column {', '.join(absent)} is named by the mapping but not in the file, which has "
             f"{', '.join(map(str, table.columns))}."
         )
-    used = _used(mapping, known)
-    lacking = [name for name, theirs in used.items() if theirs not in table]
     left = [name for name in unused(table, mapping, known) if name not in mapping.ignore]
+    table, columns = derived(table, mapping, str(path))
+    used = _used(mapping.model_copy(update={"columns": columns}), known)
+    lacking = [name for name, theirs in used.items() if theirs not in table]
     without_level = all(name in lacking for name in levels.LEVEL_COLUMNS)
-    needed = [n for n in lacking if known[n].required or (n == "sparsity_requested" and without_level)]
+    needed = [n for n in lacking if known[n].required and not (n == "task_type" and mapping.types)]
+    needed += ["sparsity_requested"] if without_level else []
     refuse_without(left, needed, list(map(str, table.columns)), str(path))
     refuse_misspelt(left, lacking, str(path))
     table = _chosen(table, mapping, path)
@@ -350,7 +365,7 @@ def _mapped(table: pd.DataFrame, mapping: Mapping, path: Path, known: Columns) -
     }
     constants = {name: pd.Series([value] * len(table), index=table.index) for name, value in mapping.constants.items()}
     both = {**found, **constants}
-    return pd.DataFrame({name: both[name] for name in known if name in both})
+    return with_types(pd.DataFrame({name: both[name] for name in known if name in both}), mapping.types, str(path))
 
 
 def _chosen(table: pd.DataFrame, mapping: Mapping, path: Path) -> pd.DataFrame:

@@ -16,6 +16,8 @@ from tolerance.findings import Scale, numbered
 from tolerance.stats.intervals import wilson
 
 PROB = 0.90
+# Levels that were realised a point beside the one asked for, or farther, are named.
+DIFFERENT = 0.01
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,10 @@ class Summary:
         shown["method"] = cells["sparsifier"]
         levels = zip(cells["sparsifier"], cells["sparsity"], strict=True)
         said = [_said(at, by_method.get(method), counted=bool(by_method)) for method, at in levels]
-        shown["level" if by_method else "sparsity"] = said
+        differ = (cells["sparsity"] - cells["sparsity_requested"]).abs() >= DIFFERENT
+        if differ.any():
+            shown["asked"] = [f"{at:.3f}" for at in cells["sparsity_requested"]]
+        shown["realised" if differ.any() else "level" if by_method else "sparsity"] = said
         shown["answers"] = _known(cells["answers"], "unknown")
         shown["accuracy"] = [f"{accuracy:.2f}" for accuracy in cells["accuracy"]]
         ends = zip(cells["lower"], cells["upper"], strict=True)
