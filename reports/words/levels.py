@@ -47,6 +47,11 @@ def upto(place: float, scale: Scale | None) -> str:
     return f"{'up' if scale.direction == 'removed' else 'down'} to {scale.level(place)}"
 
 
+def verb(scale: Scale | None) -> str:
+    """What a task type does with its threshold: it tolerates what is removed, and needs what is kept."""
+    return "needs" if scale is not None and scale.direction == "kept" else "tolerates"
+
+
 def what(scales: Sequence[Scale | None]) -> str:
     """What is tolerated: sparsity where all levels are fractions, else compression."""
     return "sparsity" if all(scale is None for scale in scales) else "compression"

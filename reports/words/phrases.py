@@ -68,7 +68,7 @@ def difference(found: Difference) -> tuple[str, str]:
 
 
 def tolerated(found: Level, noun: str = "sparsity") -> str:
-    """What is tolerated, after "tolerates": ``"82% (...) sparsity"``, ``"2,130 tokens (...)"``.
+    """What is tolerated, after `levels.verb`: ``"82% (...) sparsity"``, ``"2,130 tokens (...)"``.
 
     ``noun`` is what a fraction is called.
     """

@@ -116,7 +116,8 @@ def _by_task(report: Report, method: str) -> Lead:
         text = f"Under {method} no threshold can be given."
     elif len(answered) == 1:
         one = answered[0]
-        text = f"Under {method}, {one.task_type} tolerates {tolerated(one.level, _noun(report, method))} {kept}."
+        said = f"{levels.verb(one.level.scale)} {tolerated(one.level, _noun(report, method))}"
+        text = f"Under {method}, {one.task_type} {said} {kept}."
     else:
         text = f"Under {method}, {_extremes(report, method, kept, answered)}"
     target = answered[-1].id if answered else "thresholds"
@@ -156,7 +157,7 @@ def _extremes(report: Report, method: str, kept: str, answered: Sequence[_Answer
             f"{numbers.probability(comparisons.decided(order))}."
         )
     both = f"{amount(most.level)} and {least.task_type} {tolerated(least.level, noun)}"
-    amounts = f"{most.task_type} tolerates {both} {kept}"
+    amounts = f"{most.task_type} {levels.verb(most.level.scale)} {both} {kept}"
     if order is None:
         return f"{amounts}."
     if order.verdict == "out of range":

@@ -1,6 +1,7 @@
 """One threshold -> its sentence, and a warning where the prior leads."""
 
 from tolerance.findings import Leaning, Threshold
+from tolerance.reports.words import levels
 from tolerance.reports.words.absent import absent
 from tolerance.reports.words.phrases import rule, tolerated
 
@@ -17,7 +18,7 @@ def sentence(found: Threshold) -> str:
         return f"Under {found.sparsifier}, the threshold of {found.task_type} is {word}: {reason}."
     return (
         f"With {rule(found.retention, found.margin)} under {found.sparsifier}, {found.task_type} "
-        f"tolerates {tolerated(found.level)}."
+        f"{levels.verb(found.level.scale)} {tolerated(found.level)}."
     )
 
 
