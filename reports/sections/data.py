@@ -81,7 +81,7 @@ def _cells(report: Report) -> list[DataRow]:
     types = {task.task: task.task_type for task in report.data.tasks}
     rows: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
     for cell in report.data.cells:
-        asked = levels.level(cell.sparsity, cell.scale)
+        asked = levels.cell(cell.sparsity, cell.scale, report)
         got = "" if cell.realised is None or cell.scale is not None else numbers.level(cell.realised)
         level = (asked, numbers.count(cell.n_items), "" if got == asked else got)
         rows.setdefault((cell.task, cell.sparsifier), []).append(level)

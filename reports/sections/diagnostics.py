@@ -71,7 +71,7 @@ def predicted(report: Report) -> list[PredictedRow]:
     """The cells that are the most unlike what is predicted for new answers."""
     unlike = [one for one in report.predicted if one.unlike]
     rest = [one for one in report.predicted if not one.unlike]
-    return [_predicted(one) for one in [*unlike, *rest[: max(0, CELLS_SHOWN - len(unlike))]]]
+    return [_predicted(one, report) for one in [*unlike, *rest[: max(0, CELLS_SHOWN - len(unlike))]]]
 
 
 def predictions(report: Report) -> str:
@@ -84,7 +84,7 @@ def predictions(report: Report) -> str:
     return f"{n} of {counted} are unlike what the fitted curves predict for new answers: those of {listed(unlike)}."
 
 
-def _predicted(found: Predicted) -> PredictedRow:
+def _predicted(found: Predicted, report: Report) -> PredictedRow:
     observed = numbers.accuracy(found.observed)
     interval = "withheld"
     if found.lower is not None and found.upper is not None:
@@ -93,7 +93,7 @@ def _predicted(found: Predicted) -> PredictedRow:
     return PredictedRow(
         task=found.task,
         method=found.sparsifier,
-        level=levels.level(found.sparsity, found.scale),
+        level=levels.cell(found.sparsity, found.scale, report),
         items=numbers.count(found.n_items),
         observed=observed,
         interval=interval,

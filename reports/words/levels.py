@@ -11,6 +11,11 @@ def level(place: float, scale: Scale | None) -> str:
     return numbers.level(place) if scale is None else scale.level(place)
 
 
+def cell(place: float, scale: Scale | None, report: Report) -> str:
+    """A level in a list of all that were answered; where some are no fractions, 0 of a fraction is dense."""
+    return "dense" if place == 0 and counts(report) else level(place, scale)
+
+
 def bare(place: float, scale: Scale | None) -> str:
     """A level that was set, where its unit stands beside it: ``"95%"``, ``"2,048"``."""
     return numbers.level(place) if scale is None else scale.bare(place)

@@ -224,6 +224,8 @@ def _ranges(table: pd.DataFrame) -> Iterator[str]:
 
 def _two_units(table: pd.DataFrame) -> Iterator[str]:
     """Methods whose levels are set in two units."""
+    if table["level"].isna().all():
+        return
     sparse = table[table["sparsifier"] != DENSE]
     units = sparse["level_unit"].where(sparse["level"].notna(), FRACTION)
     for method, mine in units.groupby(sparse["sparsifier"]):
@@ -237,7 +239,8 @@ def _two_units(table: pd.DataFrame) -> Iterator[str]:
 
 def _two_kinds(table: pd.DataFrame) -> Iterator[str]:
     """Methods that make two kinds of things sparse: two methods under one name."""
-    sparse = table[(table["sparsifier"] != DENSE) & table["sparsity_kind"].notna()]
+    known = table.loc[(table["sparsifier"] != DENSE) & table["sparsity_kind"].notna(), ["sparsifier", "sparsity_kind"]]
+    sparse = known.drop_duplicates()
     for method, kinds in sparse.groupby("sparsifier")["sparsity_kind"]:
         seen = list(kinds.unique())
         if len(seen) > 1:
