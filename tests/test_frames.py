@@ -32,7 +32,7 @@ def test_thresholds_are_a_row_each_with_the_numbers_of_the_findings():
         assert (row.level, row.level_prob) == (one.level.median, one.level.prob)
         assert (row.dense, row.dense_lower) == (one.dense.value, one.dense.interval.lower)
         assert row.level_lower == one.level.lower or (math.isnan(row.level_lower) and one.level.lower is None)
-    assert frame.attrs["units"]["level_upper"] == "fraction removed, of `unit`"
+    assert frame.attrs["units"]["level_upper"] == "fraction removed, of `unit`; in `level_unit` where there is one"
 
 
 def test_an_end_outside_the_measured_range_is_null_and_says_on_which_side():

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 SPARSITY = "fraction removed"
+# Where a row has a `level_unit`, its levels are in that instead.
+IN_ITS_UNIT = "in `level_unit` where there is one"
+LEVEL = f"{SPARSITY}; {IN_ITS_UNIT}"
 ACCURACY = "share of right answers"
 SHARE = "share of dense accuracy above the floor"
 

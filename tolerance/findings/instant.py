@@ -8,7 +8,7 @@ from pydantic import Field
 
 from tolerance.errors import DesignError
 from tolerance.findings.base import Finding, Reason, Told
-from tolerance.findings.columns import ACCURACY, SHARE, SPARSITY, Row, fields, frame, interval
+from tolerance.findings.columns import ACCURACY, LEVEL, SHARE, SPARSITY, Row, fields, frame, interval
 from tolerance.findings.curves import Level
 from tolerance.findings.data import Unshared
 from tolerance.findings.levels import UNSAID, Scale, numbered
@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 
 InstantTable = Literal["tolerated", "contrasts", "cells", "trends"]
 INSTANT_UNITS: dict[InstantTable, dict[str, str]] = {
-    "tolerated": dict.fromkeys(("level", "first", "last"), SPARSITY),
+    "tolerated": dict.fromkeys(("level", "first", "last"), LEVEL),
     "contrasts": {
-        **dict.fromkeys(("level", "sparsity"), SPARSITY),
+        "level": LEVEL,
+        "sparsity": SPARSITY,
         **dict.fromkeys(("accuracy_first", "accuracy_second", "difference"), ACCURACY),
         "retention": SHARE,
     },
-    "cells": {**dict.fromkeys(("level", "sparsity"), SPARSITY), "accuracy": ACCURACY, "wilson": ACCURACY},
+    "cells": {"level": LEVEL, "sparsity": SPARSITY, "accuracy": ACCURACY, "wilson": ACCURACY},
     "trends": {"slope": "log odds of a right answer per halving of the density"},
 }
 

@@ -9,6 +9,8 @@ from tolerance.errors import DesignError
 from tolerance.findings.base import Shown
 from tolerance.findings.columns import ACCURACY, SHARE, SPARSITY, Row, frame
 from tolerance.findings.conclusions import CONCLUSION_UNITS, Conclusions, NotCompared
+from tolerance.findings.columns import ACCURACY, IN_ITS_UNIT, SHARE, SPARSITY, Row, frame
+from tolerance.findings.conclusions import CONCLUSION_UNITS, Conclusions
 from tolerance.findings.contrasts import Budget, Comparison, Contrast, Ordering
 from tolerance.findings.curves import Curve, Shape, Threshold
 from tolerance.findings.data import Caveat, Data, HeldConstant, Provenance
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 Table = Literal["thresholds", "curves", "observed", "contrasts", "comparisons", "conclusions"]
 UNITS: dict[Table, dict[str, str]] = {
     "thresholds": {
-        **dict.fromkeys(("level", "first", "last", "assured", "area_upto"), f"{SPARSITY}, of `unit`"),
+        **dict.fromkeys(("level", "first", "last", "assured", "area_upto"), f"{SPARSITY}, of `unit`; {IN_ITS_UNIT}"),
         "dense": ACCURACY,
         "area_over_halvings": SHARE,
         "area_over_sparsity": SHARE,
@@ -32,11 +34,16 @@ UNITS: dict[Table, dict[str, str]] = {
     },
     "curves": {
         "sparsity": f"{SPARSITY}, of `unit`",
+        "level": "`level_unit`",
         **dict.fromkeys(("accuracy", "accuracy_lower_50", "accuracy_upper_50"), ACCURACY),
         **dict.fromkeys(("accuracy_lower_90", "accuracy_upper_90"), ACCURACY),
     },
-    "observed": {"sparsity": f"{SPARSITY}, of `unit`", "accuracy": ACCURACY},
-    "contrasts": {"sparsity": SPARSITY, "difference": f"by `quantity`: {ACCURACY}, or {SHARE}"},
+    "observed": {"sparsity": f"{SPARSITY}, of `unit`", "level": "`level_unit`", "accuracy": ACCURACY},
+    "contrasts": {
+        "sparsity": SPARSITY,
+        "level": "`level_unit`",
+        "difference": f"by `quantity`: {ACCURACY}, or {SHARE}",
+    },
     "comparisons": {},
     "conclusions": CONCLUSION_UNITS,
 }
