@@ -86,7 +86,7 @@ def test_other_questions_under_the_same_name_are_another_plan(tmp_path, model):
         ({"prompt": None}, "row 1: prompt missing"),
         ({"answer": []}, "row 1: answer: [], expected a text or a list"),
         ({"answer": "%"}, "row 1: answer: '%', expected at least one letter or digit"),
-        ({"task_type": "qa"}, "row 1: task_type: 'qa', expected one of single-qa"),
+        ({"task_type": "retreival"}, "row 1: task_type: 'retreival': did you mean retrieval"),
         ({"grader": "judge"}, "row 1: grader: 'judge', expected one of exact, contains, any, choice, number"),
         (
             {"grader": "choice", "answer": "B", "chance": None},
