@@ -9,6 +9,7 @@ there is none. What the file does not say (chance, scope, dispersion) stays empt
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,6 +28,8 @@ MARK = "#"
 REQUIRED = ("prompt", "answer", "task", "task_type")
 OPTIONAL = ("grader", "chance", "scope", "dispersion", "context_length", "max_new_tokens", "id")
 MAX_NEW_TOKENS = 64
+# Far beyond any context; what lies above is a slip.
+MOST = 10**10
 
 
 @dataclass(frozen=True)
@@ -141,19 +144,24 @@ def _records(path: str, content: bytes) -> Iterator[tuple[int, Mapping[str, Any]
         import pyarrow.parquet as pq
 
         try:
-            table = pq.read_table(pa.BufferReader(content))
-        except pa.ArrowException as error:
-            raise SchemaError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]}).") from error
-        yield from enumerate(table.to_pylist(), 1)
+            table = pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
+            rows = table.to_pylist()
+        except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError) as error:
+            said = (str(error).splitlines() or [type(error).__name__])[0]
+            raise SchemaError(f"{path}: not a readable Parquet file ({said}). Write it anew.") from error
+        yield from enumerate(rows, 1)
         return
     try:
-        lines = content.decode().splitlines()
+        # not splitlines: a JSON text may hold other marks that end lines elsewhere
+        lines = content.decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise SchemaError(f"{path}: not UTF-8 text ({error}). Save it as UTF-8.") from error
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
                 given = json.loads(line)
+            except RecursionError as error:
+                raise SchemaError(f"{path} row {number}: nested too deeply. Give one object a line.") from error
             except ValueError as error:
                 raise SchemaError(f"{path} row {number}: not JSON ({error}). Give one object a line.") from error
             if not isinstance(given, dict):
@@ -178,6 +186,10 @@ class _Checked:
         if grader == "choice" and chance is None:
             raise SchemaError(f"{self.where}: grader 'choice' needs chance. Give 1 / number of options.")
         name = self.given.get("id")
+        if name is not None and (
+            isinstance(name, bool) or not isinstance(name, str | int) or not str(name).isprintable()
+        ):
+            raise SchemaError(f"{self.where}: id: {name!r}, expected a text or a whole number.")
         whole = hashlib.sha256(json.dumps([prompt, answers]).encode()).hexdigest()[:12]
         return Row(
             item_id=f"{stem}/{task}/{whole if name is None else name}",
@@ -215,14 +227,22 @@ class _Checked:
         value = self.given[name]
         if not isinstance(value, str) or not value.strip():
             raise SchemaError(f"{self.where}: {name}: {value!r}, expected a text.")
+        _require_whole(self.where, name, value)
+        if name == "task" and not value.isprintable():
+            raise SchemaError(
+                f"{self.where}: {name}: {value!r} holds a character that cannot be seen. Name it plainly."
+            )
         return value
 
     def _answers(self) -> tuple[str, ...]:
         value = self.given["answer"]
         values = value if isinstance(value, list) else [value]
         wrong = [v for v in values if isinstance(v, bool) or not isinstance(v, str | int | float) or not str(v).strip()]
+        wrong += [v for v in values if isinstance(v, float) and not math.isfinite(v)]
         if wrong or not values:
             raise SchemaError(f"{self.where}: answer: {value!r}, expected a text or a list of texts.")
+        for answer in values:
+            _require_whole(self.where, "answer", str(answer))
         return tuple(str(v) for v in values)
 
     def _require_fit(self, grader: str, answers: tuple[str, ...]) -> None:
@@ -236,7 +256,7 @@ class _Checked:
 
     def _choice(self, name: str, among: tuple[str, ...], default: str | None) -> str:
         value = self.given.get(name) or default
-        if value not in among:
+        if not isinstance(value, str) or value not in among:
             raise SchemaError(f"{self.where}: {name}: {value!r}, expected one of {', '.join(among)}.")
         return str(value)
 
@@ -244,20 +264,31 @@ class _Checked:
         value = self.given.get(name)
         if value is None:
             return None
-        right = not isinstance(value, bool) and isinstance(value, int | float) and value >= 0
+        right = not isinstance(value, bool) and isinstance(value, int | float) and 0 <= value <= MOST
         if not right or (most is not None and value > most) or (below is not None and value >= below):
             limit = "" if most is None else f" and at most {most:g}"
             limit = limit if below is None else f" and below {below:g}"
-            raise SchemaError(f"{self.where}: {name}: {value!r}, expected a number, at least 0{limit}.")
+            raise SchemaError(
+                f"{self.where}: {name}: {value!r}, expected a number, at least 0{limit or f' and at most {MOST:g}'}."
+            )
         return float(value)
 
     def _whole(self, name: str, default: int | None) -> int | None:
         value = self.given.get(name)
         if value is None:
             return default
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise SchemaError(f"{self.where}: {name}: {value!r}, expected a whole number, at least 1.")
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST:
+            seen = repr(value)[:40]
+            raise SchemaError(
+                f"{self.where}: {name}: {seen}, expected a whole number, at least 1 and at most {MOST:g}."
+            )
         return value
+
+
+def _require_whole(where: str, name: str, text: str) -> None:
+    """JSON can hold half a character, which nothing can write again."""
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise SchemaError(f"{where}: {name}: holds half a character (a lone surrogate). Write it out.")
 
 
 def _is_number(text: str) -> bool:

@@ -4,10 +4,12 @@ import os
 from pathlib import Path
 
 import pandas as pd
+from pydantic import ValidationError
 
 from tolerance import findings
 from tolerance.data.canonical import table_hash
 from tolerance.errors import OtherFitError, StoreError
+from tolerance.findings.sound import faults
 from tolerance.inference.saved import Fit, read_fit, saved_key
 
 REPORT = "report.json"
@@ -30,10 +32,17 @@ def read_report(folder: str | os.PathLike[str]) -> findings.Report:
     if not path.is_file():
         raise StoreError(f"{folder}: no analysis ({REPORT} missing). Give the --out of tolerance fit.")
     try:
-        found = findings.Report.model_validate_json(path.read_text())
-    except ValueError as error:
-        first = str(error).splitlines()[0]
-        raise StoreError(f"{path}: not a report of this version ({first}). Run tolerance fit again.") from error
+        found = findings.Report.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        said = f"{where}: {first['msg']}" if where else first["msg"]
+        raise StoreError(f"{path}: not a report of this version ({said}). Run tolerance fit again.") from error
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error.strerror}). Make it readable.") from error
+    wrong = next(faults(found), None)
+    if wrong is not None:
+        raise StoreError(f"{path}: {wrong}, so this is not what tolerance fit wrote. Run it again.")
     return found.model_copy(update={"caveats": [one for one in found.caveats if one not in UNASKED.values()]})
 
 

@@ -379,6 +379,7 @@ def _chosen(table: pd.DataFrame, mapping: Mapping, path: Path) -> pd.DataFrame:
 
 
 def _translated(values: pd.Series, column: Column, mapping: Mapping, path: Path) -> pd.Series:
+    _refuse_nested(values, column, path)
     translation = mapping.values.get(column.name, {})
     if translation:
         values = values.map(lambda value: translation.get(value, value))
@@ -392,6 +393,21 @@ def _translated(values: pd.Series, column: Column, mapping: Mapping, path: Path)
         # 1 - 0.7 is 0.3, not 0.30000000000000004
         values = (1 - _as_numbers(values, column, path, "complement")).round(12)
     return values
+
+
+def _refuse_nested(values: pd.Series, column: Column, path: Path) -> None:
+    """Bytes, lists and records, which Parquet can hold, are no value of a column of ours."""
+    if values.dtype != object:
+        return
+    nested = np.flatnonzero(
+        values.map(lambda value: isinstance(value, bytes | list | dict | np.ndarray)).to_numpy(bool)
+    )
+    if len(nested):
+        seen = type(values.iloc[nested[0]]).__name__
+        raise SchemaError(
+            f"{path}: row {nested[0]}, column {column.name}: holds {seen}, expected one {column.kind}. Write one value "
+            "a cell, texts as UTF-8; or leave the column out."
+        )
 
 
 def _as_numbers(values: pd.Series, column: Column, path: Path, field: str) -> pd.Series:

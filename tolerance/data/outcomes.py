@@ -243,7 +243,7 @@ def _cast(values: pd.Series, column: Column, source: str) -> pd.Series:
     if column.kind == "text":
         if values.dtype == "str":
             return values
-        return values.where(values.isna(), values.astype(str)).astype("str")
+        return values.astype(object).where(values.isna(), values.astype(str)).astype("str")
     cast = _numbers(values)
     if column.kind == "real":
         _refuse(values, values.notna() & cast.isna(), column, source, "a number")
