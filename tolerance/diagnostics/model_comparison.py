@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tolerance import findings
 from tolerance.data.prepared import Outcomes, prepare
-from tolerance.diagnostics.checks import check
+from tolerance.diagnostics.checks import check, unsampled
 from tolerance.diagnostics.loo import REFITS, Loo, difference, refit_high_k
 from tolerance.estimands.curves import type_curves
 from tolerance.inference.fit import Stage, fit
@@ -82,7 +82,7 @@ def compare_families(
         inside = None if folder is None else Path(folder) / name.replace(", ", "-").replace(" ", "-").lower()
         fitted = fit(outcomes, settings=member.settings, seed=seed, folder=inside, stage=told)
         checks = check(fitted, type_curves(fitted))
-        failed = [one.name for one in checks[:-1] if not one.passed]
+        failed = unsampled(checks)
         found[name] = failed, refit_high_k(fitted, at_most=0 if failed else refits, stage=told)
     sound = {name: left for name, (failed, left) in found.items() if not failed and not left.high}
     best = max(sound.values(), key=lambda left: left.elpd, default=None)

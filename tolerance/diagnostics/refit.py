@@ -3,7 +3,7 @@
 Divergent transitions are mended by smaller steps, other checks of sampling by sampling longer. Where that does not do,
 scales that answers leave between next to nothing and large get priors that keep them away from nothing: chains go from
 one to the other too seldom. Where the draws are one posterior and only the answers look unlike the fitted curves, the
-family gets more room: wider priors of departures from it.
+family gets more room: wider priors of departures from it. Every attempt begins from the draws of the one before.
 """
 
 import json
@@ -21,6 +21,7 @@ from tolerance.estimands.source import Source
 from tolerance.estimands.type_curve import TypeCurve
 from tolerance.findings import Attempt, Check
 from tolerance.inference.fit import Stage, fit
+from tolerance.inference.folder import opened
 from tolerance.inference.saved import Fit, saved_among, saved_key
 from tolerance.inference.settings import Settings
 from tolerance.model.priors import NARROW, PRIORS, Priors
@@ -77,6 +78,9 @@ class _Try:
         failed = unsampled(checks)
         if not failed:
             return None if self.wider else replace(self, wider=True)
+        if self.wider:
+            # what was one posterior before is not sought in a broken one
+            return None
         if not self.smaller and failed == [DIVERGENCES]:
             return replace(self, smaller=True)
         smaller = self.smaller or DIVERGENCES in failed
@@ -115,24 +119,34 @@ def refitted(
     """
     outcomes = prepare(outcomes)
     each = [one.of(settings) for one in TRIES]
-    place = 0 if folder is None else saved_among(outcomes, each, seed, folder) or 0
+    found = None if folder is None else saved_among(outcomes, each, seed, folder)
+    place, asked = found or (0, each[0])
     now, attempts = TRIES[place], _before(folder) if place else []
+    before: Refitted | None = None
     while True:
-        fitted = fit(outcomes, settings=now.of(settings), seed=seed, folder=folder, stage=stage)
+        earlier = None if before is None else before.fit
+        fitted = fit(outcomes, settings=asked, seed=seed, folder=folder, stage=stage, before=earlier)
         stage("checking the fit")
         source = Source(fitted)
         curves = type_curves(source)
         checks = check(fitted, curves)
         attempts = [*attempts, Attempt(change=now.change, failed=[one.name for one in checks if not one.passed])]
+        done = Refitted(fitted, source, curves, checks, attempts)
         later = now.next(checks, settings.priors)
         if later is None:
             break
         stage(f"some checks failed, trying again: {later.change}")
-        now = later
+        now, asked, before = later, later.of(settings), done
+    if before is not None and now.wider and unsampled(done.checks):
+        # draws that are one posterior, of a family that is too narrow, say more than broken ones of a wider one
+        done = replace(before, attempts=attempts)
+        if folder is not None:
+            with opened(folder, outcomes.outcomes, force=True):
+                done.fit.save(folder)
     if folder is not None:
-        kept = {"fit": fitted.key, "attempts": [one.model_dump() for one in attempts]}
+        kept = {"fit": done.fit.key, "attempts": [one.model_dump() for one in attempts]}
         write_atomically(folder / ATTEMPTS, (json.dumps(kept, indent=1) + "\n").encode())
-    return Refitted(fitted, source, curves, checks, attempts)
+    return done
 
 
 def _before(folder: Path | None) -> list[Attempt]:

@@ -9,6 +9,9 @@ from tolerance.model.covariance import Covariance
 from tolerance.model.parameters import Parameters
 from tolerance.model.transform import accuracies, departures, meaning
 
+# So many positions of the sampler are kept, from which a later fit of the same answers can begin.
+BEGINNINGS = 256
+
 
 def tree(
     parameters: Parameters,
@@ -54,7 +57,15 @@ def tree(
     held = xr.Dataset(
         {name: ((f"{name}_place",), np.asarray(getattr(blocks, name))) for name in Covariance.__dataclass_fields__}
     )
+    some = flat[np.linspace(0, len(flat) - 1, min(BEGINNINGS, len(flat))).astype(int)]
+    beginnings = xr.Dataset({"position": (("beginning", "place"), some), "centring": (("place",), design.lambdas)})
     densities = log_likelihood.groups(parameters, blocks, positions, fitted, found["sd_departure"][1])
     return xr.DataTree.from_dict(
-        {"posterior": posterior, "sample_stats": statistics[kept], "constant_data": held, **densities}
+        {
+            "posterior": posterior,
+            "sample_stats": statistics[kept],
+            "constant_data": held,
+            "coordinates": beginnings,
+            **densities,
+        }
     )

@@ -6,7 +6,7 @@ import shutil
 import textwrap
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -139,14 +139,23 @@ def read_fit(outcomes: Outcomes, folder: str | os.PathLike[str]) -> Fit:
     return found
 
 
-def saved_among(outcomes: Outcomes, settings: Sequence[Settings], seed: int | None, folder: Path) -> int | None:
-    """Which of several settings the fit saved in a folder was made with, if it is of these outcomes."""
-    if (saved := _saved_facts(folder)) is None:
+def saved_among(
+    outcomes: Outcomes, settings: Sequence[Settings], seed: int | None, folder: Path
+) -> tuple[int, Settings] | None:
+    """Which of several settings the fit saved in a folder was made with, whatever it began from, if it is of these
+    outcomes; and its settings, with what it began from.
+    """
+    saved = _saved_facts(folder)
+    if saved is None or saved.get("model") != MODEL or saved.get("settings") is None:
         return None
     content = prepare(outcomes).content
     seed = seed_of(content) if seed is None else seed
-    keys = [key_of(content, one, seed) for one in settings]
-    return keys.index(saved["key"]) if saved.get("key") in keys else None
+    made = _settings(saved, folder)
+    if saved.get("key") != key_of(content, made, seed):
+        return None
+    asked = _asked(replace(made, after=""))
+    found = next((i for i, one in enumerate(settings) if _asked(one) == asked), None)
+    return None if found is None else (found, replace(made, cores=settings[found].cores))
 
 
 def saved_key(folder: Path) -> str | None:

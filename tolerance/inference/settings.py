@@ -11,7 +11,10 @@ Likelihood = Literal["paired", "over-dispersed", "independent"]
 
 @dataclass(frozen=True)
 class Settings:
-    """How to sample. The pilot runs on two chains; ``cores`` change no draw."""
+    """How to sample. The pilot runs on two chains; ``cores`` change no draw.
+
+    ``after`` is the key of an earlier fit of the same outcomes, from whose draws this one begins instead of a pilot.
+    """
 
     chains: int = 4
     tune: int = 150
@@ -22,3 +25,4 @@ class Settings:
     cores: int = 2
     likelihood: Likelihood = "paired"
     priors: Priors = field(default_factory=lambda: PRIORS)
+    after: str = ""

@@ -13,18 +13,26 @@ from tolerance.inference.preconditioning import straightened
 from tolerance.inference.settings import Likelihood, Settings
 from tolerance.model import covariance, density
 from tolerance.model.covariance import Covariance
-from tolerance.model.parameters import Parameters
+from tolerance.model.parameters import DEPARTURE, Parameters
 from tolerance.model.transform import Meaning, accuracies, location_slopes
 
 # Designs of more parameters are sampled twice as long at once: on 1,083 shorter chains were mostly refused.
-WIDE = 600
+WIDE = 1000
+# Acceptance that is aimed at from the start where few curves, few levels or several configurations leave scales of
+# effects to their priors: with larger steps transitions diverge, and the first attempt is lost.
+CAREFUL, FEW_CURVES, FEW_LEVELS = 0.95, 12, 4
 # Steps towards the pilot's start at most; one that is not quite at the top is as good.
 CLIMB = 500
 Floats = NDArray[np.float64]
 
 
-def long_enough(settings: Settings, parameters: Parameters) -> Settings:
-    """The settings for a design of this size."""
+def suited(settings: Settings, parameters: Parameters) -> Settings:
+    """The settings for a design: longer for a large one, smaller steps for a thin one."""
+    cells = parameters.cells
+    few = len(cells.sparsifiers) * len(cells.tasks) <= FEW_CURVES
+    levels = cells.frame["sparsity_requested"][cells.frame["sparsity"] > 0].nunique()
+    if few or levels <= FEW_LEVELS or len(cells.configs) > 1:
+        settings = replace(settings, target_accept=max(settings.target_accept, CAREFUL))
     if parameters.size <= WIDE:
         return settings
     lengths = ("tune", "draws", "pilot_tune", "pilot_draws")
@@ -128,8 +136,12 @@ def centring(parameters: Parameters, m: Meaning) -> dict[str, Floats]:
 
 
 def _recentred(parameters: Parameters, design: density.Design, positions: Floats, m: Meaning) -> Floats:
-    """The same effects as positions of a design with other shares of centring."""
+    """The same effects as positions of a design with other shares of centring, or other priors of scales."""
     out = positions.copy()
+    for name, log_scale in m.log_scales.items():
+        scale = DEPARTURE if name == "departure" else f"sd_{name}"
+        median, spread = parameters.scale(scale)
+        out[:, parameters.where[f"{scale}_z"]] = ((log_scale - np.log(median)) / spread)[:, None]
     for name, effect in m.effects.items():
         place = parameters.where[f"{name}_z"]
         weight = design.lambdas[place]

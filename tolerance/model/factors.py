@@ -93,7 +93,7 @@ class Factors:
         cells = self.cells
         sizes = {"type": len(cells.task_types), "sparsifier": len(cells.sparsifiers), "task": len(cells.tasks)}
         sizes |= {"config": len(cells.configs), "model": len(self.models), "context": len(self.contexts)}
-        sizes |= {"knot": len(self.knots.step), "knot of config": int(self.knots.several.sum())}
+        sizes |= {"knot": len(self.knots.step), "bend": int(self.knots.bend.max() + 1)}
         return sizes
 
     def basis(self, factor: str) -> Basis:
@@ -149,9 +149,7 @@ class Factors:
     @cached_property
     def departures(self) -> Index:
         """Elements of departures that curves share: increments of paths."""
-        knots, several = self.knots, self.knots.several
-        own = np.where(several, np.cumsum(several) - 1, -1)
-        return {"knot": knots.knot, "knot of config": own}
+        return {"knot": self.knots.knot, "bend": self.knots.bend}
 
     @cached_property
     def used(self) -> Ints:

@@ -1,15 +1,16 @@
 """Where departures that curves share have their increments: level by level of each sparsifier x type.
 
-What the tasks of a type share under a sparsifier goes by knot; what they share under one configuration goes by path,
-one for each sparsifier x type x configuration that was measured, with the same knots.
+What the tasks of a type share under a sparsifier goes by knot, what all tasks share under it in one configuration by
+level. A path is the sum of both along the knots of a sparsifier x type x configuration that was measured.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tolerance.data.cells import Cells
+from tolerance.data.cells import SAME_LEVEL, Cells
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -48,11 +49,27 @@ class Knots:
         """Which increments begin a path ``(increment,)``."""
         return np.isin(np.arange(len(self.knot)), self.path)
 
-    @property
-    def several(self) -> NDArray[np.bool_]:
-        """Which increments belong to a sparsifier x type that several configurations measured ``(increment,)``."""
-        paths = np.bincount(self.knot, minlength=len(self.step))
-        return np.asarray(paths[self.knot] > 1)
+    @cached_property
+    def bend(self) -> Ints:
+        """Which increments are alike in all types: those of one sparsifier and configuration near one level.
+
+        -1 where a single configuration measured a sparsifier x type ``(increment,)``.
+        """
+        method = np.searchsorted(np.sort(self.start[self.start >= 0]), self.knot, side="right") - 1
+        method = np.argwhere(self.start >= 0)[:, 0][method]
+        near = np.zeros(len(self.step), dtype=np.int64)
+        of_knot = np.zeros(len(self.step), dtype=np.int64)
+        of_knot[self.knot] = method
+        for m in np.unique(of_knot):
+            mine = np.flatnonzero(of_knot == m)
+            order = mine[np.argsort(self.halvings[mine], kind="stable")]
+            near[order] = np.cumsum(np.r_[0, np.diff(self.halvings[order]) > SAME_LEVEL])
+        several = np.bincount(self.knot, minlength=len(self.step))[self.knot] > 1
+        keys = np.stack([method, self.config, near[self.knot]], axis=1)
+        out = np.full(len(self.knot), -1, dtype=np.int64)
+        if several.any():
+            out[several] = np.unique(keys[several], axis=0, return_inverse=True)[1].ravel()
+        return out
 
 
 def knots_of(cells: Cells) -> Knots:

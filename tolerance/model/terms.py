@@ -94,5 +94,5 @@ TERMS = (
     Term("shape_context", "shape", ("context",)),
     Term("shape_sparsifier_model", "shape", ("sparsifier", "model")),
     Term("departure_type", "departure", each=("knot",)),
-    Term("departure_config", "departure", each=("knot of config",)),
+    Term("departure_config", "departure", each=("bend",)),
 )
