@@ -14,6 +14,7 @@ from tolerance.estimands.contrasts import ALL_PAIRS, Contrasted, common_levels, 
 from tolerance.estimands.curve_state import CurveState
 from tolerance.estimands.curves import averaged, beyond, curve, type_curves
 from tolerance.estimands.kv_budgets import budgets, tokens
+from tolerance.estimands.parts import part_curves
 from tolerance.estimands.rankings import censored, ordering
 from tolerance.estimands.source import Source
 from tolerance.estimands.thresholds import tolerated
@@ -297,3 +298,21 @@ def test_at_every_measured_level_the_reported_draw_is_the_cells(table):
         one = averaged(source, method, [(task, config)])
         at = np.searchsorted(one.grid, cells.halvings[mine] - 1e-9)
         np.testing.assert_allclose(one.accuracy[:, at], each[:, mine], atol=2e-5)
+
+
+def test_averages_are_those_of_their_models_and_their_context_lengths(fitted, curves):
+    found = part_curves(Source(fitted), curves)
+    of = {kind: [part for part in found if part.of == kind] for kind in ("model", "context length")}
+    models = sorted({model for model, _ in fitted.cells.configs})
+    assert [part.name for part in of["model"]] == models
+    for i, one in enumerate(curves):
+        each = [part.curves[i] for part in of["model"]]
+        weights = np.array([len(curve.places) for curve in each]) / len(one.places)
+        at = float(one.levels[0])
+        mean = sum(w * curve.accuracy_at(at) for w, curve in zip(weights, each, strict=True))
+        np.testing.assert_allclose(mean, one.accuracy_at(at), atol=2e-5)
+
+
+def test_one_model_at_one_length_has_no_parts():
+    fit = fake_fit(twenty_levels())
+    assert part_curves(Source(fit), type_curves(fit)) == []

@@ -13,7 +13,7 @@ import pandas as pd
 
 from tolerance import findings
 from tolerance.analysis import design
-from tolerance.analysis.curve_findings import common_ends, curve, threshold
+from tolerance.analysis.curve_findings import common_ends, curve, parts, threshold
 from tolerance.analysis.saved import REPORT
 from tolerance.data.direction import refuse_shares_kept
 from tolerance.data.manifest import digest
@@ -144,7 +144,9 @@ def _report(
         data=data,
         held_constant=list(design.held_constant(outcomes)),
         curves=[curve(one, done.source, question) for one in states],
-        thresholds=[threshold(one, ends, s.leaning, question) for one, s in zip(states, scaled, strict=True)],
+        thresholds=[
+            threshold(one, ends, s.leaning, question, done.source) for one, s in zip(states, scaled, strict=True)
+        ],
         comparisons=list(comparisons(contrasted)),
         checks=done.checks,
         predicted=as_findings.predicted(done.fit, checks.sampled(done.checks)),
@@ -159,6 +161,7 @@ def _report(
         contrasts=list(contrasted.contrasts()),
         orderings=list(orderings(states, question)),
         budgets=list(budgets(done.source, outcomes, states, question)),
+        parts=list(parts(done.fit, done.source, done.parts, passed, question)),
     )
 
 

@@ -1,7 +1,7 @@
 """What is said of one curve: what was observed, the curve itself, and the sparsity that it tolerates."""
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -9,18 +9,22 @@ from numpy.typing import NDArray
 
 from tolerance import findings
 from tolerance.data.cells import halvings, sparsity
-from tolerance.estimands.curve_state import CurveState, curve_id
+from tolerance.estimands.contrasts import Contrasted
+from tolerance.estimands.curve_state import CurveState, curve_id, curve_states
 from tolerance.estimands.curves import beyond
+from tolerance.estimands.parts import PartCurves
+from tolerance.estimands.rankings import comparisons
 from tolerance.estimands.source import Source
 from tolerance.estimands.thresholds import tolerated
 from tolerance.estimands.type_curve import TypeCurve
+from tolerance.inference.saved import Fit
 from tolerance.question import Question
 from tolerance.stats.intervals import Estimate, Interval, lower_limit, quantiles, summarise, wilson
 
 BEYOND_POINTS = 7
 
 
-def curve(state: CurveState, source: Source, question: Question) -> findings.Curve:
+def curve(state: CurveState, source: Source, question: Question, part: str = "") -> findings.Curve:
     """Observed accuracies with Wilson intervals; the fitted band where the fit may be believed."""
     mine = state.curve
     observed = [
@@ -33,7 +37,7 @@ def curve(state: CurveState, source: Source, question: Question) -> findings.Cur
         for _, group in state.cells.groupby("sparsity_requested")
     ]
     return findings.Curve(
-        id=curve_id("curve", mine),
+        id=curve_id("curve", mine, part),
         task_type=mine.task_type,
         tasks=list(mine.tasks),
         sparsifier=mine.sparsifier,
@@ -44,6 +48,7 @@ def curve(state: CurveState, source: Source, question: Question) -> findings.Cur
         band=_within(mine) if state.passed else None,
         beyond=_beyond(mine, source) if state.passed else None,
         required=_required(mine, question) if state.ok else None,
+        **_averaged(mine, source),
     )
 
 
@@ -58,6 +63,15 @@ def _items(group: pd.DataFrame) -> int:
     return int(group.groupby("task")["items"].max().sum())
 
 
+def _averaged(curve: TypeCurve, source: Source) -> dict[str, Any]:
+    """Models and context lengths that a curve averages."""
+    configs = [source.fit.cells.configs[config] for _, config in curve.places]
+    return {
+        "models": sorted({m for m, _ in configs}),
+        "context_lengths": sorted({c for _, c in configs if c is not None}),
+    }
+
+
 def common_ends(states: Sequence[CurveState]) -> dict[str, float]:
     """The sparsity that all curves of a unit reach, so that areas under them can be compared."""
     ends: dict[str, float] = {}
@@ -68,13 +82,18 @@ def common_ends(states: Sequence[CurveState]) -> dict[str, float]:
 
 
 def threshold(
-    state: CurveState, ends: dict[str, float], leaning: findings.Leaning | None, question: Question
+    state: CurveState,
+    ends: dict[str, float],
+    leaning: findings.Leaning | None,
+    question: Question,
+    source: Source,
+    part: str = "",
 ) -> findings.Threshold:
     """The tolerated level with all that is said beside it; ``ends`` are those of `common_ends`."""
     mine, answerable = state.curve, state.ok
     has_dense = answerable or state.reason == "dense accuracy is at the guessing floor"
     return findings.Threshold(
-        id=curve_id("threshold", mine),
+        id=curve_id("threshold", mine, part),
         task_type=mine.task_type,
         sparsifier=mine.sparsifier,
         unit=state.unit,
@@ -90,6 +109,7 @@ def threshold(
         exceedance=_exceedance(mine, question) if answerable else None,
         area=_area(mine, ends[state.unit], question) if answerable else None,
         leaning=leaning,
+        **_averaged(mine, source),
     )
 
 
@@ -171,3 +191,20 @@ def _assured(draws: NDArray[np.float64], curve: TypeCurve, question: Question) -
 
 def _inside(value: float, curve: TypeCurve) -> float | None:
     return value if curve.first <= value <= curve.last else None
+
+
+def parts(
+    fit: Fit, source: Source, found: Sequence[PartCurves], passed: bool, question: Question
+) -> Iterator[findings.Part]:
+    """The findings of each model and of each context length."""
+    for one in found:
+        states, named = curve_states(fit, one.curves, passed), f"{one.of} {one.name}"
+        ends, contrasted = common_ends(states), Contrasted(source, states, question, named)
+        yield findings.Part(
+            of=one.of,
+            name=one.name,
+            curves=[curve(state, source, question, named) for state in states],
+            thresholds=[threshold(state, ends, None, question, source, named) for state in states],
+            contrasts=list(contrasted.contrasts()),
+            comparisons=list(comparisons(contrasted)),
+        )

@@ -17,6 +17,7 @@ from tolerance.data.run_folder import write_atomically
 from tolerance.diagnostics.checks import DIVERGENCES, check, trustworthy, unsampled
 from tolerance.errors import StoreError
 from tolerance.estimands.curves import type_curves
+from tolerance.estimands.parts import PartCurves, part_curves
 from tolerance.estimands.source import Source
 from tolerance.estimands.type_curve import TypeCurve
 from tolerance.findings import Attempt, Check
@@ -36,11 +37,12 @@ WIDER = 3.0
 
 @dataclass(frozen=True)
 class Refitted:
-    """The last fit, what its curves are made from, its curves and checks, and how it came about."""
+    """The last fit, what its curves are made from, these by model and context length too, checks, and how it came about."""
 
     fit: Fit
     source: Source
     curves: list[TypeCurve]
+    parts: list[PartCurves]
     checks: list[Check]
     attempts: list[Attempt]
 
@@ -129,9 +131,10 @@ def refitted(
         stage("checking the fit")
         source = Source(fitted)
         curves = type_curves(source)
-        checks = check(fitted, curves)
+        parts = part_curves(source, curves)
+        checks = check(fitted, [*curves, *(curve for part in parts for curve in part.curves)])
         attempts = [*attempts, Attempt(change=now.change, failed=[one.name for one in checks if not one.passed])]
-        done = Refitted(fitted, source, curves, checks, attempts)
+        done = Refitted(fitted, source, curves, parts, checks, attempts)
         later = now.next(checks, settings.priors)
         if later is None:
             break

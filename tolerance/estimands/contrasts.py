@@ -54,14 +54,23 @@ class CurvePair:
 
 @dataclass(frozen=True)
 class Contrasted:
-    """Contrasts of a fit: curves by task type and method with their states, and the source of further averages."""
+    """Contrasts of a fit: curves by task type and method with their states, and the source of further averages.
+
+    ``part`` names the model or context length that all curves are of, where they do not average over all.
+    """
 
     source: Source
     states: Sequence[CurveState]
     question: Question
+    part: str = ""
     _made: dict[tuple[str, tuple[Place, ...]], TypeCurve] = field(default_factory=dict)
     _areas: dict[tuple[int, float], Floats] = field(default_factory=dict)
     _levels_of: dict[tuple[str, tuple[Place, ...]], Floats] = field(default_factory=dict)
+
+    @property
+    def of_part(self) -> list[str]:
+        """The model or context length that all curves are of, if it is one of several."""
+        return [self.part] if self.part else []
 
     def pairs(self) -> Iterator[tuple[int, int, findings.Compared]]:
         """Which curves are compared: task types under one method, then methods on one task type, by index."""
@@ -167,7 +176,7 @@ class Contrasted:
             levels = [findings.LevelContrast(sparsity=s, accuracy=p, retention=r) for s, p, r in pairs]
             n_tasks = len({*a.tasks, *b.tasks})
         return findings.Contrast(
-            id=f"contrast-{digest([pair.of, pair.within, pair.first, pair.second])[:8]}",
+            id=f"contrast-{digest([pair.of, pair.within, pair.first, pair.second, *self.of_part])[:8]}",
             of=pair.of,
             within=pair.within,
             first=pair.first,

@@ -42,15 +42,15 @@ def curve_states(fit: Fit, curves: Sequence[TypeCurve], passed: bool) -> list[Cu
     return [_state(fit, curve, passed) for curve in curves]
 
 
-def curve_id(kind: str, curve: TypeCurve) -> str:
-    """The id of a finding of some kind about a curve, the same in every run."""
-    return f"{kind}-{digest([curve.task_type, curve.sparsifier])[:8]}"
+def curve_id(kind: str, curve: TypeCurve, part: str = "") -> str:
+    """The id of a finding of some kind about a curve, or about one ``part`` of what it averages: the same in every run."""
+    return f"{kind}-{digest([curve.task_type, curve.sparsifier, *([part] if part else [])])[:8]}"
 
 
 def _state(fit: Fit, curve: TypeCurve, passed: bool) -> CurveState:
-    frame = fit.cells.frame
-    same_type = frame["task"].isin(curve.tasks)
-    cells = frame[same_type & ((frame["sparsifier"] == curve.sparsifier) | (frame["sparsity"] == 0))]
+    frame, n = fit.cells.frame, len(fit.cells.configs)
+    here = np.isin(fit.cells.task * n + fit.cells.config, [task * n + config for task, config in curve.places])
+    cells = frame[here & ((frame["sparsifier"] == curve.sparsifier) | (frame["sparsity"] == 0))]
     return CurveState(curve, cells, _unit(cells), *_status(curve, passed))
 
 

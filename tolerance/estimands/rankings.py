@@ -26,7 +26,7 @@ def comparisons(contrasted: Contrasted) -> Iterator[findings.Comparison]:
         status, reason = pair.state
         probabilities = dict.fromkeys(("prob_first", "prob_second", "prob_neither", "verdict"))
         yield findings.Comparison(
-            id=f"comparison-{digest([pair.of, pair.within, pair.first, pair.second])[:8]}",
+            id=f"comparison-{digest([pair.of, pair.within, pair.first, pair.second, *contrasted.of_part])[:8]}",
             of=pair.of,
             within=pair.within,
             first=pair.first,

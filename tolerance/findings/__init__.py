@@ -71,6 +71,7 @@ from tolerance.findings.instant import (
     Ungraded,
 )
 from tolerance.findings.levels import Scale, comparable, numbered, stated
+from tolerance.findings.parts import Part
 from tolerance.findings.report import Report
 
 __all__ = [
@@ -127,6 +128,7 @@ __all__ = [
     "Order",
     "Ordering",
     "Paired",
+    "Part",
     "PartVerdict",
     "Plot",
     "Predicted",

@@ -38,7 +38,8 @@ class Curve(Finding):
     """Accuracy against sparsity for one task type under one method, averaged over its tasks and configurations.
 
     ``band`` ends at the last measured level. ``beyond`` is what the model makes of a little more sparsity: it is drawn,
-    and no other finding rests on it. ``required`` is the accuracy that has to be kept, posterior median.
+    and no other finding rests on it. ``required`` is the accuracy that has to be kept, posterior median. ``models`` and
+    ``context_lengths`` are those that it averages; a length of 0 is not known.
     """
 
     id: str
@@ -53,6 +54,8 @@ class Curve(Finding):
     beyond: Band | None = None
     required: Number | None = None
     scale: Scale | None = UNSAID
+    models: list[str] = []
+    context_lengths: list[int] = []
 
     def rows(self) -> Iterator[Row]:
         """One for each point of the bands; ``part`` says which. None where the curve is withheld."""
@@ -200,7 +203,8 @@ Leaning = Literal["prior-data conflict", "strong prior"]
 class Threshold(Finding):
     """The largest sparsity up to which at least ``retention`` of dense accuracy above the floor is kept.
 
-    With ``margin``, it is the largest up to which accuracy is at most ``margin`` below dense.
+    With ``margin``, it is the largest up to which accuracy is at most ``margin`` below dense. It is that of the mean
+    accuracy over the tasks of the type, and over the ``models`` and ``context_lengths`` that are listed.
     """
 
     id: str
@@ -220,6 +224,8 @@ class Threshold(Finding):
     area: Area | None = None
     leaning: Leaning | None = None
     scale: Scale | None = UNSAID
+    models: list[str] = []
+    context_lengths: list[int] = []
 
     def rows(self) -> Iterator[Row]:
         """One row; its numbers are null unless the threshold could be given."""

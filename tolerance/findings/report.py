@@ -7,15 +7,14 @@ from pydantic import Field, JsonValue
 
 from tolerance.errors import DesignError
 from tolerance.findings.base import Shown
-from tolerance.findings.columns import ACCURACY, SHARE, SPARSITY, Row, frame
-from tolerance.findings.conclusions import CONCLUSION_UNITS, Conclusions, NotCompared
 from tolerance.findings.columns import ACCURACY, IN_ITS_UNIT, SHARE, SPARSITY, Row, frame
-from tolerance.findings.conclusions import CONCLUSION_UNITS, Conclusions
+from tolerance.findings.conclusions import CONCLUSION_UNITS, Conclusions, NotCompared
 from tolerance.findings.contrasts import Budget, Comparison, Contrast, Ordering
 from tolerance.findings.curves import Curve, Shape, Threshold
 from tolerance.findings.data import Caveat, Data, HeldConstant, Provenance
 from tolerance.findings.fit import Attempt, Check, Family, LeftOut, Predicted, Sensitivity
 from tolerance.findings.instant import Disagreement, Instant
+from tolerance.findings.parts import Part
 from tolerance.stats.intervals import Number
 
 if TYPE_CHECKING:
@@ -55,6 +54,9 @@ class Report(Shown):
     ``direction_prob`` is the posterior probability that better, worse, first and second need; ``decision_prob`` what
     verdicts need that can be wrong in one way: see `tolerance.stats.decide`.
 
+    Curves, thresholds, contrasts and what rests on them average over models and context lengths where there are several;
+    ``parts`` has the same of each.
+
     ``extra`` is what others put beside our findings, by a name of theirs: kept as it came and never read by us. Their
     sections of the page say it. Where there is none, the file has no such field.
     """
@@ -89,6 +91,7 @@ class Report(Shown):
     budgets: list[Budget] = []
     conclusions: list["Conclusions"] = []
     not_compared: list[NotCompared] = Field(default=[], exclude_if=lambda pairs: not pairs)
+    parts: list[Part] = []
     extra: dict[str, JsonValue] = Field(default={}, exclude_if=lambda extra: not extra)
 
     def to_frame(self, table: Table = "thresholds") -> "pd.DataFrame":

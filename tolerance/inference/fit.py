@@ -19,7 +19,7 @@ from tolerance.inference.draws import tree
 from tolerance.inference.folder import opened, require_room
 from tolerance.inference.saved import PACKAGES, Fit, key_of, read_kept, seed_of
 from tolerance.inference.settings import Settings
-from tolerance.inference.warmup import Floats, after_pilot, final_blocks, suited, pilot_run, plug_in
+from tolerance.inference.warmup import Floats, after_pilot, final_blocks, pilot_run, plug_in, suited
 from tolerance.model import covariance, density
 from tolerance.model.parameters import Parameters
 from tolerance.model.transform import Meaning, accuracies, meaning
@@ -56,6 +56,7 @@ def fit(
     cells = prepared.cells
     seed = seed_of(prepared.content) if seed is None else seed
     key = key_of(prepared.content, settings, seed)
+
     def made() -> Fit:
         return Fit(cells, _sample(cells, settings, seed, key, before, tell), settings, seed, key, versions(PACKAGES))
 

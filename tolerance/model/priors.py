@@ -43,7 +43,7 @@ class Priors:
     sd_loc_sparsifier_length: LogNormal = (0.1, 0.8)
     sd_loc_type_model: LogNormal = (0.1, 0.9)
     sd_loc_type_context: LogNormal = (0.1, 0.9)
-    sd_loc_task_model: LogNormal = (0.07, 1.0)
+    sd_loc_task_model: LogNormal = (0.15, 0.6)
     # Log shape: 0.8 loses from 90% to 50% kept within a factor 2.3 of halvings (Weibull); cliffs lie three sds up.
     shape: Normal = (0.8, 0.5)
     sd_shape_type: float = 0.3
@@ -62,7 +62,7 @@ class Priors:
     # The same, shared by the tasks of a type under one sparsifier: what a wrong family would look like.
     sd_departure_type: LogNormal = (0.07, 1.0)
     # What they share under one configuration beside: the same where models bend in ways of their own.
-    sd_departure_config: LogNormal = (0.07, 1.0)
+    sd_departure_config: LogNormal = (0.1, 0.8)
 
 
 PRIORS = Priors()
@@ -83,7 +83,6 @@ NARROW: dict[str, LogNormal] = {
     "sd_loc_sparsifier_context": (0.15, 0.6),
     "sd_loc_type_model": (0.15, 0.6),
     "sd_loc_type_context": (0.15, 0.6),
-    "sd_loc_task_model": (0.15, 0.6),
     "sd_shape_model": (0.2, 0.5),
     "sd_shape_context": (0.2, 0.5),
     "sd_shape_sparsifier_model": (0.2, 0.5),
