@@ -28,11 +28,11 @@ def part_curves(source: Source, curves: Sequence[TypeCurve]) -> list[PartCurves]
 
 def _parts(source: Source, curves: Sequence[TypeCurve], place: int, of: Of) -> Iterator[PartCurves]:
     cells = source.fit.cells
-    values = sorted({config[place] for config in cells.configs})
+    values = list(dict.fromkeys(config[place] for config in cells.configs))  # in order, as configurations are
     for value in values if len(values) > 1 else []:
         mine = []
         for curve in curves:
             places = [at for at in curve.places if cells.configs[at[1]][place] == value]
             if places:
                 mine.append(averaged(source, cells.sparsifiers.index(curve.sparsifier), places))
-        yield PartCurves(of, str(value), mine)
+        yield PartCurves(of, "not recorded" if value is None else str(value), mine)
