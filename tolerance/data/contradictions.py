@@ -5,11 +5,12 @@ The functions take typed tables, of answers or of published means, and give the 
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
+from tolerance.data import weights
 from tolerance.data.levels import said
 
 # Control and bidirectional characters, and those that nobody sees: they move the cursor, turn text round, or tell apart
@@ -54,6 +55,12 @@ def text_faults(table: pd.DataFrame, columns: Sequence[str], required: Sequence[
                 yield f"row {_first(table[name] == value)}, column {name}: {value!r} is blank. Give a name."
 
 
+def holds_unseen(values: pd.Series) -> bool:
+    """Whether `text_faults` has something to say of distinct values; quick, without saying what."""
+    texts = values.tolist()
+    return _UNSEEN.search("|".join(texts)) is not None or not all(map(str.strip, texts))
+
+
 def alike(table: pd.DataFrame) -> Iterator[str]:
     """Names that differ by case, spaces or Unicode form alone, and items of a task that differ by the latter two."""
     for name in _NAMES:
@@ -77,11 +84,11 @@ def folded(name: str) -> str:
 
 def _items_alike(table: pd.DataFrame) -> Iterator[str]:
     ids = table["item_id"].dropna().unique()
-    if all(value == _trimmed(value) for value in ids):
+    if all(value == trimmed(value) for value in ids):
         return
     seen: dict[tuple[str, str], str] = {}
     for task, value in table[["task", "item_id"]].dropna().drop_duplicates().itertuples(index=False):
-        first = seen.setdefault((task, _trimmed(value)), value)
+        first = seen.setdefault((task, trimmed(value)), value)
         if first != value:
             row = _first((table["task"] == task) & (table["item_id"] == value))
             yield (
@@ -91,7 +98,8 @@ def _items_alike(table: pd.DataFrame) -> Iterator[str]:
             )
 
 
-def _trimmed(value: str) -> str:
+def trimmed(value: str) -> str:
+    """An id without spaces around it, in one Unicode form."""
     return unicodedata.normalize("NFC", value).strip()
 
 
@@ -168,7 +176,7 @@ def right_and_wrong(table: pd.DataFrame) -> Iterator[str]:
     """Answers that ``correct`` calls right and ``score`` gives nothing, or the other way round."""
     right = table["correct"].astype("Float64")
     wrong = (((right == 1) & (table["score"] == 0)) | ((right == 0) & (table["score"] == 1))).fillna(value=False)
-    for row in np.flatnonzero(wrong.to_numpy(dtype=bool)):
+    for row in table.index[wrong.to_numpy(dtype=bool)]:
         yield (
             f"row {row}: correct is {bool(table['correct'][row])} but score is {table['score'][row]:g}. "
             "Correct one of them, or leave correct empty."
@@ -196,11 +204,11 @@ def levels_by_item(table: pd.DataFrame) -> Iterator[str]:
 def realised_backwards(table: pd.DataFrame) -> Iterator[str]:
     """Methods that realise less the more is asked of them: one of the two columns is a share kept."""
     both = table[(table["sparsity_requested"] > 0) & table["sparsity_realised"].notna()]
-    means = both.groupby(["sparsifier", "sparsity_requested"])["sparsity_realised"].mean()
+    means = weights.means(both, both["sparsity_realised"], ["sparsifier", "sparsity_requested"])
     for method, curve in means.groupby(level="sparsifier"):
         steps = np.diff(curve.to_numpy())
         if len(steps) and (steps <= 0).all() and -steps.sum() > 0.05:
-            row = _first(both["sparsifier"] == method, both.index)
+            row = _first(both["sparsifier"] == method)
             yield (
                 f"row {row}: {method!r} realises {curve.iloc[0]:.3g} where "
                 f"{curve.index[0][1]:g} was requested and {curve.iloc[-1]:.3g} where {curve.index[-1][1]:g} was. "
@@ -236,10 +244,9 @@ def is_average(task: str) -> bool:
 
 def told(table: pd.DataFrame, wrong: pd.Series, words: Callable[[int], str]) -> list[str]:
     """Words on each row that is wrong."""
-    return [f"row {row}: {words(int(row))}" for row in np.flatnonzero(wrong.to_numpy(dtype=bool))]
+    return [f"row {row}: {words(int(row))}" for row in table.index[wrong.to_numpy(dtype=bool)]]
 
 
-def _first(wrong: pd.Series, index: Iterable[int] | None = None) -> int:
-    """The first row of which it is true; ``index`` gives rows their numbers where some were left out."""
-    at = int(np.flatnonzero(wrong.to_numpy(dtype=bool))[0])
-    return at if index is None else int(list(index)[at])
+def _first(wrong: pd.Series) -> int:
+    """The number of the first row of which it is true."""
+    return int(wrong.index[wrong.to_numpy(dtype=bool).argmax()])

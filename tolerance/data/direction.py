@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
+from tolerance.data import weights
 from tolerance.data.contradictions import CURVE
 from tolerance.data.levels import placed, scales
 from tolerance.data.manifest import Manifest
@@ -70,7 +71,7 @@ def _words(rising: pd.DataFrame, table: pd.DataFrame) -> str:
 def _cells(table: pd.DataFrame) -> pd.DataFrame:
     """Mean score and number of items by curve and requested level; dense is level 0 of no method."""
     asked = table["sparsity_requested"].where(~is_dense(table), 0.0)
-    items = table["n_items"].fillna(UNKNOWN_ITEMS).astype("float64") if "n_items" in table else 1.0
+    items = table["n_items"].fillna(UNKNOWN_ITEMS).astype("float64") if "n_items" in table else weights.answers(table)
     rows = table[CURVE].assign(level=asked, n=items, sum=table["score"] * items)
     cells = rows.groupby([*CURVE, "level"], dropna=False, sort=True)[["n", "sum"]].sum().reset_index()
     return cells.assign(mean=cells["sum"] / cells["n"])

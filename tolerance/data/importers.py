@@ -6,59 +6,31 @@ A format that is no such table has an importer: a name in `IMPORTERS`, of ours o
 import hashlib
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tolerance import plugins
 from tolerance.data import levels, published, vocabularies
-from tolerance.data.derived import derived, with_types
+from tolerance.data.column_mapping import Mapping, as_mapped, read_mapping, unused
+from tolerance.data.column_mapping import shipped_mappings as shipped_mappings
 from tolerance.data.direction import LEVELS_ARE_SPARSITY, refuse_shares_kept
 from tolerance.data.manifest import Manifest
-from tolerance.data.outcomes import BY_NAME, COLUMNS, Column, validate
+from tolerance.data.outcomes import BY_NAME, COLUMNS, validate
 from tolerance.data.published import validate_aggregates
 from tolerance.data.remarks import remarks
-from tolerance.data.run_folder import IMPORTED, RunFolder
+from tolerance.data.run_folder import IMPORTED, PARTS, RunFolder
+from tolerance.data.streaming.files import is_large
+from tolerance.data.streaming.imports import staged
 from tolerance.data.table_file import ENDINGS, is_table, read_table
-from tolerance.data.unused_columns import refuse_misspelt, refuse_twice, refuse_without
-from tolerance.data.yaml_file import read_yaml
 from tolerance.errors import SchemaError
 from tolerance.plugins import Registry
 
-MAPPINGS = Path(__file__).parent / "mappings"
-Scalar = str | int | float | bool
-Columns = dict[str, Column]
 # Fields of a mapping that older runs had not, and have not in their plan.
 _OF_LATER = ("where", "complement", "ratio", "pattern", "types")
-
-
-class Mapping(BaseModel):
-    """How a file's columns become ours; columns that already bear our names need no line.
-
-    columns: ours -> theirs. values: ours -> their value -> ours; what is not listed stays. scale: ours -> factor (0.01
-    for percentages). complement: ours, of which 1 - value is taken, after scaling: a share kept becomes one removed.
-    constants: ours -> one value for all rows, where the file does not say. where: their column -> the value, or the
-    values, of the rows to read; the others are left out. ignore: their columns that are not used though they look like
-    ours. ratio: ours -> their two columns, the first of which is divided by the second. pattern: ours -> a regular
-    expression whose one group is taken of the text. types: a benchmark that ships (`tolerance.data.derived`); tasks
-    have their types and guessing floors by it where the file says none.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-    columns: dict[str, str] = {}
-    values: dict[str, dict[Scalar, Scalar]] = {}
-    scale: dict[str, float] = {}
-    complement: list[str] = []
-    constants: dict[str, Scalar] = {}
-    where: dict[str, Scalar | list[Scalar]] = {}
-    ignore: list[str] = []
-    ratio: dict[str, tuple[str, str]] = {}
-    pattern: dict[str, str] = {}
-    types: str | None = None
 
 
 class Importer(Protocol):
@@ -129,8 +101,8 @@ def import_table(
 def _answers(path: Path, mapping: Mapping, format: str | None) -> tuple[pd.DataFrame, list[str]]:
     """Validated outcomes, and the columns of the file that were not used."""
     table = IMPORTERS.find(format or recognised(path)).read(path)
-    mapped = _mapped(table, mapping, path, BY_NAME)
-    return validate(mapped, source=str(path)), unused(table, mapping, BY_NAME)
+    mapped = as_mapped(table, mapping, path, BY_NAME)
+    return validate(mapped, source=str(path)), unused(table.columns, mapping, BY_NAME)
 
 
 def recognised(path: Path) -> str:
@@ -166,8 +138,8 @@ def _means(path: Path, mapping: Mapping) -> tuple[pd.DataFrame, list[str]]:
     """Validated means, and the columns of the file that were not used."""
     known = published.AGGREGATES_BY_NAME
     table = read_table(path)
-    mapped = _mapped(table, mapping, path, known)
-    return validate_aggregates(mapped, source=str(path)), unused(table, mapping, known)
+    mapped = as_mapped(table, mapping, path, known)
+    return validate_aggregates(mapped, source=str(path)), unused(table.columns, mapping, known)
 
 
 def import_run(
@@ -191,12 +163,29 @@ def import_run(
     """
     chosen = mapping if isinstance(mapping, Mapping) else read_mapping(mapping)
     name = IMPORTERS.name_of(format or recognised(Path(path)))
+    if name == Table.name and not chosen.makes and is_large(Path(path)):
+        return _import_large(Path(path), chosen, Path(out), command, levels_are_sparsity)
     table, left = _answers(Path(path), chosen, name)
     notes = _notes(table, left, str(path), levels_are_sparsity)
     folder = RunFolder.create(Path(out), _manifest("imported", path, chosen, command, name, notes=notes))
     with folder.writing():
         folder.write_frame(IMPORTED, table.assign(run_id=folder.manifest.run_id))
     return folder, len(table)
+
+
+def _import_large(
+    path: Path, mapping: Mapping, out: Path, command: str, levels_are_sparsity: bool
+) -> tuple[RunFolder, int]:
+    """A table that is read in batches, as `import_run` imports others."""
+    plan = _manifest("imported", path, mapping, command, notes={})
+    RunFolder.find(out, plan)  # before a large table is read
+    with staged(path, mapping, out, plan.run_id) as there:
+        notes = _notes(there.facts, there.left, str(path), levels_are_sparsity)
+        manifest = replace(plan, notes={**notes, PARTS: len(there.shards)})
+        folder = RunFolder.create(out, manifest)
+        with folder.writing():
+            there.move_to(folder.path)
+    return folder, there.n_rows
 
 
 def import_published(
@@ -292,137 +281,3 @@ def said_of_import(manifest: Manifest) -> list[str]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def shipped_mappings() -> list[str]:
-    """Names of the mappings that ship with the package."""
-    return sorted(file.stem for file in MAPPINGS.glob("*.yaml"))
-
-
-def read_mapping(mapping: str | os.PathLike[str] | None, known: Columns = BY_NAME) -> Mapping:
-    """A mapping by file or shipped name onto ``known`` columns; none maps every column to itself.
-
-    Raises:
-        SchemaError: naming the file, the field and what it may hold.
-    """
-    if mapping is None:
-        return Mapping()
-    shipped = MAPPINGS / f"{mapping}.yaml"
-    path = shipped if shipped.is_file() else Path(mapping)
-    if not path.is_file():
-        raise SchemaError(f"{path}: no such mapping file. Shipped mappings: {', '.join(shipped_mappings())}.")
-    given = read_yaml(path, expected="a mapping as in docs/importing.md")
-    try:
-        parsed = Mapping.model_validate({} if given is None else given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise SchemaError(f"{path}: {field}: {first['msg']}. Fields: {', '.join(Mapping.model_fields)}.") from error
-    ours = [*parsed.columns, *parsed.values, *parsed.scale, *parsed.complement, *parsed.constants]
-    ours += [*parsed.ratio, *parsed.pattern]
-    unknown = sorted(set(ours) - set(known))
-    if unknown:
-        what = "outcome column" if known is BY_NAME else "column of published means"
-        raise SchemaError(f"{path}: {', '.join(unknown)} is no {what}. Known: {', '.join(known)}.")
-    return parsed
-
-
-def _used(mapping: Mapping, known: Columns) -> dict[str, str]:
-    """Ours -> theirs, of every column that is read where the file has it."""
-    return {name: mapping.columns.get(name, name) for name in known if name not in mapping.constants}
-
-
-def unused(table: pd.DataFrame, mapping: Mapping, known: Columns) -> list[str]:
-    """The columns of a file that its import does not read."""
-    read = {
-        *_used(mapping, known).values(),
-        *mapping.where,
-        *(theirs for two in mapping.ratio.values() for theirs in two),
-    }
-    return [str(name) for name in table.columns if str(name) not in read]
-
-
-def _mapped(table: pd.DataFrame, mapping: Mapping, path: Path, known: Columns) -> pd.DataFrame:
-    refuse_twice([str(name) for name in table.columns], str(path))
-    absent = sorted({*mapping.columns.values(), *mapping.where, *mapping.ignore} - set(map(str, table.columns)))
-    if absent:
-        raise SchemaError(
-            f"{path}: column {', '.join(absent)} is named by the mapping but not in the file, which has "
-            f"{', '.join(map(str, table.columns))}."
-        )
-    left = [name for name in unused(table, mapping, known) if name not in mapping.ignore]
-    table, columns = derived(table, mapping, str(path))
-    used = _used(mapping.model_copy(update={"columns": columns}), known)
-    lacking = [name for name, theirs in used.items() if theirs not in table]
-    without_level = all(name in lacking for name in levels.LEVEL_COLUMNS)
-    needed = [n for n in lacking if known[n].required and not (n == "task_type" and mapping.types)]
-    needed += ["sparsity_requested"] if without_level else []
-    refuse_without(left, needed, list(map(str, table.columns)), str(path))
-    refuse_misspelt(left, lacking, str(path))
-    table = _chosen(table, mapping, path)
-    found = {
-        name: _translated(table[theirs], known[name], mapping, path) for name, theirs in used.items() if theirs in table
-    }
-    constants = {name: pd.Series([value] * len(table), index=table.index) for name, value in mapping.constants.items()}
-    both = {**found, **constants}
-    return with_types(pd.DataFrame({name: both[name] for name in known if name in both}), mapping.types, str(path))
-
-
-def _chosen(table: pd.DataFrame, mapping: Mapping, path: Path) -> pd.DataFrame:
-    """The rows that the mapping asks for."""
-    for theirs, wanted in mapping.where.items():
-        values = set(wanted if isinstance(wanted, list) else [wanted])
-        table = table[table[theirs].map(lambda value, values=values: value in values).astype(bool)]
-    if mapping.where and table.empty:
-        raise SchemaError(f"{path}: no row has {mapping.where} as the mapping asks under 'where'.")
-    return table
-
-
-def _translated(values: pd.Series, column: Column, mapping: Mapping, path: Path) -> pd.Series:
-    _refuse_nested(values, column, path)
-    translation = mapping.values.get(column.name, {})
-    if translation:
-        values = values.map(lambda value: translation.get(value, value))
-    if column.name in mapping.scale:
-        values = _as_numbers(values, column, path, "scale") * mapping.scale[column.name]
-        if column.kind == "integer":
-            # 8.2 billion is whole, 8.2 * 1e9 is not quite
-            whole = values.round()
-            values = values.where((values - whole).abs() > 1e-9 * whole.abs(), whole)
-    if column.name in mapping.complement:
-        # 1 - 0.7 is 0.3, not 0.30000000000000004
-        values = (1 - _as_numbers(values, column, path, "complement")).round(12)
-    return values
-
-
-def _refuse_nested(values: pd.Series, column: Column, path: Path) -> None:
-    """Bytes, lists and records, which Parquet can hold, are no value of a column of ours."""
-    if values.dtype != object:
-        return
-    nested = np.flatnonzero(
-        values.map(lambda value: isinstance(value, bytes | list | dict | np.ndarray)).to_numpy(bool)
-    )
-    if len(nested):
-        seen = type(values.iloc[nested[0]]).__name__
-        raise SchemaError(
-            f"{path}: row {nested[0]}, column {column.name}: holds {seen}, expected one {column.kind}. Write one value "
-            "a cell, texts as UTF-8; or leave the column out."
-        )
-
-
-def _as_numbers(values: pd.Series, column: Column, path: Path, field: str) -> pd.Series:
-    """Values that a mapping calculates with.
-
-    Raises:
-        SchemaError: naming the first that is no number.
-    """
-    numbers = pd.to_numeric(values, errors="coerce")
-    wrong = np.flatnonzero((numbers.isna() & values.notna()).to_numpy())
-    if len(wrong) or column.kind not in ("real", "integer"):
-        seen = repr(values.iloc[wrong[0]]) if len(wrong) else f"a {column.kind}"
-        at = f"row {wrong[0]}, " if len(wrong) else ""
-        raise SchemaError(
-            f"{path}: {at}column {column.name}: {seen} is no number, so the mapping's '{field}' has nothing to "
-            "calculate with. Correct the value, or name another column."
-        )
-    return numbers

@@ -251,9 +251,9 @@ def _two_kinds(table: pd.DataFrame) -> Iterator[str]:
 
 
 def _each(table: pd.DataFrame, wrong: pd.Series, words: str) -> Iterator[str]:
-    for row in np.flatnonzero(wrong.fillna(value=False).to_numpy(dtype=bool)):
-        yield f"row {row}: {table['sparsifier'].iloc[row]!r} has {words}"
+    for row in table.index[wrong.fillna(value=False).to_numpy(dtype=bool)]:
+        yield f"row {row}: {table['sparsifier'][row]!r} has {words}"
 
 
 def _first(wrong: pd.Series) -> int:
-    return int(np.flatnonzero(wrong.fillna(value=False).to_numpy(dtype=bool))[0])
+    return int(wrong.index[wrong.fillna(value=False).to_numpy(dtype=bool).argmax()])

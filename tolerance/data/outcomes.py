@@ -130,19 +130,19 @@ REQUIRED = tuple(column.name for column in COLUMNS if column.required)
 COLUMNS_OF_TEXT = tuple(column.name for column in COLUMNS if column.kind == "text")
 
 
-def validate(frame: pd.DataFrame, *, source: str = "outcomes") -> pd.DataFrame:
+def validate(frame: pd.DataFrame, *, source: str = "outcomes", first_row: int = 0) -> pd.DataFrame:
     """Return the table with every column present, ordered and typed, or refuse it.
 
     Missing optional columns become null; ``replicate`` becomes 0; ``k`` and ``n`` follow from a 0/1 score; an empty
     score whose answer could not be read is ``unparsable``. Names that stand for several methods or models are told
     apart, and levels that are one are written alike: see `tolerance.data.conditions`. ``source`` names the table in
-    messages.
+    messages, ``first_row`` is the number of its first row there, where it is a part of a larger one.
 
     Raises:
         SchemaError: naming row, column, value and mend of the first faults, and how many there are.
     """
     require_columns(frame, COLUMNS, source)
-    table = _with_counts(levels.settled(typed(frame, COLUMNS, source)))
+    table = with_counts(levels.settled(typed(frame, COLUMNS, source, first_row)))
     placed = checked_levels(table, COLUMNS, source)
     refuse_faults([*_row_faults(placed), *_contradictions(placed)], source)
     return told_apart(table, placed)
@@ -207,26 +207,27 @@ def require_columns(frame: pd.DataFrame, columns: Sequence[Column], source: str)
         raise SchemaError(f"{source}: column {_listed(unknown)} unknown. Drop it or map it to one of {_listed(names)}.")
 
 
-def typed(frame: pd.DataFrame, columns: Sequence[Column], source: str) -> pd.DataFrame:
-    """The table with every column, in order and of its type; what is missing is null."""
-    given = frame.reset_index(drop=True)
+def typed(frame: pd.DataFrame, columns: Sequence[Column], source: str, first_row: int = 0) -> pd.DataFrame:
+    """The table with every column, in order and of its type; what is missing is null. Its index numbers the rows."""
+    given = frame.set_axis(pd.RangeIndex(first_row, first_row + len(frame)))
     return pd.DataFrame(
         {
-            column.name: _cast(given[column.name], column, source)
+            column.name: cast_column(given[column.name], column, source)
             if column.name in given
-            else _nulls(column, len(given))
+            else _nulls(column, given.index)
             for column in columns
         }
     )
 
 
-def _nulls(column: Column, n: int) -> pd.Series:
+def _nulls(column: Column, index: pd.Index) -> pd.Series:
     """A column without a value; made from one null, for casting millions takes seconds."""
     kind: Any = {"text": "str", "real": "float64"}.get(column.kind) or _NULLABLE[column.kind]
-    return pd.Series(pd.array([np.nan], dtype=kind).repeat(n))
+    return pd.Series(pd.array([np.nan], dtype=kind).repeat(len(index)), index=index)
 
 
-def _with_counts(table: pd.DataFrame) -> pd.DataFrame:
+def with_counts(table: pd.DataFrame) -> pd.DataFrame:
+    """A typed table, changed in place: repeats numbered, levels of one value each, parts counted, reasons named."""
     table["replicate"] = table["replicate"].fillna(0)
     table["sparsity_requested"] = one_value_each(table["sparsity_requested"])
     binary = table["n"].isna() & table["score"].isin((0.0, 1.0))
@@ -239,7 +240,12 @@ def _with_counts(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _cast(values: pd.Series, column: Column, source: str) -> pd.Series:
+def cast_column(values: pd.Series, column: Column, source: str) -> pd.Series:
+    """Values in the type of a column; an index numbers the rows in messages.
+
+    Raises:
+        SchemaError: naming the first that cannot be of it.
+    """
     if column.kind == "text":
         if values.dtype == "str":
             return values
@@ -276,8 +282,9 @@ def _number(value: object) -> float:
 def _refuse(values: pd.Series, wrong: pd.Series, column: Column, source: str, wanted: str) -> None:
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
+        number = values.index[row]
         raise SchemaError(
-            f"{source}: row {row}, column {column.name}: {values.iloc[row]!r} is not {wanted} ({column.meaning}); "
+            f"{source}: row {number}, column {column.name}: {values.iloc[row]!r} is not {wanted} ({column.meaning}); "
             f"{int(wrong.sum())} such rows. Correct them or leave the cells empty."
         )
 

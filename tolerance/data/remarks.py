@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from tolerance.data import conditions, contradictions
+from tolerance.data import conditions, contradictions, weights
 from tolerance.data.outcomes import is_dense
+from tolerance.data.published import is_aggregate
 
 # A realised level farther from the requested one than this is named.
 FAR = 0.1
@@ -21,7 +22,7 @@ def remarks(table: pd.DataFrame) -> Iterator[str]:
     yield from _far(table)
     yield from _floors(table)
     yield from _sizes(table)
-    if "item_id" in table:
+    if not is_aggregate(table):
         yield from _copies(table)
         yield from _averages(table)
 
@@ -45,10 +46,10 @@ def _not_dense(table: pd.DataFrame) -> Iterator[str]:
     zero = table[~is_dense(table) & (table["sparsity_requested"] == 0)]
     for method, rows in zero.groupby("sparsifier"):
         there = dense[dense["task"].isin(rows["task"])]
-        beside = f"; dense has {there['score'].mean():.3g} there" if len(there) else ""
+        beside = f"; dense has {weights.mean(there, 'score'):.3g} there" if len(there) else ""
         yield (
-            f"row {rows.index[0]}: {method!r} at sparsity 0 counts as dense ({len(rows):,} rows, mean score "
-            f"{rows['score'].mean():.3g}{beside}). If it is not, give its level."
+            f"row {rows.index[0]}: {method!r} at sparsity 0 counts as dense ({weights.total(rows):,} rows, mean score "
+            f"{weights.mean(rows, 'score'):.3g}{beside}). If it is not, give its level."
         )
 
 
@@ -56,7 +57,7 @@ def _far(table: pd.DataFrame) -> Iterator[str]:
     """Levels that are realised on average far from where they were requested."""
     sparse = table[(table["sparsity_requested"] > 0) & table["sparsity_realised"].notna()]
     for (method, level), rows in sparse.groupby(["sparsifier", "sparsity_requested"]):
-        asked, got = float(str(level)), rows["sparsity_realised"].mean()
+        asked, got = float(str(level)), weights.mean(rows, "sparsity_realised")
         if abs(got - asked) > FAR:
             yield (
                 f"row {rows.index[0]}: {method!r} asked for {asked:g} realised {got:.3g} on average. Curves stand at "
@@ -103,7 +104,7 @@ def _sizes(table: pd.DataFrame) -> Iterator[str]:
 
 def _copies(table: pd.DataFrame) -> Iterator[str]:
     """Replicates all of whose answers are those of the first."""
-    if table["replicate"].nunique() == 1:
+    if table["replicate"].nunique() == 1 or weights.is_collapsed(table):
         return
     rows = table.assign(score=table["score"], answer=table["answer"].fillna(""))
     first = rows.drop_duplicates([*CONDITION, "item_id"])

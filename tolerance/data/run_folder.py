@@ -33,8 +33,9 @@ LOCK = ".lock"
 _ARROW: dict[Kind, pa.DataType] = {"text": pa.string(), "real": pa.float64(), "integer": pa.int64(), "flag": pa.bool_()}
 ARROW_SCHEMA = pa.schema([pa.field(c.name, _ARROW[c.kind], nullable=not c.required or c.may_be_empty) for c in COLUMNS])
 PUBLISHED_SCHEMA = pa.schema([pa.field(c.name, _ARROW[c.kind], nullable=not c.required) for c in published.COLUMNS])
-# The one shard of an imported run.
+# The shard of an imported run; a large one has several, numbered by their first rows, and their number in its notes.
 IMPORTED = "imported"
+PARTS = "shards"
 
 
 @dataclass(frozen=True)
@@ -223,13 +224,23 @@ class RunFolder:
     def _refuse_unplanned(self, shards: Sequence[Path]) -> None:
         """A shard that is none of the plan's blocks came from elsewhere."""
         planned = plans.names(self.manifest.planned)
-        known = {IMPORTED} if self.manifest.origin == "imported" else planned
+        known = self._imported(shards) if self.manifest.origin == "imported" else planned
         unknown = [shard.name for shard in shards if known and shard.stem not in known]
         if unknown:
             raise StoreError(
                 f"{self.path}: shard {unknown[0]} is in no plan of this run ({len(unknown)} such). Move it out of "
                 f"{SHARDS}/, into the run that it belongs to."
             )
+
+    def _imported(self, shards: Sequence[Path]) -> set[str]:
+        """Names of the shards of an import, none of which may be missing."""
+        parts = self.manifest.notes.get(PARTS)
+        if parts is None:
+            return {IMPORTED}
+        there = {shard.stem for shard in shards if shard.stem.startswith(f"{IMPORTED}-")}
+        if len(there) != parts:
+            raise StoreError(f"{self.path}: {len(there)} of {parts} shards are there. Import the table again.")
+        return there
 
     def _refuse_strangers(self, shards: Sequence[Path], tables: Sequence[pa.Table]) -> None:
         """Rows say which run they belong to."""

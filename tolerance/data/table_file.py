@@ -4,12 +4,14 @@ Read are CSV separated by comma, semicolon, tab or bar (told by the header), UTF
 not, and decimal commas where semicolons separate.
 """
 
+import contextlib
 import csv
 import gzip
 import os
 import re
 import warnings
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -47,8 +49,20 @@ def read_table(path: Path) -> pd.DataFrame:
         raise SchemaError(f"{path}: unknown kind of file {path.suffix!r}. Give one of {', '.join(ENDINGS)}.")
     if not path.is_file():
         raise SchemaError(f"{path}: no such file.")
-    try:
+    with reading(path):
         return _parquet(path) if path.name.lower().endswith(PARQUET) else _csv(path)
+    raise AssertionError
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """What goes wrong while a table is read is said of its file.
+
+    Raises:
+        SchemaError: naming the file, what was said, and the mend.
+    """
+    try:
+        yield
     except SchemaError:
         raise
     except MemoryError as error:
@@ -61,12 +75,21 @@ def read_table(path: Path) -> pd.DataFrame:
 def _parquet(path: Path) -> pd.DataFrame:
     """By the columns of the file alone: what pandas noted beside them is no data, and may be damaged."""
     table = pq.read_table(path, page_checksum_verification=True)
-    keep = [name for name in table.column_names if not _INDEX.fullmatch(name)]
+    keep = data_columns(table.column_names, path)
     table = table.select([i for i, name in enumerate(table.column_names) if name in keep])
     frame: pd.DataFrame = table.replace_schema_metadata(None).to_pandas(types_mapper=_nullable)
-    if any(not isinstance(name, str) or not name.isprintable() for name in frame.columns):
-        raise SchemaError(f"{path}: the name of a column holds control characters. Rename it.")
     return frame
+
+
+def data_columns(names: list[str], path: Path) -> list[str]:
+    """Names of the columns of a Parquet file, without the index that pandas wrote among them.
+
+    Raises:
+        SchemaError: a name holds control characters.
+    """
+    if any(not name.isprintable() for name in names):
+        raise SchemaError(f"{path}: the name of a column holds control characters. Rename it.")
+    return [name for name in names if not _INDEX.fullmatch(name)]
 
 
 def _nullable(kind: pa.DataType) -> pd.api.extensions.ExtensionDtype | None:
@@ -115,6 +138,43 @@ def _csv(path: Path) -> pd.DataFrame:
     except UnicodeDecodeError as error:
         raise SchemaError(_undecodable(path, written)) from error
     return table
+
+
+def chunks(path: Path, rows: int, as_text: set[str]) -> Iterator[pd.DataFrame]:
+    """A text file so many rows at a time; columns ``as_text`` are taken as they are written.
+
+    Raises:
+        SchemaError: see `read_table`.
+    """
+    written = dialect(path)
+    with reading(path):
+        try:
+            decimal = "."
+            if written.separator == ";":
+                head = next(iter(_chunked(path, written, 1000, as_text, decimal)))
+                decimal = "," if any(_has_decimal_commas(head[name]) for name in head) else "."
+            yield from _chunked(path, written, rows, as_text, decimal)
+        except UnicodeDecodeError as error:
+            raise SchemaError(_undecodable(path, written)) from error
+
+
+def _chunked(path: Path, written: Dialect, rows: int, as_text: set[str], decimal: str) -> Iterator[pd.DataFrame]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            yield from pd.read_csv(
+                path,
+                sep=written.separator,
+                encoding=written.encoding,
+                compression=written.compression,
+                decimal=decimal,
+                index_col=False,
+                low_memory=False,
+                chunksize=rows,
+                dtype=dict.fromkeys(as_text, "str"),
+            )
+        except pd.errors.ParserWarning as error:
+            raise SchemaError(_too_many_fields(path, written)) from error
 
 
 def _encoding(head: bytes, path: Path) -> str:
@@ -187,10 +247,14 @@ def _parsed(path: Path, written: Dialect, decimal: str = ".") -> pd.DataFrame:
                 low_memory=False,
             )
         except pd.errors.ParserWarning as error:
-            raise SchemaError(
-                f"{path}: rows have more fields than the header has names. Name every column, or quote fields that "
-                f"hold the {SEPARATORS[written.separator]}."
-            ) from error
+            raise SchemaError(_too_many_fields(path, written)) from error
+
+
+def _too_many_fields(path: Path, written: Dialect) -> str:
+    return (
+        f"{path}: rows have more fields than the header has names. Name every column, or quote fields that "
+        f"hold the {SEPARATORS[written.separator]}."
+    )
 
 
 def _has_decimal_commas(values: pd.Series) -> bool:

@@ -1,0 +1,1 @@
+"""Tables of more rows than memory holds: read in batches, and kept as cells and items."""
