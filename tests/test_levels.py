@@ -21,7 +21,7 @@ from tolerance.data.outcomes import level, validate
 from tolerance.data.prepared import prepare
 from tolerance.data.published import validate_aggregates
 from tolerance.data.summary import summarise_run
-from tolerance.diagnostics.posterior_predictive import Predictive
+from tolerance.diagnostics.posterior_predictive import named
 from tolerance.estimands.contrasts import Contrasted
 from tolerance.estimands.curve_state import curve_states
 from tolerance.estimands.curves import type_curves
@@ -180,13 +180,6 @@ def test_a_method_has_levels_of_one_unit():
     both = pd.concat([budgets(), answers("seer", at=(0.5,)).rename(columns={"level": "sparsity_requested"})])
     with pytest.raises(SchemaError, match=r"'seer' are set in tokens and in fraction.*Name the methods apart"):
         validate(both.drop_duplicates(["task", "item_id", "sparsifier", "kv_budget_tokens", "sparsity_requested"]))
-
-
-def test_two_patterns_under_one_name_are_refused():
-    one = answers("wanda", at=(0.3, 0.7), sparsity_kind="weight").rename(columns={"level": "sparsity_requested"})
-    other = answers("wanda", at=(0.5,), sparsity_kind="weight-2:4").rename(columns={"level": "sparsity_requested"})
-    with pytest.raises(SchemaError, match=r"'wanda'.*weight-2:4.*Name the methods apart"):
-        validate(pd.concat([one, other[other["sparsifier"] == "wanda"]]))
 
 
 def test_a_table_without_any_level_says_which_columns_may_give_one():
@@ -412,8 +405,9 @@ def test_draws_and_checks_are_in_the_unit_that_was_set():
     assert len(inside)
     assert inside.min() >= 2048
     assert "tokens kept" in found.attrs["unit"]
-    named = [Predictive(fitted)._level("seer", place) for place in fitted.cells.levels]
-    assert named == ["8,192 tokens", "4,096 tokens", "2,048 tokens"]
+    groups = [{"task": "t", "sparsifier": "seer", "sparsity_requested": place} for place in fitted.cells.levels]
+    said = [named(group, fitted.cells.scales) for group in groups]
+    assert said == [f"t under seer at {level}" for level in ("8,192 tokens", "4,096 tokens", "2,048 tokens")]
 
 
 def test_without_dense_the_lowest_level_is_said_as_it_was_set():

@@ -187,7 +187,6 @@ def faults(table: pd.DataFrame) -> Iterator[str]:
     if not strange:
         yield from _ranges(table)
         yield from _two_units(table)
-        yield from _two_kinds(table)
 
 
 def _ranges(table: pd.DataFrame) -> Iterator[str]:
@@ -234,19 +233,6 @@ def _two_units(table: pd.DataFrame) -> Iterator[str]:
             yield (
                 f"row {mine.index[mine != seen[0]][0]}: levels of {method!r} are set in {seen[0]} and in {seen[1]}, "
                 f"which no axis holds together. Name the methods apart, {method} and {method}-{seen[1]} say."
-            )
-
-
-def _two_kinds(table: pd.DataFrame) -> Iterator[str]:
-    """Methods that make two kinds of things sparse: two methods under one name."""
-    known = table.loc[(table["sparsifier"] != DENSE) & table["sparsity_kind"].notna(), ["sparsifier", "sparsity_kind"]]
-    sparse = known.drop_duplicates()
-    for method, kinds in sparse.groupby("sparsifier")["sparsity_kind"]:
-        seen = list(kinds.unique())
-        if len(seen) > 1:
-            yield (
-                f"row {kinds.index[kinds != seen[0]][0]}: {method!r} has sparsity_kind {seen[0]} and {seen[1]}, which "
-                f"are two methods. Name the methods apart, {method} and {method}-{seen[1].removeprefix('weight-')} say."
             )
 
 
