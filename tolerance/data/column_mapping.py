@@ -9,7 +9,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tolerance.data import levels
-from tolerance.data.derived import derived, with_types
+from tolerance.data.derived import derived, with_dense, with_types
 from tolerance.data.outcomes import BY_NAME, Column
 from tolerance.data.unused_columns import refuse_misspelt, refuse_twice, refuse_without
 from tolerance.data.yaml_file import read_yaml
@@ -29,7 +29,8 @@ class Mapping(BaseModel):
     values, of the rows to read; the others are left out. ignore: their columns that are not used though they look like
     ours. ratio: ours -> their two columns, the first of which is divided by the second. pattern: ours -> a regular
     expression whose one group is taken of the text. types: a benchmark that ships (`tolerance.data.derived`); tasks
-    have their types and guessing floors by it where the file says none.
+    have their types and guessing floors by it where the file says none. dense: their column with the dense model's
+    score beside that of each row; these scores become rows of their own.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -43,11 +44,12 @@ class Mapping(BaseModel):
     ratio: dict[str, tuple[str, str]] = {}
     pattern: dict[str, str] = {}
     types: str | None = None
+    dense: str | None = None
 
     @property
     def makes(self) -> bool:
         """Whether columns are made that the file does not have."""
-        return bool(self.ratio or self.pattern or self.types)
+        return bool(self.ratio or self.pattern or self.types or self.dense)
 
 
 def shipped_mappings() -> list[str]:
@@ -94,6 +96,7 @@ def unused(columns: Iterable[str], mapping: Mapping, known: Columns) -> list[str
         *_used(mapping, known).values(),
         *mapping.where,
         *(theirs for two in mapping.ratio.values() for theirs in two),
+        *([mapping.dense] if mapping.dense else []),
     }
     return [str(name) for name in columns if str(name) not in read]
 
@@ -105,7 +108,8 @@ def columns_used(columns: list[str], mapping: Mapping, path: Path, known: Column
         SchemaError: a column twice, one that is missing, or one that looks like a slip of ours.
     """
     refuse_twice(columns, str(path))
-    absent = sorted({*mapping.columns.values(), *mapping.where, *mapping.ignore} - set(columns))
+    named = {*mapping.columns.values(), *mapping.where, *mapping.ignore, *([mapping.dense] if mapping.dense else [])}
+    absent = sorted(named - set(columns))
     if absent:
         raise SchemaError(
             f"{path}: column {', '.join(absent)} is named by the mapping but not in the file, which has "
@@ -131,7 +135,13 @@ def as_mapped(table: pd.DataFrame, mapping: Mapping, path: Path, known: Columns)
     table, columns = derived(table, mapping, str(path))
     asked = mapping.model_copy(update={"columns": columns})
     used = columns_used(list(map(str, table.columns)), asked, path, known)
-    return with_types(mapped_rows(_chosen(table, mapping, path), used, mapping, path, known), mapping.types, str(path))
+    chosen = _chosen(table, mapping, path)
+    found = mapped_rows(chosen, used, mapping, path, known)
+    if mapping.dense:
+        score = known["score"].name
+        beside = translated(chosen[mapping.dense].rename(score), known[score], mapping, path)
+        found = with_dense(found, beside)
+    return with_types(found, mapping.types, str(path))
 
 
 def mapped_rows(

@@ -12,8 +12,14 @@ from typing import Protocol
 import pandas as pd
 import yaml
 
+from tolerance.data.conditions import DENSE
 from tolerance.errors import SchemaError
 
+# Columns of a row that are of its dense answer as well.
+_OF_WHO_AND_WHAT = (
+    *("item_id", "cluster", "task", "task_type", "scope", "dispersion", "context_length", "chance", "n_items"),
+    *("model", "params", "params_active", "n_layers", "hidden_size", "architecture"),
+)
 TYPES = Path(__file__).parent / "types"
 
 
@@ -42,6 +48,17 @@ def derived(table: pd.DataFrame, mapping: Derives, source: str) -> tuple[pd.Data
         table[made(ours)] = _part(table[theirs], pattern, ours, source)
         columns[ours] = made(ours)
     return table, columns
+
+
+def with_dense(found: pd.DataFrame, beside: pd.Series) -> pd.DataFrame:
+    """Mapped rows, and a dense row for each dense score that stands beside one, each once.
+
+    What a row says of its method, of its level or of what its answer cost is not of the dense answer.
+    """
+    kept = [name for name in _OF_WHO_AND_WHAT if name in found]
+    dense = found[kept].assign(sparsifier=DENSE, sparsity_requested=0.0, score=beside)
+    dense = dense[beside.notna()].drop_duplicates()
+    return pd.concat([found, dense], ignore_index=True)
 
 
 def made(ours: str) -> str:

@@ -30,7 +30,7 @@ from tolerance.errors import SchemaError
 from tolerance.plugins import Registry
 
 # Fields of a mapping that older runs had not, and have not in their plan.
-_OF_LATER = ("where", "complement", "ratio", "pattern", "types")
+_OF_LATER = ("where", "complement", "ratio", "pattern", "types", "dense")
 
 
 class Importer(Protocol):

@@ -26,7 +26,8 @@ from tolerance.errors import DesignError, SchemaError
 _SHARED = (
     *("task", "task_type", "model", "revision", "params", "params_active", "context_length"),
     *("sparsifier", "sparsity_kind", "phase", "unit", "sparsity_requested", "sparsity_realised"),
-    *("level", "level_unit", "kv_budget_tokens", "query_position", "chance"),
+    *("level", "level_unit", "kv_budget_tokens", "query_position", "training_protocol", "trained_sparse", "options"),
+    "chance",
 )
 COLUMNS: tuple[Column, ...] = (
     *(BY_NAME[name] for name in _SHARED),
