@@ -1,4 +1,4 @@
-"""A short run of the fuzzers with a fixed seed, and every planted contradiction; `python -m tests.fuzz` is the long one."""
+"""A short run of the fuzzers, and every planted contradiction; `python -m tests.fuzz` is the long run."""
 
 import json
 import re

@@ -19,6 +19,8 @@ DTYPES = ("float32", "bfloat16", "float16", "float64")
 PHASES = {"prefill": ("prefill",), "decode": ("decode",), "both": ("prefill", "decode")}
 REGISTRIES: dict[str, Registry[Any]] = {"sparsifier": methods.SPARSIFIERS, "task": task_registry.TASKS}
 Options = tuple[tuple[str, Option], ...]
+# Items, rows of a batch and new tokens, and tokens of a context: what lies above is a slip, and would fill the memory.
+MOST, MOST_TOKENS = 1_000_000, 100_000_000
 
 
 def read(path: Path, known: Sequence[str]) -> dict[str, Any]:
@@ -263,15 +265,19 @@ class _Checked:
     def _lengths(self, field: str, value: object) -> tuple[int, ...]:
         lengths = self._filled(field, value)
         for length in lengths:
-            if isinstance(length, bool) or not isinstance(length, int) or length < 32:
-                raise SchemaError(f"{self.source}: {field}: {length!r}, expected tokens, at least 32.")
+            if isinstance(length, bool) or not isinstance(length, int) or not 32 <= length <= MOST_TOKENS:
+                raise SchemaError(
+                    f"{self.source}: {field}: {length!r}, expected tokens, at least 32 and at most {MOST_TOKENS:,}."
+                )
         return self._distinct(field, lengths)
 
     def _kv_budgets(self) -> tuple[int, ...]:
         budgets = self._list("kv_budgets")
         for tokens in budgets:
-            if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 1:
-                raise SchemaError(f"{self.source}: kv_budgets: {tokens!r}, expected whole tokens, at least 1.")
+            if isinstance(tokens, bool) or not isinstance(tokens, int) or not 1 <= tokens <= MOST_TOKENS:
+                raise SchemaError(
+                    f"{self.source}: kv_budgets: {tokens!r}, expected whole tokens, at least 1 and at most {MOST_TOKENS:,}."
+                )
         if not any(issubclass(methods.SPARSIFIERS[name], Eviction) for name, _ in self._sparsifiers()):
             raise SchemaError(
                 f"{self.source}: kv_budgets: {list(budgets)}, but no sparsifier evicts cache entries. Add one "
@@ -283,6 +289,9 @@ class _Checked:
         value = self.given.get(field, default)
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise SchemaError(f"{self.source}: {field}: {value!r}, expected a whole number, at least {least}.")
+        most = 2**63 - 1 if field == "seed" else MOST
+        if value > most:
+            raise SchemaError(f"{self.source}: {field}: {str(value)[:30]}, expected at most {most:,}.")
         return value
 
     def _choice(self, field: str, among: tuple[str, ...], default: str) -> str:

@@ -250,7 +250,7 @@ def cast_column(values: pd.Series, column: Column, source: str) -> pd.Series:
         if values.dtype == "str":
             return values
         return values.astype(object).where(values.isna(), values.astype(str)).astype("str")
-    cast = _numbers(values)
+    cast = _numbers(_flags(values) if column.kind == "flag" else values)
     if column.kind == "real":
         _refuse(values, values.notna() & cast.isna(), column, source, "a number")
         return cast.astype("float64")
@@ -260,6 +260,14 @@ def cast_column(values: pd.Series, column: Column, source: str) -> pd.Series:
     whole = known.isin((0, 1)) if column.kind == "flag" else (known == known.round()) & (known.abs() < _LARGEST)
     _refuse(values, ~whole.reindex(values.index, fill_value=True), column, source, wanted)
     return cast.astype(_NULLABLE[column.kind])
+
+
+def _flags(values: pd.Series) -> pd.Series:
+    """Values with true and false as numbers where they came as texts, as they do beside a value that is neither."""
+    if values.dtype.kind in "biuf" or isinstance(values.dtype, pd.Int64Dtype | pd.BooleanDtype):
+        return values
+    words = {"true": 1, "false": 0}
+    return values.astype(object).map(lambda v: words.get(v.strip().casefold(), v) if isinstance(v, str) else v)
 
 
 def _numbers(values: pd.Series) -> pd.Series:
