@@ -275,9 +275,7 @@ class _Checked:
         budgets = self._list("kv_budgets")
         for tokens in budgets:
             if isinstance(tokens, bool) or not isinstance(tokens, int) or not 1 <= tokens <= MOST_TOKENS:
-                raise SchemaError(
-                    f"{self.source}: kv_budgets: {tokens!r}, expected whole tokens, at least 1 and at most {MOST_TOKENS:,}."
-                )
+                raise SchemaError(f"{self.source}: kv_budgets: {tokens!r}, expected tokens, 1 to {MOST_TOKENS:,}.")
         if not any(issubclass(methods.SPARSIFIERS[name], Eviction) for name, _ in self._sparsifiers()):
             raise SchemaError(
                 f"{self.source}: kv_budgets: {list(budgets)}, but no sparsifier evicts cache entries. Add one "
