@@ -452,7 +452,7 @@ def test_a_run_that_lost_shards_gets_the_same_rows(run, tmp_path):
         ({"sparsifiers": [{"tova": {"allocation": "per-head"}}]}, "its scores are the same for every head"),
         ({"sparsifiers": [{"snapkv": {"kernel": 4}}]}, "kernel: 4, expected an odd number"),
         ({"sparsifiers": [{"snapkv": {"window": 0}}]}, "window: 0, expected a whole number, at least 1"),
-        ({"kv_budgets": [0]}, "kv_budgets: 0, expected whole tokens, at least 1"),
+        ({"kv_budgets": [0]}, "kv_budgets: 0, expected tokens, 1 to 100,000,000"),
         ({"sparsifiers": ["top-k"]}, "kv_budgets: [6], but no sparsifier evicts cache entries"),
         ({"sparsifiers": ["snapkv", {"snapkv": {"window": 8}}]}, "'snapkv' is given twice"),
     ],

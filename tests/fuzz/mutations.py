@@ -1,5 +1,6 @@
 """Mutations of bytes, tables and trees; the same generator gives the same input."""
 
+import copy
 import csv
 import io
 import json
@@ -183,13 +184,13 @@ def tree_mutated(rng: Rng, tree: Any) -> Any:
     for _ in range(int(rng.integers(1, 4))):
         places = [place for place in _places(tree) if place]
         if not places:
-            return pick(rng, VALUES)
+            return copy.deepcopy(pick(rng, VALUES))
         at = pick(rng, places)
 
         def change(holder: Any, key: Any, how: int = int(rng.integers(6))) -> None:
             match how:
                 case 0 | 1 | 2:
-                    holder[key] = pick(rng, VALUES)
+                    holder[key] = copy.deepcopy(pick(rng, VALUES))
                 case 3:
                     del holder[key]
                 case 4:
