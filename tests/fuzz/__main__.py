@@ -28,14 +28,18 @@ def _too_slow(*_: object) -> None:
 
 
 def run(name: str, n: int, seed: int, keep: Path | None) -> collections.Counter[str]:
-    """So many inputs of one entry; the i-th is the same whatever the others are."""
+    """So many inputs of one entry, or those until it is terminated; the i-th is the same whatever the others are."""
     counts: collections.Counter[str] = collections.Counter()
     said: collections.Counter[str] = collections.Counter()
     signal.signal(signal.SIGVTALRM, _too_slow)
+    stopped: list[int] = []
+    signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "input"
         folder.mkdir()
         for i in range(n):
+            if stopped:
+                break
             rng = np.random.default_rng([seed, i, *name.encode()])
             signal.setitimer(signal.ITIMER_VIRTUAL, LONGEST)
             try:
@@ -69,7 +73,9 @@ def main() -> None:
         counts = run(name, asked.n, asked.seed, asked.keep)
         each = [counts[one] for one in ("accepted", "refused", "traceback", "changed", "slow")]
         took = f"{time.process_time() - started:.0f}"
-        print(f"| {name} | {asked.n:,} | {' | '.join(f'{one:,}' for one in each)} | {took} |", flush=True)
+        if counts.total() < asked.n:
+            asked.n = 0  # stopped: what was reached is told, and nothing else is begun
+        print(f"| {name} | {counts.total():,} | {' | '.join(f'{one:,}' for one in each)} | {took} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -89,9 +89,19 @@ def bytes_mutated(rng: Rng, content: bytes) -> bytes:
     return bytes(made)
 
 
+_TEXTS: dict[int, str] = {}
+
+
+def _text(key: int, table: pd.DataFrame) -> str:
+    """A table as CSV; the valid inputs are few and live as long as the process."""
+    if key not in _TEXTS:
+        _TEXTS[key] = table.to_csv(index=False)
+    return _TEXTS[key]
+
+
 def csv_mutated(rng: Rng, table: pd.DataFrame) -> bytes:
     """Cells, rows, columns and dialects of a CSV file; now and then its bytes."""
-    rows = [list(table.columns), *table.astype(object).where(table.notna(), "").astype(str).to_numpy().tolist()]
+    rows = [list(row) for row in csv.reader(io.StringIO(_text(id(table), table)))]
     for _ in range(int(rng.integers(1, 5))):
         row, column = int(rng.integers(len(rows))), int(rng.integers(len(rows[0])))
         match int(rng.integers(12)):
