@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import deque
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,9 +21,10 @@ from tolerance import RunnerError, StoreError, read_run
 from tolerance.runners.collect import engines
 from tolerance.runners.collect.blocks import blocks
 from tolerance.runners.collect.collect import collect
-from tolerance.runners.collect.engines import RayCore
+from tolerance.runners.collect.engines import RayCore, Waiting
 from tolerance.runners.collect.estimate import estimate
 from tolerance.runners.collect.plan import Plan
+from tolerance.runners.collect.worker import Worker
 
 FIELDS = {
     "tasks": ["kv-lookup"],
@@ -174,16 +176,41 @@ def ray(request):
     module.shutdown()
 
 
-RAY = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
-
-
-@pytest.mark.parametrize("workers", [pytest.param(1, marks=RAY), pytest.param(2, marks=RAY)])
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("workers", [1, 2])
 def test_ray_gives_the_rows_of_one_process(ray, plan, undisturbed, tmp_path, workers):
-    few = replace(plan, models=plan.models[:1]) if workers == 2 else plan
-    folder = collect(few, tmp_path / "run", device="cpu", engine="ray", workers=workers)
-    table = undisturbed.read()
-    same(folder.read(), table if workers == 1 else table[table["model"] == "one"])
-    assert set(folder.manifest.notes["models"]) == set(few.models)
+    folder = collect(plan, tmp_path / "run", device="cpu", engine="ray", workers=workers)
+    same(folder.read(), undisturbed.read())
+    assert set(folder.manifest.notes["models"]) == set(plan.models)
+
+
+def dealt(counts: dict[str, int], workers: int) -> list[tuple[int, str]]:
+    """Who takes which model's groups, one after another, where all groups take as long."""
+    waiting = Waiting([])
+    waiting.groups = {model: deque([[model]] * n) for model, n in counts.items()}
+    rounds = [[(worker, waiting.take(worker)) for worker in range(workers)] for _ in range(1 + sum(counts.values()))]
+    return [(worker, *group) for one in rounds for worker, group in one if group]
+
+
+def test_each_model_is_loaded_by_as_few_workers_as_keep_all_busy():
+    assert dealt({"a": 3, "b": 3}, 2) == [(0, "a"), (1, "b")] * 3
+    assert dealt({"a": 2, "b": 1}, 1) == [(0, "a"), (0, "a"), (0, "b")]
+    # who is done helps where more than one group waits for each
+    long = dealt({"a": 1, "b": 6}, 2)
+    assert [model for worker, model in long if worker == 1] == ["b", "b", "b"]
+    assert sorted(model for _, model in long) == ["a", "b", "b", "b", "b", "b", "b"]
+    assert dealt({"a": 1}, 2) == [(0, "a")]
+    assert dealt({"a": 4}, 2) == [(0, "a"), (1, "a")] * 2
+
+
+def test_a_worker_that_lost_its_place_in_a_model_finds_another():
+    waiting = Waiting([], {0: "gone", 1: "b"})
+    waiting.groups = {"b": deque([["b"], ["b"]])}
+    assert waiting.take(0) == ["b"]
+    assert waiting.take(1) == ["b"]
+    assert waiting.take(0) == waiting.take(1) == []
+    assert waiting.holds == {}
 
 
 @pytest.mark.parametrize(
@@ -200,10 +227,10 @@ def test_two_workers_on_one_gpu_are_both_there(ray, plan, undisturbed, tmp_path,
     both = []
     go = RayCore._let_go
 
-    def seen(self, model, actor):
+    def seen(self, worker):
         if not both:
-            both.extend(ray.get([actor.process.remote() for actor in self.actors[model]], timeout=60))
-        go(self, model, actor)
+            both.extend(ray.get([actor.process.remote() for actor in self.actors.values()], timeout=60))
+        go(self, worker)
 
     monkeypatch.setattr(RayCore, "_let_go", seen)
     few = replace(plan, models=plan.models[:1])
@@ -240,7 +267,7 @@ def test_a_worker_that_is_killed_comes_back_and_nothing_is_lost_or_doubled(
 
     def kill(progress):
         if progress.items_done == 0:
-            (actor,) = held[0].actors[plan.models[0]]
+            (actor,) = held[0].actors.values()
             held.append(ray.get(actor.process.remote()))
         # the next block is in flight when the rows of one are written
         elif progress.items_done == 4:
@@ -263,12 +290,24 @@ def test_what_a_worker_refuses_is_said_as_if_it_were_here(ray, plan, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_holder_loads_once_and_says_what_the_worker_says(plan):
-    holder = engines.Holder(plan, plan.models[0], "cpu")
-    (first, *_) = blocks(plan)
-    (answered,) = holder.answer([first])
-    rows, about = answered.rows, answered.about
-    assert about == holder.about()
-    assert {row["revision"] for row in rows} == {about["revision"]}
+def test_a_holder_loads_once_and_says_what_the_worker_says(plan, monkeypatch):
+    loads = []
+    made = Worker.__init__
+
+    def counted(self, *given):
+        loads.append(given[1])
+        made(self, *given)
+
+    monkeypatch.setattr(Worker, "__init__", counted)
+    holder = engines.Holder(plan, "cpu")
+    one, two = ([block for block in blocks(plan) if block.model == model] for model in plan.models)
+    holder.load(one[:1])
+    (answered,) = holder.answer(one[:1])
+    holder.answer(one[1:2])
+    assert loads == [plan.models[0]]
+    assert {row["revision"] for row in answered.rows} == {answered.about["revision"]}
+    assert Path(plan.models[0]).name == answered.rows[0]["model"]
+    (other,) = holder.answer(two[:1])
+    assert loads == list(plan.models)
+    assert Path(plan.models[1]).name == other.rows[0]["model"]
     assert holder.process() == os.getpid()
-    assert Path(plan.models[0]).name == rows[0]["model"]

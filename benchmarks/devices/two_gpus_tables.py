@@ -1,12 +1,16 @@
 """What `two_gpus.py` ran, compared and said: two-gpus.json, two-gpus.parquet and the tables of docs/grids.md."""
 
+import heapq
 import json
 import re
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from tolerance.runners.collect.engines import Waiting
 
 HERE = Path(__file__).parent
 KEY = ["model", "task", "context_length", "sparsifier", "sparsity_requested", "item_id"]
@@ -136,26 +140,31 @@ def used(path: Path, stages: list[dict[str, Any]]) -> dict[str, list[dict[str, f
 
 
 def wall(told: dict[str, Any], gpus: int, times: int = 1) -> float:
-    """Seconds until the last row with so many GPUs, by the parts that one process took.
+    """Seconds until the last row with so many GPUs, by the parts that one process took, dealt out as `RayCore` does.
 
-    As `RayCore` deals them out: each GPU loads each model that it is given work of, takes one group at a time, and goes
-    to the next model when the last has none left. ``times`` as many groups of each model. One process writes.
+    Every worker loads while Ray's driver gets ready; another model it loads when it goes over to it. ``times`` as many
+    groups of each model. One process writes, beside the answering.
     """
-    part = told["alone"]
-    free = [float(told["times"]["two"]["ready"])] * gpus
-    loaded_first = True
-    for load, groups in zip(part["loading"], part["groups"], strict=True):
-        queue = list(groups) * times
-        workers = sorted(range(gpus), key=free.__getitem__)[: len(queue)]
-        for worker in workers:
-            # the first model is loaded when the driver is ready, by one worker; the others load at the same time
-            free[worker] += 0.0 if loaded_first else part["until_loading"] + load
-        loaded_first = False
-        for seconds in queue:
-            worker = min(workers, key=free.__getitem__)
-            free[worker] += seconds
-    written = told["times"]["two"]["ready"] + part["writing"] * times
-    return max(*free, written)
+    part, ready = told["alone"], told["times"]["two"]["ready"]
+    loading = dict(enumerate(part["loading"]))
+    waiting: Any = Waiting([])
+    waiting.groups = {model: deque([[s] for s in groups * times]) for model, groups in enumerate(part["groups"])}
+    for worker in range(gpus):
+        waiting.place(worker)
+    holds = dict(waiting.holds)
+    free = [(ready + loading[holds[worker]] - loading[holds[0]], worker) for worker in holds]
+    heapq.heapify(free)
+    last = 0.0
+    while free:
+        at, worker = heapq.heappop(free)
+        last = max(last, at)
+        group = waiting.take(worker)
+        if group:
+            model = waiting.holds[worker]
+            at += group[0] + (0 if holds[worker] == model else loading[model])
+            holds[worker] = model
+            heapq.heappush(free, (at, worker))
+    return max(last, ready + part["writing"] * times)
 
 
 def by_gpus(told: dict[str, Any]) -> Iterator[str]:

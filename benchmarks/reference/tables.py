@@ -3,8 +3,7 @@
     python -m benchmarks.reference.tables                          # prints them
     python -m benchmarks.reference.tables docs/reference-study.md  # writes them between their marks
 
-No fit, nothing assumed of a curve but straight lines between measured levels; intervals are 95% over items (the same
-items are drawn for all that is compared), for the weights that were trained. They say nothing of other trainings.
+How a curve is read and what intervals mean: `curves.py`. Where several trainings are compared: `seeds.py`.
 """
 
 import itertools
@@ -12,115 +11,44 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-DATA = Path(__file__).parent / "data"
-N_DRAWS = 1000
-METHODS = ("keydiff", "tova", "streaming-eviction", "random-eviction", "snapkv", "key-norm")
-TASKS = {
-    "kv-lookup": "single-qa",
-    "biographies-1": "single-qa",
-    "niah-single": "retrieval",
-    "niah-multi-key": "retrieval",
-    "two-hop": "multi-hop",
-    "biographies-2": "multi-hop",
-    "biographies-3": "multi-hop",
-    "variable-tracking-2": "multi-hop",
-    "common-word": "aggregation",
-    "frequent-words": "aggregation",
-    "filtering": "aggregation",
-    "counting": "aggregation",
-}
-SIZES, LENGTHS = (30, 20, 10), (512, 1024)
-LEAST = 0.85
-Key = tuple[int, int, int, str, str]  # layers, training seed, context length, task, method
-
-
-def read(*plans: str, folder: Path = DATA) -> pd.DataFrame:
-    """Answers of some plans, with the seed of each checkpoint's training."""
-    rows = pd.concat([pd.read_parquet(folder / f"{plan}.parquet") for plan in plans], ignore_index=True)
-    return rows.assign(training=rows["model"].str.extract(r"seed-(\d+)", expand=False).astype(int))
-
-
-@dataclass(frozen=True)
-class Curve:
-    """Scores of a checkpoint on a task under a method ``(item, level)``; level 0 is dense."""
-
-    items: tuple[str, ...]
-    levels: np.ndarray
-    scores: np.ndarray
-
-    def means(self, items: tuple[str, ...] | None = None) -> np.ndarray:
-        """Mean score by level: of all items first, then of draws of items ``(1 + draw, level)``."""
-        chosen = self.scores if items is None else self.scores[[self.items.index(item) for item in items]]
-        drawn = np.random.default_rng(0).integers(len(chosen), size=(N_DRAWS, len(chosen)))
-        return np.concatenate([chosen.mean(0)[None], chosen[drawn].mean(1)])
-
-
-@cache
-def curves() -> dict[Key, Curve]:
-    """Of everything that was answered under eviction."""
-    rows = read("listing", "short")
-    found = {}
-    for (layers, training, length, task), some in rows.groupby(["n_layers", "training", "context_length", "task"]):
-        dense = some[some["sparsifier"] == "dense"]
-        for method, under in some[some["sparsifier"] != "dense"].groupby("sparsifier"):
-            both = pd.concat([dense, under])
-            table = both.pivot_table(index="item_id", columns="sparsity_requested", values="score").dropna()
-            curve = Curve(tuple(table.index), table.columns.to_numpy(float), table.to_numpy(float))
-            found[int(layers), int(training), int(length), str(task), str(method)] = curve
-    return found
-
-
-def halves(levels: np.ndarray, means: np.ndarray) -> np.ndarray:
-    """The level at which a mean score first falls below half of dense, between levels; inf where it does not."""
-    target = means[:, :1] / 2
-    below = means < target
-    i = below.argmax(1)
-    row = np.arange(len(means))
-    before, after = means[row, i - 1], means[row, i]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        at = levels[i - 1] + (before - target[:, 0]) / (before - after) * (levels[i] - levels[i - 1])
-    return np.where(below.any(1), at, np.inf)
-
-
-def interval(drawn: np.ndarray) -> tuple[float, float]:
-    """95%, ends among what was drawn."""
-    low, high = np.quantile(drawn, [0.025, 0.975], method="nearest")
-    return float(low), float(high)
-
-
-def _said(curve: Curve) -> str:
-    """Level at half of dense with its interval; what lies beyond the last level is more than that."""
-    drawn = halves(curve.levels, curve.means())
-    ends = (drawn[0], *interval(drawn[1:]))
-    at, low, high = (f">{_short(curve.levels[-1])}" if np.isinf(end) else _short(end) for end in ends)
-    return at if at == low == high else f"{at} [{low}, {high}]"
-
-
-def _short(level: float) -> str:
-    return f"{level:.2f}".removeprefix("0")
+from benchmarks.reference import seeds
+from benchmarks.reference.curves import (
+    DATA,
+    LEAST,
+    LENGTHS,
+    METHODS,
+    N_DRAWS,
+    SIZES,
+    TASKS,
+    Curve,
+    curves,
+    halves,
+    interval,
+    read,
+    row,
+    said,
+)
 
 
 def dense() -> Iterator[str]:
     """Mean dense score in the screening."""
     rows = read("screen").query("sparsifier == 'dense'")
     table = rows.pivot_table(index="task", columns=["n_layers", "training", "context_length"], values="score")
-    seeds = [(layers, seed) for layers in SIZES for seed in (0, 1, 2) if (layers, seed, 512) in table]
-    yield _row("task", "type", *(f"{layers} layers, seed {seed}" for layers, seed in seeds))
-    yield _row(*["---"] * (2 + len(seeds)))
+    trained = sorted({key[:2] for key in table.columns}, key=lambda key: (-key[0], key[1]))
+    yield row("task", "type", *(f"{layers} layers, seed {seed}" for layers, seed in trained))
+    yield row(*["---"] * (2 + len(trained)))
     for task, kind in TASKS.items():
         cells = []
-        for layers, seed in seeds:
+        for layers, seed in trained:
             both = [(layers, seed, length) for length in LENGTHS if (layers, seed, length) in table]
             cells.append(" / ".join(f"{table.loc[task, key]:.2f}" for key in both))
-        yield _row(task, kind, *cells)
+        yield row(task, kind, *cells)
 
 
 def control() -> Iterator[str]:
@@ -128,21 +56,21 @@ def control() -> Iterator[str]:
     rows = read("screen")
     means = rows.groupby(["task", "n_layers", "training", "context_length", "sparsifier"])["score"].mean().unstack()
     left = means[means["dense"] >= LEAST].groupby("task")["random-eviction"].agg(["min", "max"])
-    yield _row("task", "least", "most")
-    yield _row("---", "---", "---")
-    for task, row in left.sort_values("max", ascending=False).iterrows():
-        yield _row(str(task), f"{row['min']:.2f}", f"{row['max']:.2f}")
+    yield row("task", "least", "most")
+    yield row("---", "---", "---")
+    for task, ends in left.sort_values("max", ascending=False).iterrows():
+        yield row(str(task), f"{ends['min']:.2f}", f"{ends['max']:.2f}")
 
 
 def half_levels(length: int) -> Iterator[str]:
     """Level at half of dense, by task, size and method, for seed 0."""
-    yield _row("task", "layers", "dense", *METHODS)
-    yield _row(*["---"] * (3 + len(METHODS)))
+    yield row("task", "layers", "dense", *METHODS)
+    yield row(*["---"] * (3 + len(METHODS)))
     for task, layers in itertools.product(TASKS, SIZES):
         found = [curves().get((layers, 0, length, task, method)) for method in METHODS]
         if all(found):
             mean = found[0].scores[:, 0].mean()
-            yield _row(task, str(layers), f"{mean:.2f}", *(_said(curve) for curve in found))
+            yield row(task, str(layers), f"{mean:.2f}", *(said(curve) for curve in found))
 
 
 def _common(a: Curve, b: Curve) -> tuple[str, ...]:
@@ -170,22 +98,22 @@ def spread() -> Iterator[str]:
             continue
         if a[0] == b[0]:
             kind = f"two seeds, {a[0]} layers"
-        elif a[1] == b[1] == 0:
-            kind = f"{max(a[0], b[0])} and {min(a[0], b[0])} layers, seed 0"
+        elif a[1] == b[1]:
+            kind = f"{max(a[0], b[0])} and {min(a[0], b[0])} layers, seed {a[1]}"
         else:
             continue
         larger = (one, other) if a[0] >= b[0] else (other, one)
         found = _difference(*larger)
         if found is not None:
             kinds.setdefault(kind, []).append((a[4], found))
-    yield _row("compared", "cells", "median of the size of the difference", "nine in ten below", "interval without 0")
-    yield _row(*["---"] * 5)
+    yield row("compared", "cells", "median of the size of the difference", "nine in ten below", "interval without 0")
+    yield row(*["---"] * 5)
     for kind in sorted(kinds, key=lambda k: (not k.startswith("two"), k)):
         found = np.array([d for _, d in kinds[kind]])
         apart = np.abs(found[:, 0])
         sure = int(((found[:, 1] > 0) | (found[:, 2] < 0)).sum())
         cells = f"{np.median(apart):.2f}", f"{np.quantile(apart, 0.9):.2f}", f"{sure} ({sure / len(found):.0%})"
-        yield _row(kind, str(len(found)), *cells)
+        yield row(kind, str(len(found)), *cells)
 
 
 def largest() -> Iterator[str]:
@@ -197,19 +125,19 @@ def largest() -> Iterator[str]:
             if difference is not None:
                 found.append((difference, a, b, one, other))
     found.sort(key=lambda one: -abs(one[0][0]))
-    yield _row("layers", "tokens", "task", "method", "seeds", "half of dense, first", "second")
-    yield _row(*["---"] * 7)
+    yield row("layers", "tokens", "task", "method", "seeds", "half of dense, first", "second")
+    yield row(*["---"] * 7)
     for _, a, b, one, other in found[:8]:
-        yield _row(str(a[0]), str(a[2]), a[3], a[4], f"{a[1]}, {b[1]}", _said(one), _said(other))
+        yield row(str(a[0]), str(a[2]), a[3], a[4], f"{a[1]}, {b[1]}", said(one), said(other))
 
 
 def hops() -> Iterator[str]:
     """Biographies: half levels of one, two and three hops on the same kind of text, and how often each step falls."""
     names = [f"biographies-{n}" for n in (1, 2, 3)]
-    yield _row(
+    yield row(
         "method", "settings", "1 above 2", "interval above 0", "2 above 3", "interval above 0", "an interval below 0"
     )
-    yield _row(*["---"] * 7)
+    yield row(*["---"] * 7)
     for method in METHODS:
         counts, n, against = [0, 0, 0, 0], 0, 0
         for layers, seed, length in sorted({key[:3] for key in curves()}):
@@ -225,7 +153,7 @@ def hops() -> Iterator[str]:
                 counts[2 * step] += drawn[0] > 0
                 counts[2 * step + 1] += low > 0
                 against += high < 0
-        yield _row(method, str(n), *map(str, counts), str(against))
+        yield row(method, str(n), *map(str, counts), str(against))
 
 
 def _own(curve: Curve, seed: int) -> np.ndarray:
@@ -236,8 +164,8 @@ def _own(curve: Curve, seed: int) -> np.ndarray:
 
 def equal_memory(length: int) -> Iterator[str]:
     """Three times the layers at a third of the entries of each, against ten layers dense: the same bytes of cache."""
-    yield _row("task", "10 layers, dense", *(f"30 layers, {method} .67" for method in METHODS))
-    yield _row(*["---"] * (2 + len(METHODS)))
+    yield row("task", "10 layers, dense", *(f"30 layers, {method} .67" for method in METHODS))
+    yield row(*["---"] * (2 + len(METHODS)))
     small = read("listing", "short", "screen").query("n_layers == 10 and training == 0 and sparsifier == 'dense'")
     for task in TASKS:
         alone = small[(small["task"] == task) & (small["context_length"] == length)]
@@ -247,7 +175,7 @@ def equal_memory(length: int) -> Iterator[str]:
             curve = curves()[30, 0, length, task, method]
             at = curve.scores[:, list(curve.levels).index(0.67)]
             cells.append(f"{at.mean():.2f}{_mark(at, curve, measured, alone)}")
-        yield _row(task, *cells)
+        yield row(task, *cells)
 
 
 def _mark(at: np.ndarray, curve: Curve, measured: pd.Series, screened: pd.DataFrame) -> str:
@@ -266,10 +194,10 @@ def _mark(at: np.ndarray, curve: Curve, measured: pd.Series, screened: pd.DataFr
 
 def lengths() -> Iterator[str]:
     """Does a longer context tolerate more: as a share, and as entries left at half of dense."""
-    yield _row(
+    yield row(
         "method", "cells", "more share tolerated at 1,024", "less", "unsure", "entries needed at 1,024 over 512: median"
     )
-    yield _row(*["---"] * 6)
+    yield row(*["---"] * 6)
     for method in METHODS:
         more = less = unsure = 0
         ratios = []
@@ -283,13 +211,13 @@ def lengths() -> Iterator[str]:
             low, high = interval(np.minimum(long, 0.95)[1:] - np.minimum(short, 0.95)[1:])
             more, less, unsure = more + (low > 0), less + (high < 0), unsure + (low <= 0 <= high)
             ratios.append(2 * (1 - long[0]) / (1 - short[0]))
-        yield _row(method, str(len(ratios)), str(more), str(less), str(unsure), f"{np.median(ratios):.2f}")
+        yield row(method, str(len(ratios)), str(more), str(less), str(unsure), f"{np.median(ratios):.2f}")
 
 
 def best() -> Iterator[str]:
     """Which method tolerates most and least, by task, over sizes, seeds and lengths."""
-    yield _row("task", "settings", "most", "least")
-    yield _row("---", "---", "---", "---")
+    yield row("task", "settings", "most", "least")
+    yield row("---", "---", "---", "---")
     for task in TASKS:
         firsts: dict[str, int] = {}
         lasts: dict[str, int] = {}
@@ -299,7 +227,7 @@ def best() -> Iterator[str]:
             for found, method in ((firsts, max(areas, key=areas.get)), (lasts, min(areas, key=areas.get))):
                 found[method] = found.get(method, 0) + 1
         said = (", ".join(f"{m} {n}" for m, n in sorted(d.items(), key=lambda x: -x[1])) for d in (firsts, lasts))
-        yield _row(task, str(len(settings)), *said)
+        yield row(task, str(len(settings)), *said)
 
 
 def _area(curve: Curve) -> float:
@@ -313,11 +241,11 @@ def counts() -> Iterator[str]:
         plan for plan in ("screen", "listing", "short", "attention", "weights") if (DATA / f"{plan}.parquet").is_file()
     ]
     table = pd.DataFrame({plan: read(plan).groupby("model").size() for plan in plans}).fillna(0).astype(int)
-    yield _row("checkpoint", *plans)
-    yield _row(*["---"] * (1 + len(plans)))
-    for model, row in table.sort_index(ascending=False).iterrows():
-        yield _row(str(model), *(f"{n:,}" for n in row))
-    yield _row("all", *(f"{n:,}" for n in table.sum()))
+    yield row("checkpoint", *plans)
+    yield row(*["---"] * (1 + len(plans)))
+    for model, numbers in table.sort_index(ascending=False).iterrows():
+        yield row(str(model), *(f"{n:,}" for n in numbers))
+    yield row("all", *(f"{n:,}" for n in table.sum()))
 
 
 def _logs() -> Iterator[tuple[int, dict[str, Any]]]:
@@ -329,11 +257,11 @@ def _logs() -> Iterator[tuple[int, dict[str, Any]]]:
 
 def weights() -> Iterator[str]:
     """What was trained."""
-    yield _row("checkpoint", "parameters", "sha256 of the weights")
-    yield _row("---", "---", "---")
+    yield row("checkpoint", "parameters", "sha256 of the weights")
+    yield row("---", "---", "---")
     for _, told in _logs():
         if told["event"] == "saved":
-            yield _row(told["name"], f"{told['params']:,}", f"`{told['sha256'][:16]}`")
+            yield row(told["name"], f"{told['params']:,}", f"`{told['sha256'][:16]}`")
 
 
 def learning() -> Iterator[str]:
@@ -350,24 +278,24 @@ def learning() -> Iterator[str]:
     found = {
         (told["layers"], seed, told["step"]): told["exact"] for seed, told in _logs() if told["event"] == "held-out"
     }
-    yield _row("layers", "seed", "step", *shown)
-    yield _row(*["---"] * (3 + len(shown)))
+    yield row("layers", "seed", "step", *shown)
+    yield row(*["---"] * (3 + len(shown)))
     for layers, seed, step in sorted(found, key=lambda key: (-key[0], key[1:])):
         exact = found[layers, seed, step]
         last = max(key[2] for key in found if key[:2] == (layers, seed))
         # a look just before the last says the same
         if step == last or last - step > 10:
-            yield _row(str(layers), str(seed), f"{step:,}", *(f"{exact[task][1]:.2f}" for task in shown))
+            yield row(str(layers), str(seed), f"{step:,}", *(f"{exact[task][1]:.2f}" for task in shown))
 
 
 def attention() -> Iterator[str]:
     """What was answered under top-k attention before it was stopped: filtering at 512 tokens."""
     rows = read("attention")
     table = rows.pivot_table(index=["task", "training"], columns="sparsity_requested", values="score")
-    yield _row("task", "seed", *(f"{level:.2f}" for level in table.columns))
-    yield _row(*["---"] * (2 + len(table.columns)))
-    for (task, seed), row in table.iterrows():
-        yield _row(task, str(seed), *("-" if np.isnan(v) else f"{v:.2f}" for v in row))
+    yield row("task", "seed", *(f"{level:.2f}" for level in table.columns))
+    yield row(*["---"] * (2 + len(table.columns)))
+    for (task, seed), means in table.iterrows():
+        yield row(task, str(seed), *("-" if np.isnan(v) else f"{v:.2f}" for v in means))
 
 
 TABLES: dict[str, Callable[[], Iterator[str]]] = {
@@ -385,11 +313,8 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "largest": largest,
     "lengths": lengths,
     "attention": attention,
+    **seeds.TABLES,
 }
-
-
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def written(text: str) -> str:

@@ -89,7 +89,7 @@ def collect(
             if todo:
                 # The first model is loaded and checked before anything is written.
                 held = make_engine(engine, plan, device=device, workers=workers)
-                held.about(todo[0].model)
+                held.start(todo)
             folder = there or RunFolder.create(out, manifest)
             if there is None:
                 writing.enter_context(folder.writing())

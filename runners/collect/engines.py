@@ -4,10 +4,11 @@ An engine takes blocks and gives back their rows, in any order; whoever drives i
 touches the run folder and a lost worker loses the blocks that it was answering together, nothing else.
 """
 
+import gc
 import math
 import os
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -37,8 +38,8 @@ class Answered:
 class Engine(Protocol):
     """Holds workers."""
 
-    def about(self, model: str) -> Row:
-        """Load and check a model, and say what it is."""
+    def start(self, blocks: Sequence[Block]) -> None:
+        """Have a worker load and check the model that it begins with; others begin to load theirs."""
 
     def answer(self, blocks: Sequence[Block]) -> Iterator[Answered]:
         """Answer blocks, as they become ready."""
@@ -48,7 +49,7 @@ class Engine(Protocol):
 
 
 def engine(name: str, plan: Plan, *, device: str = "auto", workers: int = 1) -> Engine:
-    """An engine by name; ``workers`` is how many hold each model (Ray alone).
+    """An engine by name; ``workers`` is how many there are (Ray alone).
 
     Raises:
         RunnerError: unknown name, Ray not installed, several workers in one process.
@@ -69,9 +70,9 @@ class Local:
         self.plan, self.device = plan, device
         self._worker: Worker | None = None
 
-    def about(self, model: str) -> Row:
-        """See `Engine.about`."""
-        return self._holding(model).about()
+    def start(self, blocks: Sequence[Block]) -> None:
+        """See `Engine.start`."""
+        self._holding(blocks[0].model)
 
     def answer(self, blocks: Sequence[Block]) -> Iterator[Answered]:
         """See `Engine.answer`. In the order of the first of those that share a prefill."""
@@ -88,41 +89,65 @@ class Local:
         from tolerance.runners.collect.worker import Worker
 
         if self._worker is None or self._worker.model != model:
-            self._worker = None  # its memory goes before the next one comes
+            # its memory goes before the next one comes, what points at itself too
+            self._worker = None
+            gc.collect()
             self._worker = Worker(self.plan, model, self.device)
         return self._worker
 
 
 class Holder:
-    """A worker in a process of its own; loads its model when first asked, and again after a loss."""
+    """A worker in a process of its own; loads a model when it is first asked, and again after a loss."""
 
-    def __init__(self, plan: Plan, model: str, device: str, share: float = 1.0) -> None:
+    def __init__(self, plan: Plan, device: str, share: float = 1.0) -> None:
         # blocks name classes of other people's modules, and come in after this
         search(plan.folders)
-        self.plan, self.model, self.device = plan, model, device
-        self._worker: Worker | None = None
+        self._local = Local(plan, device)
         if share < 1:
             keep_to(share)
 
-    def about(self) -> Row:
-        """See `Worker.about`."""
-        return self._loaded().about()
+    def load(self, blocks: Sequence[Block]) -> None:
+        """See `Engine.start`."""
+        self._local.start(blocks)
 
     def answer(self, group: Sequence[Block]) -> list[Answered]:
         """Rows of blocks that share their items."""
-        worker = self._loaded()
-        return [Answered(block, rows, worker.about()) for block, rows in worker.answer_together(group)]
+        return list(self._local.answer(group))
 
     def process(self) -> int:
         """Its process id."""
         return os.getpid()
 
-    def _loaded(self) -> "Worker":
-        from tolerance.runners.collect.worker import Worker
 
-        if self._worker is None:
-            self._worker = Worker(self.plan, self.model, self.device)
-        return self._worker
+class Waiting:
+    """Groups of blocks that no worker has yet, by model, and the model that each worker holds.
+
+    A worker stays with its model while that has groups, since loading takes time; then it helps where most groups wait
+    for each worker, unless there is no more than one for each.
+    """
+
+    def __init__(self, blocks: Sequence[Block], holds: Mapping[int, str] | None = None) -> None:
+        self.groups: dict[str, deque[list[Block]]] = {}
+        for group in together(blocks):
+            self.groups.setdefault(group[0].model, deque()).append(group)
+        self.holds = dict(holds or {})
+
+    def place(self, worker: int) -> list[Block]:
+        """The group that a worker should begin with or go on with; empty where there is none for it."""
+        own = self.holds.get(worker, "")
+        if not self.groups.get(own):
+            others = Counter(model for other, model in self.holds.items() if other != worker)
+            wanting = [model for model, groups in self.groups.items() if len(groups) > others[model]]
+            if not wanting:
+                self.holds.pop(worker, None)
+                return []
+            own = max(wanting, key=lambda model: len(self.groups[model]) / (1 + others[model]))
+        self.holds[worker] = own
+        return self.groups[own][0]
+
+    def take(self, worker: int) -> list[Block]:
+        """The same group, which waits no longer then."""
+        return self.groups[self.holds[worker]].popleft() if self.place(worker) else []
 
 
 def keep_to(share: float) -> None:
@@ -142,7 +167,7 @@ def gpu_share(gpus: float, workers: int) -> float:
 
 
 class RayCore:
-    """Actors that hold a model each, one GPU each where the cluster has GPUs; restarted on loss.
+    """Actors that hold one model at a time, one GPU each where the cluster has GPUs; restarted on loss.
 
     More workers than GPUs share them evenly. A cluster is joined by ``RAY_ADDRESS``; without it one is started on this
     machine.
@@ -162,53 +187,62 @@ class RayCore:
         self._started = not ray.is_initialized()
         if self._started:
             ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-        self.actors: dict[str, list[Any]] = {}
+        self.actors: dict[int, Any] = {}
+        self._holds: dict[int, str] = {}
 
-    def about(self, model: str) -> Row:
-        """See `Engine.about`."""
-        return self._get(model, self._holding(model)[0].about.remote())  # type: ignore[no-any-return]
+    def start(self, blocks: Sequence[Block]) -> None:
+        """See `Engine.start`. All load at once; whether the others could is seen when they are asked."""
+        waiting = Waiting(blocks)
+        first = [waiting.place(worker) for worker in self._wanted(waiting)]
+        loading = [self._actor(worker).load.remote(group) for worker, group in enumerate(first) if group]
+        self._holds = dict(waiting.holds)
+        self._get(first[0][0].model, loading[0])
 
     def answer(self, blocks: Sequence[Block]) -> Iterator[Answered]:
-        """See `Engine.answer`. One group in flight for each worker; a model's workers go when it has no more."""
-        waiting: dict[str, deque[list[Block]]] = {}
-        for group in together(blocks):
-            waiting.setdefault(group[0].model, deque()).append(group)
-        flying: dict[Any, tuple[str, Any]] = {}
-        for model, queue in waiting.items():
-            for actor in self._holding(model)[: len(queue)]:
-                flying[actor.answer.remote(queue.popleft())] = model, actor
+        """See `Engine.answer`. One group in flight for each worker; a worker goes when nothing is left for it."""
+        waiting = Waiting(blocks, self._holds)
+        flying: dict[Any, int] = {}
+        for worker in self._wanted(waiting):
+            self._give(worker, waiting, flying)
         while flying:
             (ready, *_), _ = self._ray.wait(list(flying), num_returns=1)
-            model, actor = flying.pop(ready)
-            answered = self._get(model, ready)
-            if waiting[model]:
-                flying[actor.answer.remote(waiting[model].popleft())] = model, actor
-            else:
-                self._let_go(model, actor)
+            worker = flying.pop(ready)
+            answered = self._get(waiting.holds[worker], ready)
+            self._give(worker, waiting, flying)
             yield from answered
 
     def close(self) -> None:
         """See `Engine.close`."""
-        for model, actors in self.actors.items():
-            for actor in list(actors):
-                self._let_go(model, actor)
+        for worker in list(self.actors):
+            self._let_go(worker)
         if self._started:
             self._ray.shutdown()
 
-    def _holding(self, model: str) -> list[Any]:
-        if not self.actors.get(model):
+    def _wanted(self, waiting: Waiting) -> list[int]:
+        """Workers that there is a group for, counted from 0."""
+        groups = sum(map(len, waiting.groups.values()))
+        return list(range(min(self.workers, groups)))
+
+    def _give(self, worker: int, waiting: Waiting, flying: dict[Any, int]) -> None:
+        group = waiting.take(worker)
+        if group:
+            flying[self._actor(worker).answer.remote(group)] = worker
+        else:
+            self._let_go(worker)
+
+    def _actor(self, worker: int) -> Any:  # noqa: ANN401 - Ray's handle
+        if worker not in self.actors:
             gpus = 0 if self.device == "cpu" else self._ray.cluster_resources().get("GPU", 0)
             share = gpu_share(gpus, self.workers)
             remote = self._ray.remote(Holder).options(
                 num_cpus=1, num_gpus=share, max_restarts=MOST_RESTARTS, max_task_retries=MOST_RESTARTS
             )
-            made = self.plan, model, self.device, share or 1.0
-            self.actors[model] = [remote.remote(*made) for _ in range(self.workers)]
-        return self.actors[model]
+            self.actors[worker] = remote.remote(self.plan, self.device, share or 1.0)
+        return self.actors[worker]
 
-    def _let_go(self, model: str, actor: Any) -> None:  # noqa: ANN401 - Ray's handle
-        self.actors[model].remove(actor)
-        self._ray.kill(actor)
+    def _let_go(self, worker: int) -> None:
+        if worker in self.actors:
+            self._ray.kill(self.actors.pop(worker))
 
     def _get(self, model: str, reference: Any) -> Any:  # noqa: ANN401 - whatever the actor returned
         errors = self._ray.exceptions

@@ -17,7 +17,7 @@ def collect(
     out: Out = Path("run"),
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     engine: Annotated[str, typer.Option(help="local (this process) or ray (several GPUs or hosts).")] = "local",
-    workers: Annotated[int, typer.Option(min=1, help="Workers that hold each model (ray).")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Workers, a GPU each (ray).")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take; answer nothing.")] = False,
 ) -> None:
     """Take a model through tasks at several sparsity levels; run it again to go on after an interruption."""
