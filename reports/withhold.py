@@ -47,9 +47,15 @@ def withhold(report: findings.Report) -> findings.Report:
         "sensitivities": _each(report, report.sensitivities),
         "left_out": _each(report, report.left_out),
         "families": [_one(found, found.status) for found in report.families],
+        "parts": [_part(report, part) for part in report.parts],
         "conclusions": [_conclusions(found, passed=report.fit_passed) for found in report.conclusions],
     }
     return report.model_copy(update=kept if report.fit_passed else {**kept, **OF_THE_FIT})
+
+
+def _part(report: findings.Report, part: findings.Part) -> findings.Part:
+    lists = ("curves", "thresholds", "contrasts", "comparisons")
+    return part.model_copy(update={name: _each(report, getattr(part, name)) for name in lists})
 
 
 def _each[F: findings.Finding](report: findings.Report, found: Sequence[F]) -> list[F]:

@@ -12,9 +12,11 @@ from tolerance.diagnostics.posterior_predictive import LIMIT, Predictive, named
 from tolerance.estimands.type_curve import TypeCurve
 from tolerance.findings import Check
 from tolerance.inference.saved import Fit
+from tolerance.inference.warmup import DIVERGENT
 
-RHAT, RHAT_ANY, ESS, DIVERGENT, BFMI = 1.01, 1.05, 400.0, 0.001, 0.3
+RHAT, RHAT_ANY, ESS, BFMI = 1.01, 1.05, 400.0, 0.3
 UNLIKE_NAMED = 4
+ANY = "R-hat of any parameter, largest"
 DIVERGENCES = "divergent transitions, share"
 REPORTED = "p of observed accuracies as reported, smallest, times the number of groups"
 PREDICTIVE = "posterior predictive p, smallest, times the number of groups"
@@ -36,7 +38,7 @@ def check(fit: Fit, curves: list[TypeCurve]) -> list[Check]:
         _at_most("R-hat of reported curves, largest", rhat, RHAT, "the chains disagree: not one posterior"),
         _at_least("bulk ESS of reported curves, smallest", bulk, ESS, "too few independent draws for medians"),
         _at_least("tail ESS of reported curves, smallest", tail, ESS, "too few independent draws for interval ends"),
-        _at_most("R-hat of any parameter, largest", _any_rhat(fit), RHAT_ANY, "some chains explore another place"),
+        _at_most(ANY, _any_rhat(fit), RHAT_ANY, "some chains explore another place"),
         _at_most(
             DIVERGENCES,
             float(statistics["diverging"].mean()),
@@ -105,6 +107,11 @@ def trustworthy(checks: list[Check]) -> bool:
 def sampled(checks: list[Check]) -> bool:
     """Whether the draws are one posterior: every check but those of the model against the answers has passed."""
     return not unsampled(checks)
+
+
+def stopped(fit: Fit) -> bool:
+    """Whether sampling stopped half-way, because it had failed by divergent transitions already."""
+    return fit.draws["posterior"].sizes["chain"] < fit.settings.chains
 
 
 def unsampled(checks: list[Check]) -> list[str]:

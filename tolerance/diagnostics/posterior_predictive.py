@@ -77,7 +77,7 @@ class Predictive:
     @property
     def smallest(self) -> float:
         """The smallest corrected p of all ways to group: the gate."""
-        return min(1.0, *(getattr(self, f"by_{way}").smallest for way in self._ways))
+        return float(min(1.0, *(getattr(self, f"by_{way}").smallest for way in self._ways)))
 
     def unlike(self) -> Iterator[str]:
         """The groups that defeat the family, in words, tasks first."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from tolerance.data.prepared import Outcomes, prepare
 from tolerance.data.run_folder import write_atomically
-from tolerance.diagnostics.checks import DIVERGENCES, check, trustworthy, unsampled
+from tolerance.diagnostics.checks import ANY, DIVERGENCES, check, stopped, trustworthy, unsampled
 from tolerance.errors import StoreError
 from tolerance.estimands.curves import type_curves
 from tolerance.estimands.parts import PartCurves, part_curves
@@ -37,7 +37,7 @@ WIDER = 3.0
 
 @dataclass(frozen=True)
 class Refitted:
-    """The last fit, what its curves are made from, these by model and context length too, checks, and how it came about."""
+    """The last fit, what its curves are made from, curves in all and by part, its checks, and how it came about."""
 
     fit: Fit
     source: Source
@@ -73,11 +73,15 @@ class _Try:
         wider = f"priors of departures {WIDER:g} times as wide" if self.wider else ""
         return "; ".join(part for part in (sampling, narrower, wider) if part) or "as asked"
 
-    def next(self, checks: list[Check], priors: Priors) -> "_Try | None":
-        """What to try after these checks, if anything; ``priors`` are those asked for."""
+    def next(self, checks: list[Check], priors: Priors, stopped: bool = False) -> "_Try | None":
+        """What to try after these checks, if anything; ``priors`` are those asked for.
+
+        Of chains that were ``stopped`` half-way nothing counts but divergences and chains in other places: the other
+        checks ask for as many draws as there would have been.
+        """
         if trustworthy(checks):
             return None
-        failed = unsampled(checks)
+        failed = [name for name in unsampled(checks) if not stopped or name in (DIVERGENCES, ANY)]
         if not failed:
             return None if self.wider else replace(self, wider=True)
         if self.wider:
@@ -135,7 +139,7 @@ def refitted(
         checks = check(fitted, [*curves, *(curve for part in parts for curve in part.curves)])
         attempts = [*attempts, Attempt(change=now.change, failed=[one.name for one in checks if not one.passed])]
         done = Refitted(fitted, source, curves, parts, checks, attempts)
-        later = now.next(checks, settings.priors)
+        later = now.next(checks, settings.priors, stopped(fitted))
         if later is None:
             break
         stage(f"some checks failed, trying again: {later.change}")

@@ -43,7 +43,7 @@ def curve_states(fit: Fit, curves: Sequence[TypeCurve], passed: bool) -> list[Cu
 
 
 def curve_id(kind: str, curve: TypeCurve, part: str = "") -> str:
-    """The id of a finding of some kind about a curve, or about one ``part`` of what it averages: the same in every run."""
+    """The id of a finding of some kind about a curve, or about one ``part`` of what it averages; alike in every run."""
     return f"{kind}-{digest([curve.task_type, curve.sparsifier, *([part] if part else [])])[:8]}"
 
 

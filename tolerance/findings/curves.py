@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Literal
 
+from pydantic import Field
+
 from tolerance.findings.base import Finding, Reason, Status
 from tolerance.findings.columns import Row, estimate, interval
 from tolerance.findings.levels import UNSAID, Scale, numbered
@@ -54,8 +56,8 @@ class Curve(Finding):
     beyond: Band | None = None
     required: Number | None = None
     scale: Scale | None = UNSAID
-    models: list[str] = []
-    context_lengths: list[int] = []
+    models: list[str] = Field(default=[], exclude_if=lambda one: not one)
+    context_lengths: list[int] = Field(default=[], exclude_if=lambda one: not one)
 
     def rows(self) -> Iterator[Row]:
         """One for each point of the bands; ``part`` says which. None where the curve is withheld."""
@@ -224,8 +226,8 @@ class Threshold(Finding):
     area: Area | None = None
     leaning: Leaning | None = None
     scale: Scale | None = UNSAID
-    models: list[str] = []
-    context_lengths: list[int] = []
+    models: list[str] = Field(default=[], exclude_if=lambda one: not one)
+    context_lengths: list[int] = Field(default=[], exclude_if=lambda one: not one)
 
     def rows(self) -> Iterator[Row]:
         """One row; its numbers are null unless the threshold could be given."""

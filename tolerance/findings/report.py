@@ -54,8 +54,8 @@ class Report(Shown):
     ``direction_prob`` is the posterior probability that better, worse, first and second need; ``decision_prob`` what
     verdicts need that can be wrong in one way: see `tolerance.stats.decide`.
 
-    Curves, thresholds, contrasts and what rests on them average over models and context lengths where there are several;
-    ``parts`` has the same of each.
+    Curves, thresholds, contrasts and what rests on them average over models and context lengths where there are
+    several; ``parts`` has the same of each.
 
     ``extra`` is what others put beside our findings, by a name of theirs: kept as it came and never read by us. Their
     sections of the page say it. Where there is none, the file has no such field.
@@ -91,7 +91,7 @@ class Report(Shown):
     budgets: list[Budget] = []
     conclusions: list["Conclusions"] = []
     not_compared: list[NotCompared] = Field(default=[], exclude_if=lambda pairs: not pairs)
-    parts: list[Part] = []
+    parts: list[Part] = Field(default=[], exclude_if=lambda parts: not parts)
     extra: dict[str, JsonValue] = Field(default={}, exclude_if=lambda extra: not extra)
 
     def to_frame(self, table: Table = "thresholds") -> "pd.DataFrame":

@@ -142,8 +142,9 @@ def read_fit(outcomes: Outcomes, folder: str | os.PathLike[str]) -> Fit:
 def saved_among(
     outcomes: Outcomes, settings: Sequence[Settings], seed: int | None, folder: Path
 ) -> tuple[int, Settings] | None:
-    """Which of several settings the fit saved in a folder was made with, whatever it began from, if it is of these
-    outcomes; and its settings, with what it began from.
+    """Which of several settings the fit saved in a folder was made with, if it is of these outcomes; and its own.
+
+    What it began from is no part of the comparison.
     """
     saved = _saved_facts(folder)
     if saved is None or saved.get("model") != MODEL or saved.get("settings") is None:

@@ -21,6 +21,8 @@ WIDE = 1000
 # Acceptance that is aimed at from the start where few curves, few levels or several configurations leave scales of
 # effects to their priors: with larger steps transitions diverge, and the first attempt is lost.
 CAREFUL, FEW_CURVES, FEW_LEVELS = 0.95, 12, 4
+# The share of divergent transitions that a fit may have.
+DIVERGENT = 0.001
 # Steps towards the pilot's start at most; one that is not quite at the top is as good.
 CLIMB = 500
 Floats = NDArray[np.float64]
@@ -51,17 +53,32 @@ def after_pilot(
     design = density.design(parameters, blocks, centring(parameters, m))
     starts = _recentred(parameters, design, pilot, m)
     coordinates = straightened(design, starts)
-    z, statistics = sample(
-        coordinates.log_density(design),
-        coordinates.coordinates(starts),
-        draws=settings.draws,
-        tune=settings.tune,
-        chains=settings.chains,
-        cores=settings.cores,
-        seed=seed,
-        target_accept=settings.target_accept,
-    )
+    z, statistics = _chains(coordinates.log_density(design), coordinates.coordinates(starts), settings, seed)
     return design, coordinates.positions(z), statistics
+
+
+def _chains(at: density.LogDensity, starts: Floats, settings: Settings, seed: int) -> tuple[Floats, xr.Dataset]:
+    """All chains; or the first half of them, where so many transitions diverged that whatever follows is refused."""
+    first = settings.chains // 2
+    parts: list[tuple[Floats, xr.Dataset]] = []
+    for n, chains in enumerate((first, settings.chains - first)):
+        if chains:
+            parts.append(
+                sample(
+                    at,
+                    starts,
+                    draws=settings.draws,
+                    tune=settings.tune,
+                    chains=chains,
+                    cores=settings.cores,
+                    seed=seed + 2 * n,
+                    target_accept=settings.target_accept,
+                )
+            )
+        if sum(int(part["diverging"].sum()) for _, part in parts) > DIVERGENT * settings.chains * settings.draws:
+            break
+    statistics = xr.concat([part for _, part in parts], "chain")
+    return np.concatenate([z for z, _ in parts]), statistics.assign_coords(chain=np.arange(statistics.sizes["chain"]))
 
 
 def pilot_run(parameters: Parameters, design: density.Design, settings: Settings, seed: int) -> Floats:

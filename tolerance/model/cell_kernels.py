@@ -112,6 +112,7 @@ def residuals(p, share, n, entropy):  # type: ignore[no-untyped-def]
 
 @_summing
 def total_of(values):  # type: ignore[no-untyped-def]
+    """The sum."""
     total = 0.0
     for i in range(len(values)):  # over the values themselves nothing is vectorised
         total += values[i]
@@ -152,6 +153,7 @@ def whitened(residual, starts, order, whitening):  # type: ignore[no-untyped-def
 
 @_inline
 def whitened_back(up, starts, order, whitening):  # type: ignore[no-untyped-def]
+    """The transposed of `whitened`."""
     inner, out = np.zeros(len(up)), np.empty(len(up))
     at = 0
     for b in range(len(starts) - 1):

@@ -68,8 +68,8 @@ def design(parameters: Parameters, blocks: Covariance, shares: dict[str, Floats]
     lambdas, terms = parameters.lambdas(shares), packed(parameters)
     floats = [*_of_coordinates(parameters, lambdas), terms.numbers, *_of_cells(parameters, blocks)]
     ints = [*_places(parameters), terms.terms, terms.bases, terms.levels, terms.ends, *_indices(parameters, blocks)]
-    made = [np.ravel(part).astype(np.float64) for part in floats] + [np.ravel(part).astype(np.int64) for part in ints]
-    return Design(made, lambdas)
+    made: list[NDArray[np.generic]] = [np.ravel(part).astype(np.float64) for part in floats]
+    return Design([*made, *(np.ravel(part).astype(np.int64) for part in ints)], lambdas)
 
 
 def _of_coordinates(parameters: Parameters, lambdas: Floats) -> list[NDArray[np.generic]]:

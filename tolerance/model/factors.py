@@ -111,8 +111,8 @@ class Factors:
         if not all(self._several(factor) for factor in term.several):
             return None
         if term.is_mean or term.each:
-            grid = tuple(self.sizes[factor] for factor in term.each)
-            bases, shape, factors = (Basis(EACH, int(np.prod(grid, dtype=int))),), grid, term.each
+            shape, factors = tuple(self.sizes[factor] for factor in term.each), term.each
+            bases: tuple[Basis, ...] = (Basis(EACH, int(np.prod(shape, dtype=int))),)
         else:
             bases = tuple(self.basis(factor) for factor in term.crossed)
             shape, factors = tuple(one.columns for one in bases), term.crossed

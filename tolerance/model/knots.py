@@ -99,9 +99,16 @@ def knots_of(cells: Cells) -> Knots:
         placed += len(at)
         halvings.append(at)
         steps.append(np.sqrt(np.diff(along)))
-    joined = (np.concatenate(each) for each in (halvings, steps))
-    ints = (np.concatenate(each).astype(np.int64) for each in (knot, of_config))
-    return Knots(start, *joined, path, *ints, cell, part)
+    return Knots(
+        start=start,
+        halvings=np.concatenate(halvings),
+        step=np.concatenate(steps),
+        path=path,
+        knot=np.concatenate(knot).astype(np.int64),
+        config=np.concatenate(of_config).astype(np.int64),
+        cell=cell,
+        part=part,
+    )
 
 
 def _between(along: Floats, here: Floats) -> tuple[Ints, Floats]:

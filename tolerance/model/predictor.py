@@ -66,8 +66,13 @@ def packed(parameters: Parameters) -> Packed:
         rows.append([*map(int, row), to + len(level), placed.n_levels, value])
         levels += [level, np.where(first < 0, first, first + ends[n] - sizes[n])]
         value += placed.n_levels
-    flat = (np.concatenate(part).astype(np.int64) for part in (bases, levels))
-    return Packed(np.array(rows, dtype=np.int64).ravel(), *flat, np.concatenate(numbers), ends.astype(np.int64))
+    return Packed(
+        terms=np.array(rows, dtype=np.int64).ravel(),
+        bases=np.concatenate(bases).astype(np.int64),
+        levels=np.concatenate(levels).astype(np.int64),
+        numbers=np.concatenate(numbers),
+        ends=ends.astype(np.int64),
+    )
 
 
 def _elements(parameters: Parameters, predictor: Predictor) -> Ints:

@@ -8,11 +8,10 @@ The likelihood of a block (the cells that asked the same items) is that of its s
 independent they are exactly the binomial; `tolerance.model.covariance` says how they are correlated and how they
 depart.
 
-This is the model as one reads it. `tolerance.model.density` is the same with a gradient of its own, and what is sampled.
+This is the model as one reads it. `tolerance.model.density` is the same with its own gradient, and what is sampled.
 """
 
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any, cast
 
 import numpy as np
@@ -53,7 +52,8 @@ class _Build:
     def predictor(self, predictor: Predictor) -> Tensor:
         """A linear predictor over all its elements ``(element,)``, term by term."""
         placed = self.parameters.terms[predictor]
-        out, levels = pt.zeros(len(placed[0].level)), {}
+        out = pt.zeros(len(placed[0].level))
+        levels: dict[str, Tensor] = {}
         for one in placed:
             levels[one.term.name] = self.levels(one, out, levels)
             there = one.level >= 0
@@ -83,7 +83,8 @@ class _Build:
 
 def _columns(placed: Placed) -> Floats:
     """What each coordinate of a term counts in each level ``(level, coordinate)``."""
-    return reduce(np.kron, [basis.matrix for basis in placed.bases])
+    first, *others = (basis.matrix for basis in placed.bases)
+    return np.asarray(np.kron(first, others[0])) if others else first
 
 
 def build(parameters: Parameters, blocks: Covariance, shares: dict[str, Floats] | None = None) -> pm.Model:

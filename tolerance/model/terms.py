@@ -24,8 +24,8 @@ class Term:
     """One row: a name, its predictor, and its factors.
 
     ``scale`` names the prior of a known scale (or of a mean); without one the scale is estimated, with the prior
-    ``sd_<name>``. ``around`` is what the sampled coordinates are centred on, which changes no density: all terms before,
-    or another term of the same levels. The term is there where each factor of ``several`` has several levels.
+    ``sd_<name>``. ``around`` is what the sampled coordinates are centred on, which changes no density: all terms
+    before, or another term of the same levels. The term is there where each factor of ``several`` has several levels.
     """
 
     name: str
