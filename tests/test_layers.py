@@ -36,6 +36,7 @@ HOMES = {
     "nutpie": {"inference"},
     "numba": {"model"},
     "arviz": {"diagnostics"},
+    "arviz_stats": {"diagnostics"},
     "statsmodels": {"stats"},
     "typer": {"cli"},
     "rich": {"cli"},

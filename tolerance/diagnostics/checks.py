@@ -28,7 +28,7 @@ def check(fit: Fit, curves: list[TypeCurve]) -> list[Check]:
     R-hat and ESS (Vehtari et al. 2021) of every reported curve, at and between the measured levels; R-hat of all
     parameters, more loosely; divergences; E-BFMI (Betancourt 2016); and, last, those of the model against the answers.
     """
-    import arviz as az
+    import arviz_stats as az
 
     reported = _reported(fit, curves)
     rhat = _extreme(az.rhat(reported), np.max)
@@ -91,7 +91,7 @@ def _reported(fit: Fit, curves: list[TypeCurve]) -> xr.Dataset:
 
 
 def _any_rhat(fit: Fit) -> float:
-    import arviz as az
+    import arviz_stats as az
 
     posterior = fit.draws["posterior"].to_dataset().drop_vars(["accuracy", "fitted", "departure"])
     with warnings.catch_warnings():

@@ -60,7 +60,7 @@ class Loo:
 
 def leave_out(fit: Fit, unit: Unit) -> Loo:
     """PSIS-LOO by cell or by block."""
-    import arviz as az
+    import arviz_stats as az
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about high k, which is kept and judged
@@ -88,7 +88,7 @@ def refit_high_k(fit: Fit, *, at_most: int = REFITS, stage: Callable[[str], None
 
 def _unseen(fit: Fit, cell: int) -> Floats | None:
     """Log densities ``(chain, draw)`` of a cell under draws that have not seen it; None where chains disagree."""
-    import arviz as az
+    import arviz_stats as az
 
     fitted, scale = without_cell(fit, cell)
     densities, _ = by_cell(fit.cells, fit.blocks, fitted.reshape(-1, fitted.shape[-1]), scale.ravel())

@@ -43,7 +43,7 @@ class Quantity:
 
 def sensitivities(fit: Fit, curves: list[TypeCurve], least: float) -> list[list[Quantity]]:
     """For each curve: its tolerated level and its retention at each level; without a dense baseline, its accuracy."""
-    import arviz as az
+    import arviz_stats as az
 
     asked = [list(_quantities(curve, least)) for curve in curves]
     flat = [draws for quantities in asked for _, _, draws in quantities]

@@ -4,7 +4,10 @@ nutpie calls the density as it calls a compiled PyMC model, by its address: chai
 interpreter, which a density in Python makes them do at every step.
 """
 
+import importlib
+import sys
 import warnings
+from types import ModuleType
 
 import numpy as np
 import xarray as xr
@@ -27,7 +30,7 @@ def sample(
     target_accept: float,
 ) -> tuple[Floats, xr.Dataset]:
     """Coordinates ``(chain, draw, size)`` and the sampler's statistics; each chain starts at one of ``starts``."""
-    import nutpie
+    nutpie = _nutpie()
     from nutpie.compile_pymc import CompiledPyMCModel
 
     size = density.size
@@ -66,3 +69,15 @@ def sample(
             save_warmup=False,
         )
     return np.asarray(tree["posterior"]["z"], dtype=np.float64), tree["sample_stats"].to_dataset()
+
+
+def _nutpie() -> ModuleType:
+    """nutpie, which imports all of ArviZ for two functions of `arviz_base`; with them alone plotting is not loaded."""
+    light = not {"arviz", "nutpie"} & set(sys.modules)
+    if light:
+        sys.modules["arviz"] = importlib.import_module("arviz_base")
+    try:
+        return importlib.import_module("nutpie")
+    finally:
+        if light:
+            del sys.modules["arviz"]

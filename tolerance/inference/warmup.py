@@ -16,11 +16,13 @@ from tolerance.model.covariance import Covariance
 from tolerance.model.parameters import DEPARTURE, Parameters
 from tolerance.model.transform import Meaning, accuracies, location_slopes
 
-# Designs of more parameters are sampled twice as long at once: on 1,083 shorter chains were mostly refused.
-WIDE = 1000
-# Acceptance that is aimed at from the start where few curves, few levels or several configurations leave scales of
-# effects to their priors: with larger steps transitions diverge, and the first attempt is lost.
-CAREFUL, FEW_CURVES, FEW_LEVELS = 0.95, 12, 4
+# Designs of more parameters are sampled twice as long at once: shorter chains were mostly refused of 1,083 in one
+# configuration, of 470 in two.
+WIDE, WIDE_OF_SEVERAL = 1000, 400
+# Where few curves or few levels, or several configurations, leave scales of effects to their priors, with larger steps
+# transitions diverge and the first attempt is lost: the share of steps that may be refused is so many times smaller.
+FEW_CURVES, FEW_LEVELS = 12, 4
+CAREFUL, CAREFUL_OF_SEVERAL = 3, 5
 # The share of divergent transitions that a fit may have.
 DIVERGENT = 0.001
 # Steps towards the pilot's start at most; one that is not quite at the top is as good.
@@ -30,12 +32,12 @@ Floats = NDArray[np.float64]
 
 def suited(settings: Settings, parameters: Parameters) -> Settings:
     """The settings for a design: longer for a large one, smaller steps for a thin one."""
-    cells = parameters.cells
+    cells, several = parameters.cells, len(parameters.cells.configs) > 1
     few = len(cells.sparsifiers) * len(cells.tasks) <= FEW_CURVES
     levels = cells.frame["sparsity_requested"][cells.frame["sparsity"] > 0].nunique()
-    if few or levels <= FEW_LEVELS or len(cells.configs) > 1:
-        settings = replace(settings, target_accept=max(settings.target_accept, CAREFUL))
-    if parameters.size <= WIDE:
+    careful = CAREFUL_OF_SEVERAL if several else CAREFUL if few or levels <= FEW_LEVELS else 1
+    settings = replace(settings, target_accept=1 - (1 - settings.target_accept) / careful)
+    if parameters.size <= (WIDE_OF_SEVERAL if several else WIDE):
         return settings
     lengths = ("tune", "draws", "pilot_tune", "pilot_draws")
     return replace(settings, **{name: 2 * getattr(settings, name) for name in lengths})
