@@ -234,8 +234,8 @@ class Instant(Told):
     """What the answers show without a model: it takes no sampling and does not rest on the fit.
 
     Numbers are over graded answers to the items that all conditions of a task share; ``n_unpaired`` counts answers left
-    out for that, ``unshared`` says which. ``n_means``: how many published means there are, where there are no answers. Nothing is paired then,
-    contrasts have no pairs, and their intervals are credible ones.
+    out for that, ``unshared`` says which. ``n_means``: how many published means there are, where there are no answers.
+    Nothing is paired then, contrasts have no pairs, and their intervals are credible ones.
     """
 
     retention: float
