@@ -128,6 +128,12 @@ REPORTS: list[Planted] = [
         _report_with(lambda t: t["curves"][0]["observed"][0]["interval"].update(lower=9)),
         "ends",
     ),
+    (
+        "report",
+        "a tolerated level of 1",
+        _report_with(lambda t: t["thresholds"][0]["level"].update(upper=1.0)),
+        "no share",
+    ),
     ("report", "a probability of 7", _report_with(lambda t: t.update(decision_prob=7)), "no probability"),
 ]
 PLANTED = [*TABLES, *TREES, *REPORTS]

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
-from tolerance.findings.curves import Band, Exceedance
+from tolerance.findings.curves import Band, Exceedance, Level
 from tolerance.stats.intervals import Interval
 
 _BESIDE_EACH_OTHER = (Band, Exceedance)
 _FRACTIONS = ("sparsity",)
+# Of a tolerated level, all that is drawn on the axis of sparsity.
+_OF_LEVEL = ("median", "lower", "upper", "first", "last")
 _PROBABILITIES = (
     "prob",
     "interval_prob",
@@ -51,7 +53,8 @@ def _of_model(found: BaseModel, at: str) -> Iterator[str]:
     for name in type(found).model_fields:
         value = getattr(found, name)
         for one in value if isinstance(value, list) else [value]:
-            if name in _FRACTIONS and isinstance(one, float) and not 0 <= one < 1:
+            drawn = name in _FRACTIONS or (isinstance(found, Level) and name in _OF_LEVEL)
+            if drawn and isinstance(one, float) and not 0 <= one < 1:
                 yield f"{at}.{name}: {one:g} is no share that can be removed (0 to below 1)"
             if name in _PROBABILITIES and isinstance(one, float) and not 0 <= one <= 1:
                 yield f"{at}.{name}: {one:g} is no probability"
