@@ -185,6 +185,7 @@ def speeds(told: dict[str, Any]) -> Iterator[str]:
         "one": "one process, one GPU",
         "null": "the same on the other GPU, half the batch",
         "two": "Ray, two workers, two GPUs",
+        "two-before": "Ray as it was",
         "four": "Ray, four workers, two GPUs",
     }
     for stage, name in names.items():
@@ -202,7 +203,8 @@ def same(told: dict[str, Any]) -> Iterator[str]:
     yield row(*["---"] * 7)
     names = {
         "two": "Ray, two workers",
-        "faults": "Ray, with faults",
+        "two-before": "Ray as it was",
+        "faults": "Ray as it was, with faults",
         "four": "Ray, four workers",
         "null": "other GPU, half the batch",
     }
@@ -221,6 +223,34 @@ def use(told: dict[str, Any]) -> Iterator[str]:
         for g in gpus:
             shares = f"{g['mean_use']:.0f}%", f"{g['busy']:.0%}", f"{g['use_when_busy']:.0f}%"
             yield row(stage, str(g["gpu"]), *shares, f"{g['gib']:.0f}")
+
+
+def faults(told: dict[str, Any]) -> Iterator[str]:
+    """What was broken, and what was there before and afterwards."""
+    (stage,) = [one for one in told["stages"] if one["stage"] == "faults"]
+    second, total = stage["second_driver"], stage["blocks_in_all"]
+    third = told["times"]["faults-third"]
+    yield row("what happened", "blocks written until then", "what followed")
+    yield row("---", "---", "---")
+    yield row(
+        "a worker killed in mid-block", f"{stage['blocks_when_worker_died']} of {total}", "another start answered it"
+    )
+    yield row("a second driver", "", f"refused after {second['seconds']:.1f} s")
+    yield row("the driver killed", f"{stage['blocks_when_driver_died']} of {total}", "Ray and its workers went")
+    again = f"{stage['written_again']} blocks written again, {third['answered']:,} answers were left to ask"
+    yield row("the driver started again", f"{stage['blocks']} of {total} at its end", again)
+
+
+def large(told: dict[str, Any]) -> Iterator[str]:
+    """The two drivers of the reference study that ran at once, with four workers on each GPU."""
+    yield row(
+        "driver", "workers", "answers", "start and first loading, s", "all, s", "answers a second after the start"
+    )
+    yield row(*["---"] * 6)
+    for name, what, workers in (("study", "tasks with short answers", 6), ("study-listing", "lists", 2)):
+        t = told["times"][name]
+        rate = t["answered"] / (t["last_row"] - t["ready"])
+        yield row(what, str(workers), f"{t['answered']:,}", f"{t['ready']:.0f}", f"{t['last_row']:.0f}", f"{rate:,.0f}")
 
 
 def parts(told: dict[str, Any]) -> Iterator[str]:
@@ -246,6 +276,8 @@ TABLES: dict[str, Callable[[dict[str, Any]], Iterator[str]]] = {
     "speeds": speeds,
     "same": same,
     "use": use,
+    "faults": faults,
+    "large": large,
     "parts": parts,
     "by-gpus": by_gpus,
 }
