@@ -119,8 +119,8 @@ def columns_used(columns: list[str], mapping: Mapping, path: Path, known: Column
     lacking = [name for name, theirs in used.items() if theirs not in columns]
     left = [name for name in unused(columns, mapping, known) if name not in mapping.ignore]
     without_level = all(name in lacking for name in levels.LEVEL_COLUMNS)
-    needed = [n for n in lacking if known[n].required and not (n == "task_type" and mapping.types)]
-    needed += ["sparsity_requested"] if without_level else []
+    needs = {name for name in known if known[name].required} - ({"task_type"} if mapping.types else set())
+    needed = [name for name in lacking if name in needs or (name == "sparsity_requested" and without_level)]
     refuse_without(left, needed, columns, str(path))
     refuse_misspelt(left, lacking, str(path))
     return {name: theirs for name, theirs in used.items() if theirs in columns}
