@@ -73,9 +73,9 @@ def main() -> None:
         counts = run(name, asked.n, asked.seed, asked.keep)
         each = [counts[one] for one in ("accepted", "refused", "traceback", "changed", "slow")]
         took = f"{time.process_time() - started:.0f}"
-        if counts.total() < asked.n:
-            asked.n = 0  # stopped: what was reached is told, and nothing else is begun
         print(f"| {name} | {counts.total():,} | {' | '.join(f'{one:,}' for one in each)} | {took} |", flush=True)
+        if counts.total() < asked.n:
+            break
 
 
 if __name__ == "__main__":
