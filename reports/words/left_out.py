@@ -114,8 +114,9 @@ def _side_by_side(one: Ungraded) -> str:
 
 def _matters(one: DenominatorMatters) -> str:
     what = "difference with dense" if one.about == "difference" else "share of dense accuracy kept"
+    at = levels.level(one.level, one.scale)
     return (
-        f"That decides: the {what} of {one.task_type} under {one.sparsifier} at {levels.level(one.level, one.scale)} is "
+        f"That decides: the {what} of {one.task_type} under {one.sparsifier} at {at} is "
         f"{_value(one.graded, one.about)} of graded answers, {_value(one.all, one.about)} of all."
     )
 

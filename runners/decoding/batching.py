@@ -66,7 +66,7 @@ class Sizes:
         free, whole = torch.cuda.mem_get_info(loaded.device)
         taken = torch.cuda.memory_allocated(loaded.device)
         # what torch holds back of earlier calls is to be had too, what is left to other processes is not
-        mine = allowed(loaded.device) * whole
+        mine = int(allowed(loaded.device) * whole)
         free = min(free + torch.cuda.memory_reserved(loaded.device), mine) - taken
         # experts are chosen on the host in some models, which cannot be captured
         return cls(prefill_tokens=131_072, kept_bytes=int(free * 0.25), capture=loaded.params_active is not None)

@@ -249,4 +249,4 @@ def told(table: pd.DataFrame, wrong: pd.Series, words: Callable[[int], str]) -> 
 
 def _first(wrong: pd.Series) -> int:
     """The number of the first row of which it is true."""
-    return int(wrong.index[wrong.to_numpy(dtype=bool).argmax()])
+    return int(wrong.index[int(wrong.to_numpy(dtype=bool).argmax())])

@@ -242,4 +242,4 @@ def _each(table: pd.DataFrame, wrong: pd.Series, words: str) -> Iterator[str]:
 
 
 def _first(wrong: pd.Series) -> int:
-    return int(wrong.index[wrong.fillna(value=False).to_numpy(dtype=bool).argmax()])
+    return int(wrong.index[int(wrong.fillna(value=False).to_numpy(dtype=bool).argmax())])
