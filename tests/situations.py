@@ -59,6 +59,59 @@ def one_of_each() -> pd.DataFrame:
     return answers(tasks={"look-up": "single-qa"}, sparsifiers=("top-k",))
 
 
+def _first(table: pd.DataFrame, n: int) -> pd.Series:
+    """Rows of the first items of each task."""
+    place = table.groupby("task")["item_id"].transform(lambda ids: pd.factorize(ids, sort=True)[0])
+    return place < n
+
+
+def limited() -> pd.DataFrame:
+    """Sparse answers to half of the items alone, as under a smoke limit."""
+    table = answers()
+    return table[(table["sparsifier"] == "dense") | _first(table, 12)]
+
+
+def seen_or_not() -> pd.DataFrame:
+    """The same methods with the question hidden from compression and visible to it."""
+    table = answers()
+    sparse = table[table["sparsifier"] != "dense"]
+    return pd.concat([table.assign(query_position="no"), sparse.assign(query_position="both")])
+
+
+def filters() -> pd.DataFrame:
+    """Two answer filters of the same generations as two tasks of one type."""
+    one = answers(n_items=60, tasks={"look-up": "single-qa"})
+    return pd.concat([one.assign(task=f"look-up [{name}]") for name in ("strict", "flexible")])
+
+
+def not_graded() -> pd.DataFrame:
+    """The last answers of the highest level ran out of time."""
+    table = answers()
+    out = (table["sparsity_requested"] == 0.95) & ~_first(table, 20)
+    scored = {name: table[name].mask(out) for name in ("score", "k", "n") if name in table}
+    return table.assign(**scored, ungraded=pd.Series("timed out", index=table.index).where(out))
+
+
+def lacking() -> pd.DataFrame:
+    """A second task of one type that was not asked at the highest level."""
+    table = answers(tasks={"look-up": "single-qa", "name": "single-qa"})
+    return table[(table["task"] == "look-up") | (table["sparsity_requested"] < 0.9)]
+
+
+def other_items() -> pd.DataFrame:
+    """Two models that answered different items."""
+    table = answers()
+    return pd.concat([table, table.assign(model="other", item_id="other-" + table["item_id"])])
+
+
+def budgets() -> pd.DataFrame:
+    """Levels set as token budgets, with nothing that says what share they are."""
+    table = answers().drop(columns=["sparsity_realised", "unit"], errors="ignore")
+    tokens = table["sparsity_requested"].map({0.5: 4096, 0.8: 2048, 0.95: 512}).astype("Int64")
+    sparse = table["sparsifier"] != "dense"
+    return table.assign(kv_budget_tokens=tokens, sparsity_requested=table["sparsity_requested"].mask(sparse))
+
+
 def _imported(folder: Path, table: pd.DataFrame) -> None:
     file = folder.with_suffix(".csv")
     table.to_csv(file, index=False)
@@ -110,6 +163,14 @@ KINDS: dict[str, Callable[[Path], None]] = {
     "no floor, no context, no size": _from(lambda: answers().drop(columns=["chance", "context_length", "params"])),
     "dense alone": _from(lambda: answers(levels=(), sparsifiers=())),
     "one item a task": _from(lambda: answers(n_items=1)),
+    "more dense items than sparse": _from(limited),
+    "the question hidden and visible": _from(seen_or_not),
+    "two filters of one generation": _from(filters),
+    "items in passages": _from(lambda: answers().assign(cluster=lambda t: t["item_id"].str[-1])),
+    "answers that were not graded": _from(not_graded),
+    "a task without one of the levels": _from(lacking),
+    "models on other items": _from(other_items),
+    "levels in tokens": _from(budgets),
     "collection not finished": _unfinished,
     "answers and means in one folder": _both,
     "nothing collected yet": _empty,
@@ -175,6 +236,42 @@ EXPECTED: dict[str, dict[str, tuple[int, str]]] = {
         "audit": (1, "scope.methods: nothing in the evidence. There is: dense."),
     },
     "one item a task": {**WHOLE, "quick": (0, "a task has a single item")},
+    "more dense items than sparse": {
+        **WHOLE,
+        "quick": (0, "Left out, because not every condition has a graded answer to them: 12 items of chain under dense"),
+        "fit": (0, "12 items of look-up under dense by simulated; 12 stay."),
+    },
+    "the question hidden and visible": {
+        **WHOLE,
+        "show": (0, "top-k (question both)"),
+        "quick": (0, "top-k (question both) - top-k (question no)"),
+        "fit": (0, "Under streaming (question both), single-qa tolerates"),
+        "compare": (1, "no answer under 'top-k'. There is: dense, streaming (question both), streaming (question no), "),
+        "audit": (0, "Evidence: 8 cells, answers."),
+    },
+    "two filters of one generation": {
+        **WHOLE,
+        "quick": (0, "single-qa │ top-k │ 80% │ 51% (39% to 64%) │ 30 lost, 3 gained"),
+    },
+    "items in passages": {**WHOLE, "quick": (0, "paired bootstrap intervals over items")},
+    "answers that were not graded": {
+        **WHOLE,
+        "quick": (0, "16 answers were not graded (timed out 16): they are left out, and so are the same items elsewhere."),
+        "fit": (0, "16 answers were not graded (timed out 16): they are left out, and so are the same items elsewhere."),
+    },
+    "a task without one of the levels": {
+        **WHOLE,
+        "quick": (0, "Under top-k, single-qa is over look-up and name, without 95%, where tasks are missing."),
+        "fit": (0, "Under top-k, single-qa is over look-up and name, without 95%, where tasks are missing."),
+    },
+    "models on other items": {**WHOLE, "show": (0, "answers of other, simulated"), "audit": (0, "Evidence: 8 cells")},
+    "levels in tokens": {
+        **WHOLE,
+        "show": (0, "streaming │ 4,096 tokens"),
+        "fit": (0, "needs more than 4,096 tokens"),
+        "compare": (1, "no answer at this level. Levels asked for: 4096 tokens, 2048 tokens, 512 tokens."),
+        "audit": (1, "scope.sparsity 0.5: nothing in the evidence."),
+    },
     "collection not finished": {
         **dict.fromkeys(("show", "quick", "fit", "compare", "audit"), (0, PART)),
         "report": (0, "Note: Collection not finished: 71% of the plan"),
