@@ -1,6 +1,7 @@
 """Items that are asked again under another condition count once; scores that vary less than 0/1 answers count more."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +39,22 @@ def test_correlation_between_conditions_is_found(rho):
     found = covariance.paired(cells, cells.right / cells.n)[0][0, 1]
     wide = table.pivot_table(index="item_id", columns="sparsifier", values="score")
     assert found == pytest.approx(wide.corr().iloc[0, 1], abs=0.05)
+
+
+def test_models_that_answer_the_same_items_are_correlated_and_depart_on_their_own():
+    one = correlated(0.5).drop(columns=["k", "n", "correct"])
+    other = one.assign(model="other", params=9)
+    rng = np.random.default_rng(1)
+    guessed, guess = rng.random(len(one)) < 0.3, (rng.random(len(one)) < 0.5).astype(float)
+    other["score"] = np.where(guessed, guess, one["score"])
+    cells = collapse(validate(pd.concat([one, other], ignore_index=True)))
+    assert len(cells.blocks) == 1
+    found = covariance.paired(cells, cells.right / cells.n)[0]
+    keys = list(zip(cells.frame["model"], cells.frame["sparsifier"], strict=True))
+    i, j = keys.index(("other", "p")), keys.index(("simulated", "p"))
+    wide = [table[table["sparsifier"] == "p"].set_index("item_id")["score"] for table in (one, other)]
+    assert found[i, j] == pytest.approx(wide[0].corr(wide[1]), abs=0.06)
+    assert covariance.departures(cells, cells.right / cells.n)[0][i, j] == 0
 
 
 def test_cells_without_a_common_item_are_uncorrelated():

@@ -1,10 +1,10 @@
 """Outcomes collapsed to cells: one per task, configuration, sparsifier and level. A fit costs by the cell, not the row.
 
-A configuration is a model at a context length. A block is a task under one configuration: the same items in all its
-cells. Of the items themselves a block keeps the cross-products of their scores between cells, which is all that the
-likelihood needs of them. Scores that vary less than 0/1 answers with the same mean do (k of n, graded, several answers
-to one item), or whose means vary more (items in clusters), enter with the number of 0/1 answers that would vary as
-much.
+A configuration is a model at a context length. A block is a task at one context length: the same items in all its
+cells, whatever the model. Of the items themselves a block keeps the cross-products of their scores between cells, which
+is all that the likelihood needs of them. Scores that vary less than 0/1 answers with the same mean do (k of n, graded,
+several answers to one item), or whose means vary more (items in clusters), enter with the number of 0/1 answers that
+would vary as much.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +26,8 @@ from tolerance.findings import Scale
 
 # Scores of a task are never taken to vary less than a fiftieth of 0/1 answers.
 LEAST_VARIANCE = 0.02
+# The likelihood costs by the square of a block.
+MOST_IN_BLOCK = 240
 
 
 class CrossProducts(NamedTuple):
@@ -80,8 +82,16 @@ class Cells:
 
     @cached_property
     def blocks(self) -> list[Ints]:
-        """Cells of each task and configuration."""
-        return _grouped(self.task * len(self.configs) + self.config)
+        """Cells that may ask the same items: of each task and context length, all models together.
+
+        Where that would be more than `MOST_IN_BLOCK` cells, of each task and configuration.
+        """
+        contexts = {context: i for i, context in enumerate(dict.fromkeys(context for _, context in self.configs))}
+        context = np.array([contexts[config[1]] for config in self.configs])[self.config]
+        together = self.task * len(contexts) + context
+        if np.bincount(together).max() > MOST_IN_BLOCK:
+            return _grouped(self.task * len(self.configs) + self.config)
+        return _grouped(together)
 
     @cached_property
     def halvings(self) -> Floats:
@@ -154,13 +164,10 @@ def of_items(table: ItemTable) -> Cells:
     order = made.sort_values(CELL, kind="stable").sort_values("sparsity", key=lambda s: s > 0, kind="stable").index
     frame = made.loc[order].reset_index(drop=True)
     counted = _counted(frame, [task.chance for task in table.tasks], table.params)
-    place = np.argsort(order.to_numpy())
-    starts = np.cumsum([0, *(len(task.config) for task in table.tasks)])
-    pairs = tuple(
-        _products(task, at[np.argsort(place[start + at])])
-        for task, start in zip(table.tasks, starts, strict=False)
-        for at in (np.flatnonzero(task.config == config) for config in np.unique(task.config))
-    )
+    sizes = [len(task.config) for task in table.tasks]
+    owner = np.repeat(np.arange(len(sizes)), sizes)[order]
+    column = np.concatenate([np.arange(size) for size in sizes])[order]
+    pairs = tuple(_products(table.tasks[owner[group[0]]], column[group]) for group in counted.blocks)
     # no cell says more than right-or-wrong parts of its answers would
     weights = np.minimum(_weights(counted, pairs, _clustered(table)), frame["parts"].to_numpy(dtype=np.float64))
     if table.spanning:

@@ -94,7 +94,7 @@ class Predictive:
         """
         residual = residuals(self.fit.cells, self.fit.variable("accuracy", at_most=REPLICATES)).mean(0)
         order, starts = self._places(BY_CONFIG)
-        z = np.add.reduceat(residual[order], starts) / np.sqrt(np.diff(np.r_[starts, len(order)]))
+        z = np.add.reduceat(residual[order], starts) / np.sqrt(self._spread(BY_CONFIG, np.zeros(1))[0])
         table = self._table(BY_CONFIG).assign(p=2 * ndtr(-np.abs(z)))
         table = table[table["n"] >= MANY].reset_index(drop=True)
         return Groups(table.assign(corrected=np.minimum(1.0, table["p"] * len(table))))
@@ -118,10 +118,21 @@ class Predictive:
         """Two-sided p of the mean residual of each group's cells, averaged over draws."""
         order, starts = self._places(by)
         residual = residuals(self.fit.cells, self._fitted)[:, order]
-        z = np.add.reduceat(residual, starts, axis=1)
-        z /= np.sqrt(np.add.reduceat(self._variance[:, order], starts, axis=1))
+        z = np.add.reduceat(residual, starts, axis=1) / np.sqrt(self._spread(by, self._sigma))
         p = (2 * ndtr(-np.abs(z))).mean(0)
         return Groups(self._table(by).assign(p=p, corrected=np.minimum(1.0, p * len(p) * len(self._ways))))
+
+    def _spread(self, by: tuple[str, ...], sigma: Floats) -> Floats:
+        """Variance of the sum of a group's new residuals ``(draw, group)``, whose cells may ask the same items."""
+        keys = self._keys(by)
+        out = np.zeros((len(sigma), keys.max() + 1))
+        blocks = self.fit.blocks
+        for (group, _, spread), unwhitening in zip(blocks.matrices, blocks.inverses, strict=True):
+            mine, member = np.unique(keys[group], return_inverse=True)
+            sums = np.zeros((len(mine), len(group)))
+            np.add.at(sums, member, unwhitening)
+            out[:, mine] += (1 + np.square(sigma)[:, None] * spread) @ np.square(sums).T
+        return out
 
     def _table(self, by: tuple[str, ...]) -> pd.DataFrame:
         """Answers of each group."""
@@ -142,9 +153,13 @@ class Predictive:
 
     def _places(self, by: tuple[str, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Cells in the order of their groups, and where each group starts."""
-        keys = self.fit.cells.frame.groupby(list(by), sort=True).ngroup().to_numpy()
+        keys = self._keys(by)
         order = np.argsort(keys, kind="stable")
         return order, np.flatnonzero(np.r_[True, np.diff(keys[order]) > 0])
+
+    def _keys(self, by: tuple[str, ...]) -> NDArray[np.int64]:
+        """Group of each cell."""
+        return np.asarray(self.fit.cells.frame.groupby(list(by), sort=True).ngroup(), dtype=np.int64)
 
     @cached_property
     def _ways(self) -> tuple[str, ...]:
@@ -160,8 +175,11 @@ class Predictive:
     @cached_property
     def _variance(self) -> Floats:
         """Variance of new residuals ``(draw, cell)``: the items' noise, and departures drawn anew."""
-        scale = self.fit.variable("sd_departure", at_most=REPLICATES)[:, None]
-        return np.asarray(1 + scale**2 * self.fit.blocks.departure)
+        return np.asarray(1 + self._sigma[:, None] ** 2 * self.fit.blocks.departure)
+
+    @cached_property
+    def _sigma(self) -> Floats:
+        return self.fit.variable("sd_departure", at_most=REPLICATES)
 
 
 def named(group: Mapping[Hashable, Any], scales: Mapping[str, Scale]) -> str:

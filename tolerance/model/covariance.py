@@ -1,8 +1,9 @@
 """The covariance of cells: the same items under every condition, and departures of cells from the curve family.
 
-In a block (a task under one configuration) signed-root deviance residuals are r ~ N(c, R + sigma^2 A). R correlates the
-sampling noise of cells that asked the same items; sigma^2 A is the covariance of departures from the curve. One
-eigenproblem a block makes both diagonal, w = B (r - c) ~ N(0, 1 + sigma^2 spread), whatever the number of items.
+In a block (a task at one context length, all models together) signed-root deviance residuals are normal around c with
+covariance R + sigma^2 A. R correlates the sampling noise of cells that asked the same items; sigma^2 A is the covariance
+of departures from the curve. One eigenproblem a block makes both diagonal, w = B (r - c) ~ N(0, 1 + sigma^2 spread),
+whatever the number of items.
 
 Signed-root residuals have a mean m that is not 0 off accuracy 1/2. In a cell's own likelihood that is as it should be,
 but products of residuals with the slopes of other cells would pull accuracies towards 1/2. With c = (1 - R) m the
@@ -164,10 +165,16 @@ def _pair_table(cells: Cells, accuracy: Floats) -> pd.DataFrame:
         i, j = np.triu_indices(len(group), 1)
         a, b = group[i], group[j]
         common = pair.common[i, j]
+        # one model under two conditions, and two models, are alike in other ways
+        apart = cells.config[a] != cells.config[b]
+        kind = np.where(
+            dense[a] & dense[b], 0, np.where(dense[a] | dense[b], 1, np.where(method[a] == method[b], 2, 3))
+        )
+        kind = np.where(apart, kind + 4, kind)
+        both = np.minimum(condition[a], condition[b]) * len(cells.frame) + np.maximum(condition[a], condition[b])
         columns = {
-            "condition": np.minimum(condition[a], condition[b]) * len(cells.frame)
-            + np.maximum(condition[a], condition[b]),
-            "kind": np.where(dense[a] | dense[b], 0, np.where(method[a] == method[b], 1, 2)),
+            "condition": both + apart * len(cells.frame) ** 2,
+            "kind": kind,
             "first_p": accuracy[a],
             "second_p": accuracy[b],
             "items": common,
@@ -222,8 +229,8 @@ def departures(cells: Cells, accuracy: Floats, slope: Floats | None = None) -> l
     """Covariance of departures from the curve over sigma^2, block by block, in units of the residuals' noise.
 
     On the logit of accuracy a departure is a Wiener process in log2(1 + halvings), 0 at the dense end, on its own for
-    each sparsifier: near each other levels depart alike. With ``slope``, the change of each cell's accuracy with its
-    log location, the curve of a configuration may also be shifted as a whole. A logit counts sqrt(n p (1 - p))
+    each sparsifier and model: near each other levels depart alike. With ``slope``, the change of each cell's accuracy
+    with its log location, the curve of a configuration may also be shifted as a whole. A logit counts sqrt(n p (1 - p))
     residuals.
     """
     scale = logit_scale(cells, accuracy)
@@ -236,7 +243,8 @@ def departures(cells: Cells, accuracy: Floats, slope: Floats | None = None) -> l
         shift = slope * np.sqrt(cells.weight / (p * (1 - p)))
     out = []
     for group in cells.blocks:
-        same = method[group][:, None] == method[group][None, :]
+        curve = method[group] * len(cells.configs) + np.where(method[group] < 0, -1, cells.config[group])
+        same = curve[:, None] == curve[None, :]
         wiener = np.minimum(along[group][:, None], along[group][None, :])
         matrix = wiener * scale[group][:, None] * scale[group][None, :]
         matrix += shift[group][:, None] * shift[group][None, :]

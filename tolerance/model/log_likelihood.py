@@ -1,6 +1,6 @@
 """Log likelihood of blocks and cells, and log prior of the top level, draw by draw, as ArviZ wants them.
 
-The working likelihood of a block (a task under one configuration: the cells that asked the same items) is that of its
+The working likelihood of a block (a task at one context length: the cells that asked the same items) is that of its
 signed-root residuals, r ~ N(c, R + sigma^2 A), with the departures of cells integrated out. Two terms that no draw
 changes make it a log probability of counts: half the log determinant of R, and the binomial log mass at the observed
 share. With R the identity and no departures it is then exactly the binomial's, whatever the settings of a fit, so that
@@ -98,11 +98,15 @@ def saturated(cells: Cells) -> Floats:
 
 
 def block_names(cells: Cells) -> list[str]:
-    """Task and configuration of each block."""
-    firsts = [int(group[0]) for group in cells.blocks]
-    configs = [cells.configs[c] for c in cells.config[firsts]]
-    tasks = [cells.tasks[t] for t in cells.task[firsts]]
-    return [f"{task} | {model} @ {context}" for task, (model, context) in zip(tasks, configs, strict=True)]
+    """Task and configurations of each block."""
+    return [f"{cells.tasks[cells.task[group[0]]]} | {_configs(cells, group)}" for group in cells.blocks]
+
+
+def _configs(cells: Cells, group: NDArray[np.int64]) -> str:
+    """The model of a block, or how many there are, and its context length."""
+    models = sorted({cells.configs[c][0] for c in cells.config[group]})
+    context = cells.configs[cells.config[group[0]]][1]
+    return f"{models[0] if len(models) == 1 else f'{len(models)} models'} @ {context}"
 
 
 def _share(cells: Cells) -> Floats:
