@@ -1,8 +1,8 @@
 """The covariance of cells: the same items under every condition, and departures of cells from the curve family.
 
 In a block (a task at one context length, all models together) signed-root deviance residuals are normal around c with
-covariance R + sigma^2 A. R correlates the sampling noise of cells that asked the same items; sigma^2 A is the covariance
-of departures from the curve. One eigenproblem a block makes both diagonal, w = B (r - c) ~ N(0, 1 + sigma^2 spread),
+covariance R + sigma^2 A. R correlates the sampling noise of cells that asked the same items; sigma^2 A is that of
+departures from the curve. One eigenproblem a block makes both diagonal, w = B (r - c) ~ N(0, 1 + sigma^2 spread),
 whatever the number of items.
 
 Signed-root residuals have a mean m that is not 0 off accuracy 1/2. In a cell's own likelihood that is as it should be,
