@@ -149,15 +149,15 @@ def _answers(
     curves: dict[_Key, _Curve],
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """All answers to the items of one task."""
-    difficulty, length = rng.normal(size=n), rng.normal(size=n)
-    if world.clusters:
-        cluster = np.arange(n) % world.clusters
-        difficulty = np.sqrt(0.5) * rng.normal(size=world.clusters)[cluster] + np.sqrt(0.5) * difficulty
-    length = 0.6 * difficulty + 0.8 * length
+    """All answers to the items of one task: all models are asked the same, each context length has its own."""
     frames = []
-    for model in models:
-        for context in contexts:
+    for context in contexts:
+        difficulty, length = rng.normal(size=n), rng.normal(size=n)
+        if world.clusters:
+            cluster = np.arange(n) % world.clusters
+            difficulty = np.sqrt(0.5) * rng.normal(size=world.clusters)[cluster] + np.sqrt(0.5) * difficulty
+        length = 0.6 * difficulty + 0.8 * length
+        for model in models:
             asked = rng.normal(size=n)  # what an item asks of this model at this length
             for method, s in _conditions(world):
                 curve = curves[task, SPARSIFIERS[0] if method == "dense" else method, model, context]
