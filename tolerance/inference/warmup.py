@@ -16,9 +16,8 @@ from tolerance.model.covariance import Covariance
 from tolerance.model.parameters import DEPARTURE, Parameters
 from tolerance.model.transform import Meaning, accuracies, location_slopes
 
-# Designs of more parameters are sampled twice as long at once: shorter chains were mostly refused of 1,083 in one
-# configuration, of 470 in two.
-WIDE, WIDE_OF_SEVERAL = 1000, 400
+# Designs of more parameters are sampled twice as long at once: on 1,083 shorter chains were mostly refused.
+WIDE = 1000
 # Where few curves or few levels, or several configurations, leave scales of effects to their priors, with larger steps
 # transitions diverge and the first attempt is lost: the share of steps that may be refused is so many times smaller.
 FEW_CURVES, FEW_LEVELS = 12, 4
@@ -37,7 +36,7 @@ def suited(settings: Settings, parameters: Parameters) -> Settings:
     levels = cells.frame["sparsity_requested"][cells.frame["sparsity"] > 0].nunique()
     careful = CAREFUL_OF_SEVERAL if several else CAREFUL if few or levels <= FEW_LEVELS else 1
     settings = replace(settings, target_accept=1 - (1 - settings.target_accept) / careful)
-    if parameters.size <= (WIDE_OF_SEVERAL if several else WIDE):
+    if parameters.size <= WIDE:
         return settings
     lengths = ("tune", "draws", "pilot_tune", "pilot_draws")
     return replace(settings, **{name: 2 * getattr(settings, name) for name in lengths})
