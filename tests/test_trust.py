@@ -9,7 +9,7 @@ import xarray as xr
 from tests.simulated import outcomes
 from tolerance import Settings, analyse, compare_families, validate
 from tolerance.diagnostics import loo
-from tolerance.diagnostics.checks import DIVERGENCES, check, sampled
+from tolerance.diagnostics.checks import ANY, DIVERGENCES, PREDICTIVE, REPORTED, check, sampled
 from tolerance.diagnostics.loo import difference, leave_out, refit_high_k
 from tolerance.diagnostics.model_comparison import Member
 from tolerance.diagnostics.posterior_predictive import LIMIT, Predictive
@@ -134,7 +134,7 @@ def test_leaving_a_cell_out_in_earnest_agrees_with_importance_sampling_where_tha
 
 
 def failing(*names):
-    each = ("R-hat", "ESS", DIVERGENCES, "predictive")
+    each = ("R-hat", "ESS", ANY, DIVERGENCES, REPORTED, PREDICTIVE)
     return [Check(name=n, worst=0, limit=0, sense="at most", passed=n not in names, meaning="is off") for n in each]
 
 
@@ -146,8 +146,8 @@ def test_remedies_follow_what_failed():
     first = TRIES[0]
     assert after(first) is None
     assert after(first, "R-hat").change == "2 times as long"
-    assert after(first, "R-hat", "predictive").change == "2 times as long"
-    assert after(first, "predictive").change == "priors of departures 3 times as wide"
+    assert after(first, "R-hat", PREDICTIVE).change == "2 times as long"
+    assert after(first, PREDICTIVE).change == "priors of departures 3 times as wide"
     smaller = after(first, DIVERGENCES)
     assert smaller.change == "smaller steps"
     assert smaller.of(Settings()).draws == Settings().draws
@@ -159,9 +159,19 @@ def test_remedies_follow_what_failed():
     assert longer.of(Settings()).target_accept == Settings().target_accept
     assert after(longer, DIVERGENCES).change == "2 times as long, with smaller steps"
     assert after(smaller, "ESS").change == "2 times as long, with smaller steps"
-    both = after(longer, "predictive")
+    both = after(longer, PREDICTIVE)
     assert both.change == "2 times as long; priors of departures 3 times as wide"
-    assert after(both, "predictive") is None
+    assert after(both, PREDICTIVE) is None
+    assert after(first, REPORTED) == after(first, PREDICTIVE)
+    # a wider family that breaks the sampling leads nowhere
+    assert after(both, "R-hat") is None
+
+
+def test_of_chains_that_stopped_half_way_only_what_stopped_them_counts():
+    found = failing("R-hat", "ESS", DIVERGENCES)
+    assert TRIES[0].next(found, PRIORS, True).change == "smaller steps"
+    assert TRIES[0].next(found, PRIORS).change == "2 times as long, with smaller steps"
+    assert TRIES[0].next(failing(ANY, DIVERGENCES), PRIORS, True).change == "2 times as long, with smaller steps"
 
 
 def test_priors_are_narrowed_where_twice_as_long_was_not_enough_and_the_caller_chose_none():
@@ -184,7 +194,7 @@ def test_every_remedy_is_among_those_that_a_saved_fit_is_looked_for():
     while todo:
         one = todo.pop()
         seen.add(one)
-        fails = (("ESS",), (DIVERGENCES,), ("predictive",), ("ESS", "predictive"))
+        fails = (("ESS",), (DIVERGENCES,), (PREDICTIVE,), ("ESS", PREDICTIVE))
         each = (after(one, *names, priors=priors) for names in fails for priors in (PRIORS, own))
         todo += [later for later in each if later is not None and later not in seen]
     assert seen == {one for one in TRIES if one.times > 1 or not one.narrower}
