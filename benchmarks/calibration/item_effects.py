@@ -109,7 +109,9 @@ def exact(scenario: str, seeds: range) -> Iterator[list[dict]]:
         rhat = max(float(v.max()) for v in az.rhat(posterior[["loc", "dense", "shape"]]).values())
         failed = [] if rhat <= RHAT else ["R-hat"]
         told = ours.summarised(type_curves(fit), SCENARIOS[scenario].levels)
-        yield list(study.scored(scenario, seed, "item effects", told, truth, failed, cpu))
+        common = {"scenario": scenario, "seed": seed, "estimator": "item effects", "failed": "; ".join(failed)}
+        levels = SCENARIOS[scenario].levels
+        yield list(study.scored({**common, "cpu": cpu, "attempts": 1}, told, study.truths(truth), levels))
 
 
 def main() -> None:
