@@ -238,7 +238,10 @@ EXPECTED: dict[str, dict[str, tuple[int, str]]] = {
     "one item a task": {**WHOLE, "quick": (0, "a task has a single item")},
     "more dense items than sparse": {
         **WHOLE,
-        "quick": (0, "Left out, because not every condition has a graded answer to them: 12 items of chain under dense"),
+        "quick": (
+            0,
+            "Left out, because not every condition has a graded answer to them: 12 items of chain under dense",
+        ),
         "fit": (0, "12 items of look-up under dense by simulated; 12 stay."),
     },
     "the question hidden and visible": {
@@ -246,7 +249,10 @@ EXPECTED: dict[str, dict[str, tuple[int, str]]] = {
         "show": (0, "top-k (question both)"),
         "quick": (0, "top-k (question both) - top-k (question no)"),
         "fit": (0, "Under streaming (question both), single-qa tolerates"),
-        "compare": (1, "no answer under 'top-k'. There is: dense, streaming (question both), streaming (question no), "),
+        "compare": (
+            1,
+            "no answer under 'top-k'. There is: dense, streaming (question both), streaming (question no), ",
+        ),
         "audit": (0, "Evidence: 8 cells, answers."),
     },
     "two filters of one generation": {
@@ -256,8 +262,14 @@ EXPECTED: dict[str, dict[str, tuple[int, str]]] = {
     "items in passages": {**WHOLE, "quick": (0, "paired bootstrap intervals over items")},
     "answers that were not graded": {
         **WHOLE,
-        "quick": (0, "16 answers were not graded (timed out 16): they are left out, and so are the same items elsewhere."),
-        "fit": (0, "16 answers were not graded (timed out 16): they are left out, and so are the same items elsewhere."),
+        "quick": (
+            0,
+            "16 answers were not graded (timed out 16): they are left out, and so are the same items elsewhere.",
+        ),
+        "fit": (
+            0,
+            "16 answers were not graded (timed out 16): they are left out, and so are the same items elsewhere.",
+        ),
     },
     "a task without one of the levels": {
         **WHOLE,
