@@ -1,5 +1,6 @@
 """The reference study: rows for training say what graders want, and the document says what the shipped answers say."""
 
+import itertools
 import random
 import re
 from pathlib import Path
@@ -8,9 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from benchmarks.reference import tables
+from benchmarks.reference import seeds, tables
+from benchmarks.reference.curves import Curve, halves
 from benchmarks.reference.llama import Pass, difference, shrink
 from benchmarks.reference.rows import BUCKETS, MIX, STYLES, WEIGHTS, bucket_of, turns
 from benchmarks.reference.train import Batch
@@ -82,7 +85,40 @@ def test_the_pass_for_training_is_that_of_transformers():
 def test_half_of_dense_lies_between_levels():
     levels = np.array([0, 0.5, 0.9])
     means = np.array([[1, 0.8, 0.2], [1, 1, 0.5], [0.8, 0.3, 0.6]])
-    assert tables.halves(levels, means) == pytest.approx([0.7, np.inf, 0.4])
+    assert halves(levels, means) == pytest.approx([0.7, np.inf, 0.4])
+
+
+def test_pairs_of_trainings_have_students_interval():
+    apart = np.array([0.10, 0.08, 0.12])
+    mean, low, high = seeds.paired(apart)
+    expected = stats.ttest_1samp(apart, 0).confidence_interval(0.95)
+    assert (mean, low, high) == pytest.approx((apart.mean(), expected.low, expected.high))
+    wider = stats.ttest_1samp(apart, 0).confidence_interval(1 - 0.05 / 6)
+    assert seeds.paired(apart, at_once=6)[1:] == pytest.approx((wider.low, wider.high))
+
+
+def test_cells_of_both_sizes_are_compared_where_all_can_be_answered(monkeypatch):
+    items = ("a", "b")
+
+    def curve(half: float, dense: float = 1.0) -> Curve:
+        # falls to 0 at twice the half, between the first two levels
+        return Curve(items, np.array([0, 2 * half, 0.9]), np.array([[dense, 0, 0]] * 2))
+
+    found = {}
+    for layers, seed, task, method in itertools.product((30, 20), (0, 3), seeds.TASKS, seeds.METHODS):
+        low = 0.5 if (task, layers, seed) == ("counting", 20, 3) else 1.0
+        found[layers, seed, 512, task, method] = curve(0.3 if layers == 30 else 0.2, low)
+    monkeypatch.setattr(seeds, "curves", lambda: found)
+    seeds.whole.cache_clear()
+    seeds.table.cache_clear()
+    try:
+        assert seeds.whole() == (0, 3)
+        assert len(seeds.table()) == (len(seeds.TASKS) - 1) * len(seeds.METHODS)
+        assert seeds.table()[30].to_numpy() == pytest.approx(0.3)
+        assert seeds.table()[20].to_numpy() == pytest.approx(0.2)
+    finally:
+        seeds.whole.cache_clear()
+        seeds.table.cache_clear()
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 Seeds with all tasks at 512 tokens in both sizes are compared; a seed decides the batches, for both sizes the same.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from functools import cache
 
@@ -45,12 +46,12 @@ def table() -> pd.DataFrame:
     return pd.DataFrame(found).dropna()
 
 
-def paired(differences: np.ndarray) -> tuple[float, float, float]:
-    """Mean of differences that stand in pairs, and Student's 95% interval."""
+def paired(differences: np.ndarray, at_once: int = 1) -> tuple[float, float, float]:
+    """Mean of differences that stand in pairs, and Student's 95% interval; for so many of them at once (Bonferroni)."""
     from scipy import stats
 
     n = len(differences)
-    half = stats.t.ppf(0.975, n - 1) * differences.std(ddof=1) / np.sqrt(n)
+    half = stats.t.ppf(1 - 0.025 / at_once, n - 1) * differences.std(ddof=1) / np.sqrt(n)
     mean = float(differences.mean())
     return mean, mean - half, mean + half
 
@@ -58,27 +59,27 @@ def paired(differences: np.ndarray) -> tuple[float, float, float]:
 def by_training() -> Iterator[str]:
     """Mean level at half of dense over tasks: every training, and 30 minus 20 layers over pairs of one seed."""
     names = [f"{layers} layers, seed {seed}" for layers, seed in table().columns]
-    yield row("method", "tasks", *names, "30 minus 20 layers")
-    yield row(*["---"] * (3 + len(names)))
+    yield row("method", "tasks", *names, "30 minus 20 layers", "for six methods at once")
+    yield row(*["---"] * (4 + len(names)))
     for method in (*METHODS, "all"):
         some = table() if method == "all" else table().xs(method, level=1)
         means = some.mean()
-        mean, low, high = paired((means[SIZES[0]] - means[SIZES[1]]).to_numpy())
+        apart = (means[SIZES[0]] - means[SIZES[1]]).to_numpy()
         tasks = len(some.index.unique(level=0)) if method == "all" else len(some)
-        yield row(
-            method,
-            str(tasks),
-            *(f"{means[key]:.3f}" for key in table().columns),
-            f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]",
-        )
+        mean, *one = paired(apart)
+        _, *six = paired(apart, len(METHODS))
+        said_one, said_six = (f"[{low:+.3f}, {high:+.3f}]" for low, high in (one, six))
+        each = [f"{means[key]:.3f}" for key in table().columns]
+        yield row(method, str(tasks), *each, f"{mean:+.3f} {said_one}", "" if method == "all" else said_six)
 
 
 def by_cell() -> Iterator[str]:
     """Single tasks and methods: how far trainings of one size lie apart, and sizes; and how often sizes part wholly."""
-    yield row(
-        "method", "cells", "between seeds of a size", "between the sizes' means", "30 above 20 in every pair", "below"
-    )
-    yield row(*["---"] * 6)
+    parted = "30 above 20 in every pair", "below in every pair", "by chance, each"
+    yield row("method", "cells", "between seeds of a size", "between the sizes' means", *parted)
+    yield row(*["---"] * 7)
+    # so often are the first of 3 + 3 drawn alike all of one kind
+    chance = 1 / math.comb(2 * len(whole()), len(whole()))
     for method in (*METHODS, "all"):
         some = table() if method == "all" else table().xs(method, level=1)
         big, small = some[SIZES[0]], some[SIZES[1]]
@@ -86,7 +87,10 @@ def by_cell() -> Iterator[str]:
         apart = (big.mean(axis=1) - small.mean(axis=1)).abs()
         above = int((big.min(axis=1) > small.max(axis=1)).sum())
         below = int((big.max(axis=1) < small.min(axis=1)).sum())
-        yield row(method, str(len(some)), f"{seeds.median():.3f}", f"{apart.median():.3f}", str(above), str(below))
+        expected = f"{chance * len(some):.1f}"
+        yield row(
+            method, str(len(some)), f"{seeds.median():.3f}", f"{apart.median():.3f}", str(above), str(below), expected
+        )
 
 
 def parted() -> Iterator[str]:

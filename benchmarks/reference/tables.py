@@ -11,6 +11,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from benchmarks.reference.curves import (
     SIZES,
     TASKS,
     Curve,
+    Key,
     curves,
     halves,
     interval,
@@ -37,18 +39,26 @@ from benchmarks.reference.curves import (
 
 
 def dense() -> Iterator[str]:
-    """Mean dense score in the screening."""
-    rows = read("screen").query("sparsifier == 'dense'")
-    table = rows.pivot_table(index="task", columns=["n_layers", "training", "context_length"], values="score")
-    trained = sorted({key[:2] for key in table.columns}, key=lambda key: (-key[0], key[1]))
+    """Mean dense score in the screening; with a star that of the study's own items, where it was not screened."""
+    alone = [read(*plans).query("sparsifier == 'dense'") for plans in (("screen",), ("listing", "short"))]
+    columns = ["n_layers", "training", "context_length"]
+    screened, asked = (rows.pivot_table(index="task", columns=columns, values="score") for rows in alone)
+    trained = sorted({key[:2] for key in asked.columns}, key=lambda key: (-key[0], key[1]))
     yield row("task", "type", *(f"{layers} layers, seed {seed}" for layers, seed in trained))
     yield row(*["---"] * (2 + len(trained)))
     for task, kind in TASKS.items():
         cells = []
-        for layers, seed in trained:
-            both = [(layers, seed, length) for length in LENGTHS if (layers, seed, length) in table]
-            cells.append(" / ".join(f"{table.loc[task, key]:.2f}" for key in both))
+        for key in trained:
+            found = [_either(screened, asked, task, (*key, length)) for length in LENGTHS]
+            cells.append(" / ".join(cell for cell in found if cell))
         yield row(task, kind, *cells)
+
+
+def _either(screened: pd.DataFrame, asked: pd.DataFrame, task: str, key: tuple[int, int, int]) -> str:
+    for table, mark in ((screened, ""), (asked, "*")):
+        if key in table and not np.isnan(table.loc[task, key]):
+            return f"{table.loc[task, key]:.2f}{mark}"
+    return ""
 
 
 def control() -> Iterator[str]:
@@ -77,16 +87,18 @@ def _common(a: Curve, b: Curve) -> tuple[str, ...]:
     return tuple(sorted(set(a.items) & set(b.items)))
 
 
-def _difference(a: Curve, b: Curve) -> tuple[float, float, float] | None:
+@cache
+def _difference(a: Key, b: Key) -> tuple[float, float, float] | None:
     """Level at half of dense of ``a`` minus that of ``b`` with its interval; beyond the last level is the last level.
 
     None where both are beyond.
     """
-    items = _common(a, b)
-    one, other = (halves(curve.levels, curve.means(items)) for curve in (a, b))
+    first, second = curves()[a], curves()[b]
+    items = _common(first, second)
+    one, other = (halves(curve.levels, curve.means(items)) for curve in (first, second))
     if np.isinf(one[0]) and np.isinf(other[0]):
         return None
-    drawn = np.minimum(one, a.levels[-1]) - np.minimum(other, b.levels[-1])
+    drawn = np.minimum(one, first.levels[-1]) - np.minimum(other, second.levels[-1])
     return float(drawn[0]), *interval(drawn[1:])
 
 
@@ -102,8 +114,7 @@ def spread() -> Iterator[str]:
             kind = f"{max(a[0], b[0])} and {min(a[0], b[0])} layers, seed {a[1]}"
         else:
             continue
-        larger = (one, other) if a[0] >= b[0] else (other, one)
-        found = _difference(*larger)
+        found = _difference(a, b)
         if found is not None:
             kinds.setdefault(kind, []).append((a[4], found))
     yield row("compared", "cells", "median of the size of the difference", "nine in ten below", "interval without 0")
@@ -121,7 +132,7 @@ def largest() -> Iterator[str]:
     found = []
     for (a, one), (b, other) in itertools.combinations(curves().items(), 2):
         if a[0] == b[0] and a[2:] == b[2:]:
-            difference = _difference(one, other)
+            difference = _difference(a, b)
             if difference is not None:
                 found.append((difference, a, b, one, other))
     found.sort(key=lambda one: -abs(one[0][0]))
