@@ -183,10 +183,11 @@ class RayCore:
             raise RunnerError(
                 "--engine ray: Ray is not installed. `pip install 'sparsity-tolerance[ray]'`, or use --engine local."
             ) from error
-        self._ray, self.plan, self.device, self.workers = ray, plan, device, workers
-        self._started = not ray.is_initialized()
+        self._ray: Any = ray
+        self.plan, self.device, self.workers = plan, device, workers
+        self._started = not self._ray.is_initialized()
         if self._started:
-            ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+            self._ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
         self.actors: dict[int, Any] = {}
         self._holds: dict[int, str] = {}
 
