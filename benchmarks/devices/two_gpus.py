@@ -14,7 +14,8 @@ faults  as `two`, but a worker is killed in mid-block, a second driver is starte
 four    four workers by Ray, two on each GPU
 
 `pack` compares the answers and writes two-gpus.json and two-gpus.parquet; `tables` writes the document's tables from
-the former. `drive` is one such collection in a process of its own, which notes when what happened.
+the former; `check RUN` compares a run that was collected elsewhere with the latter. `drive` is one such collection in
+a process of its own, which notes when what happened.
 """
 
 import argparse
@@ -57,7 +58,7 @@ def options() -> argparse.Namespace:
     drive.add_argument("times", type=Path)
     drive.add_argument("--workers", type=int, default=0, help="by Ray; 0: in this process")
     drive.add_argument("--device", default="cuda")
-    for name in ("pack", "tables"):
+    for name in ("pack", "check", "tables"):
         commands.add_parser(name).add_argument("paths", nargs="*", type=Path)
     return parser.parse_args()
 
@@ -267,4 +268,5 @@ if __name__ == "__main__":
     else:
         from benchmarks.devices import two_gpus_tables
 
-        {"pack": two_gpus_tables.pack, "tables": two_gpus_tables.tables}[o.command](*o.paths)
+        commands = {"pack": two_gpus_tables.pack, "check": two_gpus_tables.check, "tables": two_gpus_tables.tables}
+        commands[o.command](*o.paths)
