@@ -12,6 +12,7 @@ KINDS = {
     "wilson": "Wilson",
     "robust": "cluster-robust",
     "bootstrap": "paired bootstrap",
+    "normal": "paired normal",
     "newcombe": "paired",
 }
 

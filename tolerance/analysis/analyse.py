@@ -18,7 +18,7 @@ from tolerance.analysis.saved import REPORT
 from tolerance.data.direction import refuse_shares_kept
 from tolerance.data.manifest import digest
 from tolerance.data.planned import LACKS
-from tolerance.data.prepared import Prepared, prepare
+from tolerance.data.prepared import Outcomes, Prepared, prepare
 from tolerance.data.run_folder import write_atomically
 from tolerance.diagnostics import as_findings, checks
 from tolerance.diagnostics.model_comparison import compare_families
@@ -41,7 +41,7 @@ FAMILIES = "families"
 
 
 def analyse(
-    outcomes: pd.DataFrame,
+    outcomes: Outcomes,
     *,
     question: Question | None = None,
     settings: Settings | None = None,
@@ -79,7 +79,7 @@ def analyse(
         if at_once is not None and instant is not None:
             at_once(instant)
         done = refitted(prepared, settings, seed, folder, stage or (lambda _: None))
-        report = _report(prepared, done, question, instant, command, sources, _lacks(outcomes))
+        report = _report(prepared, done, question, instant, command, sources, _lacks(prepared.outcomes))
         if instant is not None:
             report = report.model_copy(update={"instant": instant, "disagreements": disagreements(report, instant)})
         report = findings.stated(report, prepared.scales)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from tolerance import findings
 from tolerance.axes.table import AXES, Accounted, one_value
+from tolerance.data import weights
 from tolerance.data.item_table import Flags, ItemTable
 from tolerance.data.outcomes import is_dense, level
 from tolerance.data.prepared import Prepared
@@ -27,7 +28,7 @@ def held_constant(outcomes: pd.DataFrame) -> Iterator[findings.HeldConstant]:
         found = axis.account(outcomes)
         if found.values is not None:
             # what belongs to the item or model is compared as it is, what a condition costs as its mean
-            values = found.values.groupby(condition).mean() if "level" in axis.moved_by else found.values
+            values = weights.means(outcomes, found.values, condition) if "level" in axis.moved_by else found.values
             yield _axis(found, float(values.min()), float(values.max()))
         elif axis.key == "sparsity":
             # fractions of different things have no common range, and vary all the same
@@ -60,7 +61,7 @@ def data(prepared: Prepared) -> findings.Data:
     dependent = table.spanning or any(task.clustered for task in table.tasks)
     clusters = {int(c) for task in table.tasks for c in np.unique(task.cluster)} if dependent else set()
     return findings.Data(
-        n_rows=len(outcomes),
+        n_rows=prepared.n_answers,
         n_items=sum(int(asked.any(axis=1).sum()) for asked in _blocks(prepared.all_items)),
         n_paired=sum(
             int(asked.all(axis=1).sum())
@@ -72,7 +73,9 @@ def data(prepared: Prepared) -> findings.Data:
         sparsifiers=sorted(set(outcomes["sparsifier"][~is_dense(outcomes)])),
         context_lengths=sorted({int(c) for c in outcomes["context_length"].dropna()}),
         has_dense=bool((level(outcomes) == 0).any()),
-        tasks=[_task(str(name), group) for name, group in outcomes.groupby("task", sort=True)],
+        tasks=[
+            _task(str(name), group, prepared.n_items[str(name)]) for name, group in outcomes.groupby("task", sort=True)
+        ],
         cells=list(_cells(table)),
         n_ungraded=prepared.ungraded,
         unshared=left_out(same),
@@ -148,15 +151,15 @@ def _published(means: pd.DataFrame) -> findings.Data:
     )
 
 
-def _task(name: str, group: pd.DataFrame) -> findings.TaskData:
+def _task(name: str, group: pd.DataFrame, n_items: int) -> findings.TaskData:
     return findings.TaskData(
         task=name,
         task_type=str(group["task_type"].iloc[0]),
-        n_items=int(group["item_id"].nunique()),
-        n_rows=len(group),
-        chance=_or_none(group["chance"].mean()),
-        unreadable=int((group["parse_ok"] == False).sum()),  # noqa: E712 - null is not unreadable
-        truncated=int((group["truncated"] == True).sum()),  # noqa: E712 - null is not truncated
+        n_items=n_items,
+        n_rows=weights.total(group),
+        chance=_or_none(weights.mean(group, "chance")),
+        unreadable=weights.total(group, group["parse_ok"] == False),  # noqa: E712 - null is not unreadable
+        truncated=weights.total(group, group["truncated"] == True),  # noqa: E712 - null is not truncated
     )
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from tolerance import findings
-from tolerance.data.canonical import table_hash
+from tolerance.data.prepared import Outcomes, prepare
 from tolerance.errors import OtherFitError, StoreError
 from tolerance.findings.sound import faults
 from tolerance.inference.saved import Fit, read_fit, saved_key
@@ -51,7 +51,7 @@ def without_answer(report: findings.Report, error: OtherFitError) -> findings.Re
     return report.model_copy(update={"caveats": [*report.caveats, UNASKED[error.reason]]})
 
 
-def fit_of(report: findings.Report, outcomes: pd.DataFrame, folder: Path) -> Fit:
+def fit_of(report: findings.Report, outcomes: Outcomes, folder: Path) -> Fit:
     """The saved fit whose numbers a report carries, so that what is asked of it now can stand beside them.
 
     Raises:
@@ -59,7 +59,7 @@ def fit_of(report: findings.Report, outcomes: pd.DataFrame, folder: Path) -> Fit
             report's: one that was interrupted before its report was written; or there are none.
         StoreError: they cannot be read.
     """
-    if report.provenance.fit is not None and report.provenance.data_hash != table_hash(outcomes):
+    if report.provenance.fit is not None and report.provenance.data_hash != prepare(outcomes).table:
         raise OtherFitError(
             f"{folder}: the report is of other outcomes than the run holds. Run tolerance fit again, or give the run "
             "that it was made from.",

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from tolerance.axes.model_shape import ModelShape, Shapes
+from tolerance.data import weights
 from tolerance.data.levels import counted
 from tolerance.data.outcomes import is_dense, level
 from tolerance.findings import Accounting
@@ -39,8 +40,12 @@ def _recorded(rows: pd.DataFrame, column: str) -> pd.Series:
 def _needed(rows: pd.DataFrame, column: str, why: str = "") -> pd.Series:
     values = _recorded(rows, column)
     if values.isna().any():
-        raise MissingError(f"{column} is missing in {int(values.isna().sum()):,} of {len(values):,} rows{why}")
+        raise MissingError(f"{column} is missing in {_missing(rows, values)} rows{why}")
     return values
+
+
+def _missing(rows: pd.DataFrame, values: pd.Series) -> str:
+    return f"{weights.total(rows, values.isna()):,} of {weights.total(rows):,}"
 
 
 def column(name: str) -> Formula:
@@ -54,7 +59,7 @@ def compute(rows: pd.DataFrame, shapes: Shapes) -> "tuple[pd.Series, Accounting]
     total = parts[0] + parts[1] + parts[2]
     if not total.isna().any():
         return total, "measured"
-    missing = f"; flops were not recorded in {int(total.isna().sum()):,} of {len(total):,} rows"
+    missing = f"; flops were not recorded in {_missing(rows, total)} rows"
     return _prefill(rows, shapes, missing) + _decode(rows, shapes, missing), "estimated"
 
 
@@ -170,9 +175,8 @@ def kv_bytes(rows: pd.DataFrame, shapes: Shapes) -> "tuple[pd.Series, Accounting
         return held, "measured"
     unknown = sorted(set(rows["model"]) - set(shapes))
     if unknown:
-        lacking = int(held.isna().sum())
         raise MissingError(
-            f"kv_bytes_allocated is missing in {lacking:,} of {len(held):,} rows, and the KV heads of {unknown[0]!r} "
+            f"kv_bytes_allocated is missing in {_missing(rows, held)} rows, and the KV heads of {unknown[0]!r} "
             "are not known (--shapes)"
         )
     tokens, _ = kv_tokens(rows, shapes)

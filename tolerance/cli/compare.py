@@ -44,7 +44,7 @@ def compare(
     """Is one thing better than another, at equal compute, parameters, context, memory ...? From a saved analysis."""
     from tolerance.analysis.saved import read_report
     from tolerance.comparison.ask import compare as asked
-    from tolerance.data.run_folder import read_run
+    from tolerance.data.prepared import read_prepared
     from tolerance.reports.words import axes as told
 
     failing = gate(fail_on, ("axis-dependent", "fragile", "untestable", "withheld"))
@@ -52,7 +52,7 @@ def compare(
         stage("reading outcomes")
         report = read_report(analysis)
         run = run or _recorded(report, analysis)
-        outcomes = read_run(run)
+        outcomes = read_prepared(run)
         stage("comparing")
         found = asked(
             outcomes,

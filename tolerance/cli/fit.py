@@ -81,6 +81,7 @@ def fit_aloud(
     """Fit; ``aloud``, the instant answer is printed before sampling starts, unless one is to be quiet."""
     from tolerance.analysis.analyse import analyse
     from tolerance.data.direction import known_as_sparsity
+    from tolerance.data.prepared import prepare, read_prepared
     from tolerance.data.published import assume_items as assuming
     from tolerance.data.run_folder import RunFolder
     from tolerance.inference.folder import refuse_strangers
@@ -91,14 +92,14 @@ def fit_aloud(
     with stages() as stage:
         stage("reading outcomes")
         folder = RunFolder.open(run)
-        outcomes = folder.read()
+        outcomes = read_prepared(run)
 
         def at_once(found: "Instant") -> None:
             with stage.aside():
                 print_instant(found)
 
         return analyse(
-            outcomes if assume_items is None else assuming(outcomes, assume_items),
+            outcomes if assume_items is None else assuming(prepare(outcomes).outcomes, assume_items),
             question=question,
             settings=Settings(cores=cores),
             seed=seed,

@@ -19,13 +19,13 @@ def quick(
     as_json: AsJson = False,
 ) -> None:
     """The instant answer alone: what the answers show without a model, on the same items, in about a second."""
+    from tolerance.data.prepared import prepare, read_prepared
     from tolerance.data.remarks import unknown_floors
-    from tolerance.data.run_folder import read_run
     from tolerance.instant.answer import instant_answer
 
     with stages() as stage:
         stage("reading outcomes")
-        outcomes = read_run(run)
+        outcomes = prepare(read_prepared(run))
         found = instant_answer(outcomes, retention=retention)
     say_what_is_missing(run)
     if as_json:
@@ -33,7 +33,7 @@ def quick(
     else:
         print_instant(found)
         _instant_by_level(found)
-        for text in unknown_floors(outcomes):
+        for text in unknown_floors(outcomes.outcomes):
             print_warning(text)
 
 

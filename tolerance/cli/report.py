@@ -96,7 +96,7 @@ def _run_of(report: "Report", run: Path | None) -> Path | None:
 def _plots(analysis: Path, source: Path | None) -> "list[Plot]":
     """ArviZ's plots of the draws of an analysis."""
     from tolerance.analysis.saved import fit_of, read_report
-    from tolerance.data.run_folder import read_run
+    from tolerance.data.prepared import read_prepared
     from tolerance.diagnostics.plots import plots
 
     if source is None:
@@ -105,7 +105,7 @@ def _plots(analysis: Path, source: Path | None) -> "list[Plot]":
         )
     with stages() as stage:
         stage("drawing plots")
-        return plots(fit_of(read_report(analysis), read_run(source), analysis))
+        return plots(fit_of(read_report(analysis), read_prepared(source), analysis))
 
 
 def _with_conclusions(report: "Report", analysis: Path, source: Path | None) -> "Report":
@@ -118,7 +118,7 @@ def _with_conclusions(report: "Report", analysis: Path, source: Path | None) -> 
     from tolerance.analysis.saved import without_answer
     from tolerance.comparison.arms import Arm
     from tolerance.comparison.compare import compare_saved
-    from tolerance.data.run_folder import read_run
+    from tolerance.data.prepared import read_prepared
 
     methods = report.data.sparsifiers
     few = 2 <= len(methods) <= METHODS_COMPARED
@@ -126,7 +126,7 @@ def _with_conclusions(report: "Report", analysis: Path, source: Path | None) -> 
         return report
     with stages() as stage:
         stage("comparing methods at equal everything")
-        outcomes = read_run(source)
+        outcomes = read_prepared(source)
         pairs = [(Arm(a), Arm(b)) for a, b in combinations(methods, 2)]
         try:
             made, left = _each(lambda pair: compare_saved(outcomes, analysis, [pair]), pairs)

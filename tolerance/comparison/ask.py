@@ -13,6 +13,7 @@ from tolerance.axes.table import by_key
 from tolerance.comparison import compare as comparing
 from tolerance.comparison.arms import Arm, parse
 from tolerance.comparison.posterior import Fitted
+from tolerance.data.prepared import Outcomes, Prepared
 from tolerance.diagnostics.checks import check, trustworthy
 from tolerance.estimands.curves import type_curves
 from tolerance.inference.saved import Fit
@@ -23,7 +24,7 @@ ORACLE = "oracle-"
 
 
 def compare(
-    outcomes: pd.DataFrame,
+    outcomes: Outcomes,
     analysis: Fit | str | os.PathLike[str],
     treatment: str | Arm,
     reference: str | Arm,
@@ -45,7 +46,8 @@ def compare(
         DesignError: an arm has no answers, both share answers, or there is no such axis.
         StoreError: the folder holds no analysis, or one of other outcomes.
     """
-    arms = _labelled(treatment, outcomes), _labelled(reference, outcomes)
+    there = outcomes.outcomes if isinstance(outcomes, Prepared) else outcomes
+    arms = _labelled(treatment, there), _labelled(reference, there)
     rules = comparing.Rules(
         Question(equivalence=equivalence),
         quantity,

@@ -15,6 +15,7 @@ from tolerance.comparison.posterior import Floats
 from tolerance.data.conditions import known_context
 from tolerance.data.outcomes import DENSE
 from tolerance.data.published import is_aggregate
+from tolerance.data.weights import ANSWERS, is_collapsed
 from tolerance.errors import DesignError
 
 ALL_TYPES = "all task types"
@@ -116,5 +117,5 @@ class BothArms:
 
 def _mean_score(part: pd.DataFrame) -> float:
     part = part[part["score"].notna()]
-    weights = part["n_items"].astype("float64") if is_aggregate(part) else None
-    return float(np.average(part["score"], weights=weights))
+    items = part["n_items"].astype("float64") if is_aggregate(part) else None
+    return float(np.average(part["score"], weights=part[ANSWERS] if is_collapsed(part) else items))

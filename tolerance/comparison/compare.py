@@ -21,7 +21,7 @@ from tolerance.comparison.verdicts import Held, at_equal, joint, label
 from tolerance.data.canonical import canonical
 from tolerance.data.levels import as_set
 from tolerance.data.manifest import digest
-from tolerance.data.prepared import prepare
+from tolerance.data.prepared import Outcomes, Prepared, prepare
 from tolerance.data.published import assume_items
 from tolerance.question import Question
 from tolerance.stats.decide import required
@@ -40,7 +40,7 @@ class Rules:
 
 
 def compare(
-    outcomes: pd.DataFrame,
+    outcomes: Outcomes,
     posterior: Posterior | None,
     treatment: Arm,
     reference: Arm,
@@ -77,7 +77,7 @@ def compare(
 
 
 def compare_saved(
-    outcomes: pd.DataFrame, folder: Path, pairs: Sequence[tuple[Arm, Arm]], rules: Rules | None = None
+    outcomes: Outcomes, folder: Path, pairs: Sequence[tuple[Arm, Arm]], rules: Rules | None = None
 ) -> list[findings.Conclusions]:
     """`compare` each two arms from the analysis that `analysis.analyse` left in a folder, under its question.
 
@@ -94,9 +94,10 @@ def compare_saved(
         margin=report.margin,
         equivalence=(rules or Rules()).question.equivalence,
     )
-    outcomes = canonical(outcomes)
-    if report.data.assumed_items is not None:
-        outcomes = assume_items(outcomes, report.data.assumed_items)
+    if not isinstance(outcomes, Prepared):
+        outcomes = canonical(outcomes)
+        if report.data.assumed_items is not None:
+            outcomes = assume_items(outcomes, report.data.assumed_items)
     fitted = fit_of(report, outcomes, folder)
     posterior = Fitted(fitted) if report.fit_passed else None
     rules = replace(rules or Rules(), question=question)

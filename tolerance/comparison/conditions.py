@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from tolerance.data import weights
 from tolerance.data.cells import halvings
 from tolerance.data.conditions import CONFIG, known_context
 from tolerance.data.levels import placed
@@ -44,8 +45,10 @@ def keyed(outcomes: pd.DataFrame) -> pd.DataFrame:
 
 def conditions(outcomes: pd.DataFrame) -> list[Condition]:
     """The conditions of an arm's rows, by model, context and level; a dense one is the same whatever its name."""
-    groups = keyed(outcomes).groupby(CONDITION, sort=True, dropna=False)
-    found = groups.agg(level=("level", "mean"), tasks=("task", frozenset)).reset_index()
+    table = keyed(outcomes)
+    levels = weights.means(table, table["level"], CONDITION, dropna=False)
+    tasks = table.groupby(CONDITION, sort=True, dropna=False)["task"].agg(frozenset)
+    found = pd.DataFrame({"level": levels, "tasks": tasks}).reset_index()
     return [
         Condition(str(model), known_context(context), str(sparsifier), float(requested), float(at), tasks)
         for model, context, sparsifier, requested, at, tasks in found.itertuples(index=False)

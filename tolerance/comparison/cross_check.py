@@ -14,6 +14,7 @@ from tolerance.comparison.posterior import Floats
 from tolerance.comparison.strata import Group, Strata
 from tolerance.comparison.verdicts import Held
 from tolerance.data.published import is_aggregate
+from tolerance.data.weights import is_collapsed
 from tolerance.question import Question
 from tolerance.stats import gee
 from tolerance.stats.intervals import Interval
@@ -27,6 +28,8 @@ def cross_check(
         return _no_check("the arms were not measured at equal values of this axis")
     if is_aggregate(arms.both):
         return _no_check("published means have no items")
+    if is_collapsed(arms.both):
+        return _no_check("of so large a run no single answers are kept")
     answers = arms.answers
     found_rows: list[NDArray[np.int64]] = []
     arm: list[Floats] = []

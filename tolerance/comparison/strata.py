@@ -19,6 +19,7 @@ from tolerance.comparison.both_arms import BothArms, Place, place_of
 from tolerance.comparison.conditions import CONDITION, Condition
 from tolerance.comparison.posterior import Floats, Posterior
 from tolerance.comparison.verdicts import AxisPath, Stratum
+from tolerance.data import weights
 from tolerance.data.cells import SAME_LEVEL
 from tolerance.model.curve import LEAST_ABOVE_FLOOR
 
@@ -162,7 +163,7 @@ class Strata:
         assert self.accounted.values is not None
         names = [*CONDITION, "task"]
         table = self.arms.both[names].assign(value=self.accounted.values.to_numpy())
-        means = table.groupby(names, as_index=False, dropna=False)["value"].mean()
+        means = weights.means(table, table["value"], names, dropna=False).reset_index()
         return {place_of(*key): float(value) for *key, value in means.itertuples(index=False)}
 
     def weights(self, tasks: list[str]) -> Floats:

@@ -4,6 +4,7 @@ Two filters over the same generations, or nested subsets of one benchmark, are t
 agree far beyond what items that merely bear the same numbers do. Such items are one cluster.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -54,26 +55,37 @@ def _coded(keys: Ints) -> Ints:
 
 def _alike(outcomes: pd.DataFrame) -> tuple[tuple[str, ...], ...]:
     """Groups of tasks that share their items."""
-    names = sorted(map(str, outcomes["task"].unique()))
+    ids = {str(name): set(group) for name, group in outcomes.groupby("task")["item_id"].unique().items()}
+    centred: dict[str, pd.DataFrame] = {}
+
+    def alike(a: str, b: str) -> bool:
+        if not centred:
+            centred.update(_centred(outcomes))
+        return agree(centred[a], centred[b])
+
+    return groups_alike(ids, lambda a, b: in_common(len(ids[a] & ids[b]), len(ids[a]), len(ids[b])), alike)
+
+
+Related = Callable[[str, str], bool]
+
+
+def groups_alike(names: Iterable[str], common: Related, alike: Related) -> tuple[tuple[str, ...], ...]:
+    """Groups of tasks that have items in common whose scores go together."""
+    names = sorted(names)
     if not 1 < len(names) <= MOST_TASKS:
         return ()
-    ids = {name: set(group) for name, group in outcomes.groupby("task")["item_id"].unique().items()}
-    pairs = [(a, b) for a, b in combinations(names, 2) if _common(ids[a], ids[b])]
-    if not pairs:
-        return ()
-    centred = _centred(outcomes)
     together = {name: {name} for name in names}
-    for a, b in pairs:
-        if _agree(centred[a], centred[b]):
+    for a, b in combinations(names, 2):
+        if common(a, b) and alike(a, b):
             whole = together[a] | together[b]
             together |= dict.fromkeys(whole, whole)
     found = {tuple(sorted(group)) for group in together.values() if len(group) > 1}
     return tuple(sorted(found))
 
 
-def _common(a: set[str], b: set[str]) -> bool:
-    both = len(a & b)
-    return both >= LEAST_IDS and both >= LEAST_SHARED * min(len(a), len(b))
+def in_common(both: int, n_a: int, n_b: int) -> bool:
+    """Whether so many common ids are what tasks of ``n_a`` and ``n_b`` items share."""
+    return both >= LEAST_IDS and both >= LEAST_SHARED * min(n_a, n_b)
 
 
 def _centred(outcomes: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -89,7 +101,7 @@ def _centred(outcomes: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return found
 
 
-def _agree(a: pd.DataFrame, b: pd.DataFrame) -> bool:
+def agree(a: pd.DataFrame, b: pd.DataFrame) -> bool:
     """Whether scores of items of one id go together: item means over common conditions, against chance (Fisher's z)."""
     at = a.columns.intersection(b.columns)
     items = a.index.intersection(b.index)

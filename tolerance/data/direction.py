@@ -72,7 +72,7 @@ def _cells(table: pd.DataFrame) -> pd.DataFrame:
     """Mean score and number of items by curve and requested level; dense is level 0 of no method."""
     asked = table["sparsity_requested"].where(~is_dense(table), 0.0)
     items = table["n_items"].fillna(UNKNOWN_ITEMS).astype("float64") if "n_items" in table else weights.answers(table)
-    rows = table[CURVE].assign(level=asked, n=items, sum=table["score"] * items)
+    rows = table[CURVE].assign(level=asked, n=items, sum=table["score"] * items)[table["score"].notna()]
     cells = rows.groupby([*CURVE, "level"], dropna=False, sort=True)[["n", "sum"]].sum().reset_index()
     return cells.assign(mean=cells["sum"] / cells["n"])
 

@@ -185,6 +185,8 @@ def _import_large(
         folder = RunFolder.create(out, manifest)
         with folder.writing():
             there.move_to(folder.path)
+            if folder.manifest.notes.get(PARTS) != len(there.shards):
+                folder = folder.noted({PARTS: len(there.shards)})
     return folder, there.n_rows
 
 

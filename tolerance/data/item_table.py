@@ -6,8 +6,9 @@ condition, model and context, are what is resampled.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -82,13 +83,18 @@ class TaskItems:
     @cached_property
     def clustered(self) -> bool:
         """Whether some items depend on each other."""
-        return len(np.unique(self.cluster)) < len(self.cluster)
+        ascending = bool((np.diff(self.cluster) > 0).all())
+        return not ascending and len(np.unique(self.cluster)) < len(self.cluster)
 
     def blocks(self) -> Iterator[tuple[Ints, Ints]]:
         """Columns and items of each configuration."""
         for config in np.unique(self.config):
             columns = np.flatnonzero(self.config == config)
             yield columns, np.flatnonzero(self.asked[:, columns].any(axis=1))
+
+    def of_clusters(self, codes: Ints) -> "TaskItems":
+        """The same task with other clusters ``(item,)``."""
+        return replace(self, cluster=codes)
 
     def only(self, items: Ints, columns: Ints) -> "TaskItems":
         """The same task with fewer items and columns."""
@@ -134,6 +140,9 @@ class ItemTable:
     @cached_property
     def spanning(self) -> bool:
         """Whether a cluster has items of several tasks."""
+        ends = [(task.cluster.min(), task.cluster.max()) for task in self.tasks]
+        if all(high < low for (_, high), (low, _) in pairwise(ends)):
+            return False
         seen = [np.unique(task.cluster) for task in self.tasks]
         return bool(seen) and len(np.unique(np.concatenate(seen))) < sum(map(len, seen))
 
@@ -154,7 +163,7 @@ def by_item(outcomes: pd.DataFrame) -> ItemTable:
     sparsifier, sparsifiers = pd.factorize(outcomes["sparsifier"], sort=True)
     asked_for, levels = pd.factorize(outcomes["sparsity_requested"], sort=True)
     both, condition = np.unique(sparsifier * len(levels) + asked_for, return_inverse=True)
-    config, configs = _configs(outcomes)
+    config, configs = configs_of(outcomes)
     table = pd.DataFrame(
         {
             "sparsity": level(outcomes).to_numpy(),
@@ -190,7 +199,7 @@ def by_item(outcomes: pd.DataFrame) -> ItemTable:
     )
 
 
-def _configs(outcomes: pd.DataFrame) -> tuple[Ints, tuple[Config, ...]]:
+def configs_of(outcomes: pd.DataFrame) -> tuple[Ints, tuple[Config, ...]]:
     """The configuration of each row, and all of them in order; an unknown context comes first."""
     model, models = pd.factorize(outcomes["model"], sort=True)
     context, contexts = pd.factorize(outcomes["context_length"], sort=True)  # an unknown one is -1
@@ -219,7 +228,7 @@ def _task(name: str, task_type: str, rows: pd.DataFrame, conditions: tuple[Metho
         sparsity=sparsity,
         parts=np.bincount(column, rows["parts"].to_numpy(), minlength=len(columns)),
         realised=_means(column, rows["realised"].to_numpy(), len(columns)),
-        dense=_dense_columns(config, [conditions[c].sparsifier for c in condition], sparsity),
+        dense=dense_columns(config, [conditions[c].sparsifier for c in condition], sparsity),
         mean=np.round(total, DIGITS) / np.maximum(count, 1),
         count=count,
         item=items.astype(np.int64),
@@ -237,7 +246,7 @@ def _means(column: Ints, values: Floats, size: int) -> Floats:
         return np.asarray(np.bincount(column, values, minlength=size) / n)
 
 
-def _dense_columns(config: Ints, sparsifier: list[str], sparsity: Floats) -> Ints:
+def dense_columns(config: Ints, sparsifier: list[str], sparsity: Floats) -> Ints:
     """The dense column for each: the dense model's own, else the method's at level 0, else another method's."""
     found = np.full(len(config), NOWHERE, dtype=np.int64)
     for column, name in enumerate(sparsifier):

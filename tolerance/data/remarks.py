@@ -104,19 +104,26 @@ def _sizes(table: pd.DataFrame) -> Iterator[str]:
 
 def _copies(table: pd.DataFrame) -> Iterator[str]:
     """Replicates all of whose answers are those of the first."""
-    if table["replicate"].nunique() == 1 or weights.is_collapsed(table):
+    if weights.is_collapsed(table):
+        yield from (_copy(number, n) for number, n in table.attrs.get(weights.COPIES, {}).items())
+        return
+    if table["replicate"].nunique() == 1:
         return
     rows = table.assign(score=table["score"], answer=table["answer"].fillna(""))
     first = rows.drop_duplicates([*CONDITION, "item_id"])
     both = rows.merge(first, on=[*CONDITION, "item_id"], suffixes=("", "_first"))
     both = both[both["replicate"] != both["replicate_first"]]
-    same = (both["score"] == both["score_first"]) & (both["answer"] == both["answer_first"])
+    score = (both["score"] == both["score_first"]) | (both["score"].isna() & both["score_first"].isna())
+    same = score & (both["answer"] == both["answer_first"])
     for number, alike in same.groupby(both["replicate"]):
         if alike.all():
-            yield (
-                f"replicate {number} repeats another in all of its {len(alike):,} answers. If it is a copy it says "
-                "nothing new: drop it."
-            )
+            yield _copy(number, len(alike))
+
+
+def _copy(number: object, n: int) -> str:
+    return (
+        f"replicate {number} repeats another in all of its {n:,} answers. If it is a copy it says nothing new: drop it."
+    )
 
 
 def _averages(table: pd.DataFrame) -> Iterator[str]:

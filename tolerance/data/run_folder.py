@@ -188,7 +188,7 @@ class RunFolder:
         shards = self.shards()
         if not shards:
             raise StoreError(f"{self.path}: the run holds no outcomes yet. Run collect (again) to fill it.")
-        self._refuse_unplanned(shards)
+        self.refuse_unplanned(shards)
         tables = [read_sealed(shard, ARROW_SCHEMA) for shard in shards]
         broken = [shard.name for shard, table in zip(shards, tables, strict=True) if table is None]
         if broken:
@@ -221,8 +221,12 @@ class RunFolder:
                 "answers and means are imported into a folder each."
             )
 
-    def _refuse_unplanned(self, shards: Sequence[Path]) -> None:
-        """A shard that is none of the plan's blocks came from elsewhere."""
+    def refuse_unplanned(self, shards: Sequence[Path]) -> None:
+        """A shard that is none of the plan's blocks came from elsewhere.
+
+        Raises:
+            StoreError: naming the first, or how many shards of an import are missing.
+        """
         planned = plans.names(self.manifest.planned)
         known = self._imported(shards) if self.manifest.origin == "imported" else planned
         unknown = [shard.name for shard in shards if known and shard.stem not in known]
@@ -245,13 +249,21 @@ class RunFolder:
     def _refuse_strangers(self, shards: Sequence[Path], tables: Sequence[pa.Table]) -> None:
         """Rows say which run they belong to."""
         for shard, table in zip(shards, tables, strict=True):
-            others = [one for one in pc.unique(table["run_id"]).to_pylist() if one not in (None, self.manifest.run_id)]
-            if others:
-                raise StoreError(
-                    f"{self.path}: shard {shard.name} holds answers of run {others[0]}, and this is run "
-                    f"{self.manifest.run_id}. Move it out of {SHARDS}/, into the run that it belongs to; then run "
-                    "collect again if answers are missing."
-                )
+            self.refuse_strange(shard, pc.unique(table["run_id"]).to_pylist())
+
+    def refuse_strange(self, shard: Path, runs: Sequence[str | None]) -> None:
+        """Refuse a shard whose rows are of another of these ``runs``.
+
+        Raises:
+            StoreError: naming that run.
+        """
+        others = [one for one in runs if one not in (None, self.manifest.run_id)]
+        if others:
+            raise StoreError(
+                f"{self.path}: shard {shard.name} holds answers of run {others[0]}, and this is run "
+                f"{self.manifest.run_id}. Move it out of {SHARDS}/, into the run that it belongs to; then run "
+                "collect again if answers are missing."
+            )
 
 
 @contextlib.contextmanager

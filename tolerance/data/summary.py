@@ -7,11 +7,13 @@ from typing import Any
 
 import pandas as pd
 
+from tolerance.data import weights
 from tolerance.data.conditions import CELL
 from tolerance.data.levels import placed, scales
 from tolerance.data.outcomes import level
 from tolerance.data.published import is_aggregate
 from tolerance.data.run_folder import RunFolder
+from tolerance.data.streaming.run import facts, is_large
 from tolerance.findings import Scale, numbered
 from tolerance.stats.intervals import wilson
 
@@ -88,28 +90,28 @@ def summarise_run(path: Path) -> Summary:
         StoreError, SchemaError: the run cannot be read.
     """
     folder = RunFolder.open(path)
-    outcomes = placed(folder.read())
+    outcomes = placed(facts(folder) if is_large(folder) else folder.read())
     if is_aggregate(outcomes):
         return _published(path, folder, outcomes)
     table = outcomes.assign(
         sparsity=level(outcomes),
         unreadable=~outcomes["parse_ok"].fillna(value=True).astype(bool),
     )
-    cells = (
-        table.groupby(["task_type", *CELL], dropna=False)
-        .agg(
-            sparsity=("sparsity", "mean"),
-            answers=("score", "size"),
-            accuracy=("score", "mean"),
-            unreadable=("unreadable", "sum"),
-        )
-        .reset_index()
-    )
+    keys = ["task_type", *CELL]
+    by, n = [table[key] for key in keys], weights.answers(table)
+    cells = pd.DataFrame(
+        {
+            "sparsity": weights.means(table, table["sparsity"], keys, dropna=False),
+            "answers": n.groupby(by, dropna=False).sum(),
+            "accuracy": weights.means(table, table["score"], keys, dropna=False),
+            "unreadable": (n * table["unreadable"]).groupby(by, dropna=False).sum(),
+        }
+    ).reset_index()
     ends = [wilson(a * n, n, PROB) for a, n in zip(cells["accuracy"], cells["answers"], strict=True)]
     cells = cells.assign(lower=[e.lower for e in ends], upper=[e.upper for e in ends])
     models = ", ".join(sorted(set(outcomes["model"])))
     origin = f"{folder.manifest.origin}, run {folder.manifest.run_id}"
-    return Summary(f"{path}: {len(outcomes):,} answers of {models} ({origin})", cells, scales(outcomes))
+    return Summary(f"{path}: {weights.total(outcomes):,} answers of {models} ({origin})", cells, scales(outcomes))
 
 
 def _known(values: pd.Series, otherwise: str) -> list[str]:

@@ -45,7 +45,7 @@ def misspelt(table: pd.DataFrame, columns: Sequence[Words]) -> Iterator[str]:
         for word in table[column.name].dropna().unique():
             meant = near_miss(str(word), column.known)
             if meant is not None:
-                row = int(table.index[(table[column.name] == word).to_numpy(dtype=bool).argmax()])
+                row = int(table.index[(table[column.name] == word).to_numpy(dtype=bool)][0])
                 yield (
                     f"row {row}, column {column.name}: {word!r}: did you mean {meant}? Correct it or map it (mapping: "
                     f"'values: {{{column.name}: {{{word}: {meant}}}}}'); a word of your own is taken as it is where it "

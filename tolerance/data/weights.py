@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 ANSWERS = "n_answers"
+# Where such a table carries which repeats are copies, which only rows show: pandas keeps it through selections.
+COPIES = "tolerance_copies"
 
 
 def is_collapsed(table: pd.DataFrame) -> bool:

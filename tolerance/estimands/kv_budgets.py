@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tolerance import findings
+from tolerance.data import weights
 from tolerance.data.cells import halvings
 from tolerance.data.conditions import known_context
 from tolerance.data.levels import counted
@@ -57,7 +58,8 @@ def tokens(outcomes: pd.DataFrame) -> Tokens | None:
         at["kept"] = outcomes["prompt_tokens"].astype("float64") * (1 - level(outcomes))
     else:
         return None
-    means = at.groupby("sparsity_requested")[["halved", "kept"]].mean().sort_values("halved")
+    both = {name: weights.means(at, at[name], ["sparsity_requested"]) for name in ("halved", "kept")}
+    means = pd.DataFrame(both).sort_values("halved")
     # more removed cannot leave more: a mean over other prompts could say so
     kept = np.minimum.accumulate(means["kept"].to_numpy(dtype=np.float64))
     return Tokens(means["halved"].to_numpy(dtype=np.float64), kept, source) if kept.min() > 0 else None

@@ -48,7 +48,7 @@ def instant_answer(
         interval_prob=prob,
         resamples=resamples,
         seed=seed,
-        n_answers=len(prepared.outcomes),
+        n_answers=prepared.n_answers,
         n_unpaired=_unpaired(answers) + sum(one.n_items for one in prepared.same.left_out),
         cells=list(observed_cells(answers, asked)),
         contrasts=contrasts,

@@ -93,7 +93,8 @@ def _cell(task: TaskItems, columns: Ints) -> _Cell:
     there = task.asked[:, columns]
     n = there.sum(axis=0)
     spread = _spread(task, columns)
-    clusters = len(np.unique(task.cluster[there.any(axis=1)]))
+    asked = there.any(axis=1)
+    clusters = len(np.unique(task.cluster[asked])) if task.clustered else int(asked.sum())
     return _Cell(
         binary=task.binary and bool(task.count[:, columns].max() == 1) and not task.clustered,
         means=float((task.mean[:, columns].sum(axis=0) / n).sum()),
@@ -101,7 +102,7 @@ def _cell(task: TaskItems, columns: Ints) -> _Cell:
         inverse=float((1 / n).sum()),
         sparsity=float(task.sparsity[columns].sum()),
         blocks=len(columns),
-        items=int(there.any(axis=1).sum()),
+        items=int(asked.sum()),
         answers=int(task.count[:, columns].sum()),
         freedom=clusters - 1,
         lonely=clusters < 2,

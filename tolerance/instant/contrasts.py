@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,8 @@ from tolerance.data.manifest import digest
 from tolerance.data.outcomes import DENSE
 from tolerance.data.task_sets import Place, TaskSet
 from tolerance.instant.cells import Asked, Floats, Ints, Key
-from tolerance.instant.resamples import drawn_together, paired_means, resample
+from tolerance.instant.many_items import MANY, OfTask, normal_means
+from tolerance.instant.resamples import Drawn, drawn_together, paired_means, resample
 from tolerance.model.curve import LEAST_ABOVE_FLOOR
 from tolerance.stats.intervals import Interval
 from tolerance.stats.paired_proportions import clustered_mcnemar, mcnemar, newcombe
@@ -33,7 +35,7 @@ class ItemPair:
 
     ``table`` counts 0/1 items right under both, the first alone, the second alone, neither; ``changes`` by cluster, of
     items that depend on each other or come several times, how many more were right under the first, of ``clusters``
-    that have 0/1 items at all.
+    that have 0/1 items at all. ``normal``: resamples are of the normal distribution of means.
     """
 
     task_type: str
@@ -51,6 +53,7 @@ class ItemPair:
     clusters: Flags | None = None
     repeated: bool = False
     lonely: bool = False
+    normal: bool = False
 
     @property
     def of_first(self) -> Floats:
@@ -97,22 +100,59 @@ def task_pairs(answers: ItemTable, sets: list[TaskSet], asked: Asked) -> list[It
     n_tasks = pd.Series([task.task_type for task in answers.tasks]).value_counts()
     together = drawn_together(answers, asked.seed)
     among = {(one.task_type, one.sparsifier): (one.places, one.levels) for one in sets}
+    weights = [MADE_UP / n_tasks[task.task_type] for task in answers.tasks]
     n_clusters = max((int(task.cluster.max()) + 1 for task in answers.tasks), default=0)
-    for task, drawn_from in zip(answers.tasks, together, strict=True):
-        blocks = [(items, _columns(task, columns, answers, among)) for columns, items in task.blocks()]
-        _count(found, task, blocks, asked, n_clusters)
-        start = 0
-        mean_weight = MADE_UP / n_tasks[task.task_type]
-        for drawn in resample(task, asked.resamples, len(answers.conditions), mean_weight, drawn_from):
-            rows = slice(start, start + len(drawn.weights))
-            for items, columns in blocks:
-                if columns.keys:
-                    means = paired_means(task, items, columns.first, columns.second, drawn)
-                    for i, key in enumerate(columns.keys):
-                        found[key].means[0, rows] += means[0][i]
-                        found[key].means[1, rows] += means[1][i]
-            start = rows.stop
+    blocks = [[(items, _columns(task, at, answers, among)) for at, items in task.blocks()] for task in answers.tasks]
+    for task, mine in zip(answers.tasks, blocks, strict=True):
+        _count(found, task, mine, asked, n_clusters if answers.spanning else None)
+    for t, drawn in enumerate(together):
+        if drawn.members[0] != t:
+            continue
+        each = [_OfTask(answers.tasks[m], blocks[m], weights[m], together[m]) for m in drawn.members]
+        if len(drawn.clusters) > MANY:
+            _draw(found, each, asked, len(answers.conditions))
+        else:
+            for one in each:
+                _resample(found, one, asked, len(answers.conditions))
     return sorted(found.values(), key=lambda p: (p.second != DENSE, p.task_type, p.first, p.second, p.level))
+
+
+@dataclass(frozen=True)
+class _OfTask:
+    """A task with its blocks, the mean weight of its made-up item, and what is drawn of it."""
+
+    task: TaskItems
+    blocks: list[tuple[Ints, "_Columns"]]
+    made_up: float
+    drawn: Drawn
+
+
+def _resample(found: dict[Key, ItemPair], one: _OfTask, asked: Asked, n_conditions: int) -> None:
+    """Add the means of a task's resamples to the contrasts that they belong to."""
+    start = 0
+    for drawn in resample(one.task, asked.resamples, n_conditions, one.made_up, one.drawn):
+        rows = slice(start, start + len(drawn.weights))
+        for items, columns in one.blocks:
+            if columns.keys:
+                means = paired_means(one.task, items, columns.first, columns.second, drawn)
+                for i, key in enumerate(columns.keys):
+                    found[key].means[0, rows] += means[0][i]
+                    found[key].means[1, rows] += means[1][i]
+        start = rows.stop
+
+
+def _draw(found: dict[Key, ItemPair], together: list[_OfTask], asked: Asked, n_conditions: int) -> None:
+    """The same of tasks of very many clusters, which may share them."""
+    sides = [
+        OfTask(one.task, [(items, at.first, at.second) for items, at in one.blocks if at.keys], one.made_up, one.drawn)
+        for one in together
+    ]
+    for one, drawn in zip(together, normal_means(sides, n_conditions, asked.resamples), strict=True):
+        columns = [at for _, at in one.blocks if at.keys]
+        for at, each in zip(columns, drawn, strict=True):
+            for i, key in enumerate(at.keys):
+                found[key].means += each[:, i]
+                found[key].normal = True
 
 
 def _columns(task: TaskItems, block: Ints, answers: ItemTable, among: _Among) -> _Columns:
@@ -141,9 +181,17 @@ def _columns(task: TaskItems, block: Ints, answers: ItemTable, among: _Among) ->
 
 
 def _count(
-    found: dict[Key, ItemPair], task: TaskItems, blocks: list[tuple[Ints, _Columns]], asked: Asked, n_clusters: int
+    found: dict[Key, ItemPair],
+    task: TaskItems,
+    blocks: list[tuple[Ints, _Columns]],
+    asked: Asked,
+    n_clusters: int | None,
 ) -> None:
-    """Add the pairs of a task's blocks to the contrasts that they belong to."""
+    """Add the pairs of a task's blocks to the contrasts that they belong to.
+
+    ``n_clusters`` of all tasks, where tasks share some; None where clusters are of one task each.
+    """
+    by_cluster = _ByCluster.of(task, n_clusters) if n_clusters or task.clustered or len(blocks) > 1 else None
     local = {key: i for i, key in enumerate(dict.fromkeys(key for _, columns in blocks for key in columns.keys))}
     seen = np.zeros((len(local), len(task.mean)), dtype=bool)
     for items, columns in blocks:
@@ -164,10 +212,47 @@ def _count(
             pair.unpaired = pair.unpaired[0] + int(only_first[i]), pair.unpaired[1] + int(only_second[i])
             pair.repeated |= bool(repeated[i])
             pair.table = pair.table + tables[i]
-            sides = int(columns.first[i]), int(columns.second[i])
-            changes, there = _changes(task, items, sides, common[:, i], n_clusters)
-            pair.changes = changes if pair.changes is None else pair.changes + changes
-            pair.clusters = there if pair.clusters is None else pair.clusters | there
+            if by_cluster is not None:
+                by_cluster.add(key, items, (int(columns.first[i]), int(columns.second[i])), common[:, i])
+    if by_cluster is not None:
+        by_cluster.give(found)
+
+
+@dataclass
+class _ByCluster:
+    """By contrast: changes of a task's clusters ``(cluster,)`` and whether they have 0/1 items.
+
+    Clusters are coded over all tasks where tasks ``share`` some; else a contrast gets those of one task after another.
+    """
+
+    task: TaskItems
+    share: bool
+    codes: Ints
+    size: int
+    sums: dict[Key, tuple[Floats, Flags]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, task: TaskItems, n_clusters: int | None) -> "_ByCluster":
+        if n_clusters is not None:
+            return cls(task, True, task.cluster, n_clusters)
+        distinct, codes = np.unique(task.cluster, return_inverse=True)
+        return cls(task, False, codes.astype(np.int64), len(distinct))
+
+    def add(self, key: Key, items: Ints, sides: tuple[int, int], common: Flags) -> None:
+        changes, there = _changes(self.task, self.codes, items, sides, common, self.size)
+        before = self.sums.get(key)
+        self.sums[key] = (changes, there) if before is None else (before[0] + changes, before[1] | there)
+
+    def give(self, found: dict[Key, ItemPair]) -> None:
+        for key, (changes, there) in self.sums.items():
+            pair = found[key]
+            if pair.changes is None or pair.clusters is None:
+                pair.changes, pair.clusters = changes, there
+            elif self.share:
+                pair.changes, pair.clusters = pair.changes + changes, pair.clusters | there
+            else:
+                pair.changes = np.concatenate([pair.changes, changes])
+                pair.clusters = np.concatenate([pair.clusters, there])
 
 
 def _lonely(cluster: Ints, common: Flags) -> Flags:
@@ -178,7 +263,7 @@ def _lonely(cluster: Ints, common: Flags) -> Flags:
 
 
 def _changes(
-    task: TaskItems, items: Ints, pair: tuple[int, int], common: Flags, n_clusters: int
+    task: TaskItems, codes: Ints, items: Ints, pair: tuple[int, int], common: Flags, n_clusters: int
 ) -> tuple[Floats, Flags]:
     """By cluster: 0/1 items right under the first alone less those under the second alone, and whether it has any."""
     if not task.binary:
@@ -186,8 +271,8 @@ def _changes(
     one, other = pair
     single = common & (task.count[items, one] == 1) & (task.count[items, other] == 1)
     at = items[single]
-    changes = np.bincount(task.cluster[at], task.mean[at, one] - task.mean[at, other], minlength=n_clusters)
-    return changes, np.bincount(task.cluster[at], minlength=n_clusters) > 0
+    changes = np.bincount(codes[at], task.mean[at, one] - task.mean[at, other], minlength=n_clusters)
+    return changes, np.bincount(codes[at], minlength=n_clusters) > 0
 
 
 def _tables(task: TaskItems, items: Ints, columns: _Columns, common: NDArray[np.bool_]) -> Ints:
@@ -223,19 +308,20 @@ def _contrast(pair: ItemPair, table: findings.Discordance | None, asked: Asked) 
         n_blocks=pair.blocks,
         accuracy_first=float(pair.of_first[0]),
         accuracy_second=float(pair.of_second[0]),
-        difference=_measured(pair.of_first - pair.of_second, pair.lonely, asked),
-        retention=_measured(pair.kept, pair.lonely, asked) if with_dense and not at_floor else None,
+        difference=_measured(pair.of_first - pair.of_second, pair, asked),
+        retention=_measured(pair.kept, pair, asked) if with_dense and not at_floor else None,
         reason="dense accuracy is at the guessing floor" if at_floor else None,
         mcnemar=table,
     )
 
 
-def _measured(values: Floats, lonely: bool, asked: Asked) -> findings.Measured:
+def _measured(values: Floats, pair: ItemPair, asked: Asked) -> findings.Measured:
     """The items as they came, with the interval of their resamples; none where a task has a single item."""
-    if lonely:
+    if pair.lonely:
         return findings.Measured(value=float(values[0]), interval=None)
     low, high = np.nanquantile(values[1:], asked.tails)
-    interval = Interval(kind="bootstrap", prob=asked.prob, lower=float(low), upper=float(high))
+    kind: Literal["normal", "bootstrap"] = "normal" if pair.normal else "bootstrap"
+    interval = Interval(kind=kind, prob=asked.prob, lower=float(low), upper=float(high))
     return findings.Measured(value=float(values[0]), interval=interval)
 
 

@@ -34,13 +34,14 @@ class Resamples:
 class Drawn:
     """What is resampled together: the clusters of tasks that share some, and the two random streams of each task.
 
-    Tasks that share clusters draw the same ones, so many resamples at a time.
+    Tasks that share clusters, the ``members``, draw the same ones, so many resamples at a time.
     """
 
     clusters: Ints
     step: int
     which: np.random.SeedSequence
     else_: np.random.SeedSequence
+    members: tuple[int, ...]
 
 
 def drawn_together(answers: ItemTable, seed: int) -> list[Drawn]:
@@ -55,7 +56,7 @@ def drawn_together(answers: ItemTable, seed: int) -> list[Drawn]:
         if first != t:
             which = found[first].which
         step = max(1, CHUNK // max(len(clusters), *(len(answers.tasks[m].mean) for m in members)))
-        found.append(Drawn(clusters, step, which, rest))
+        found.append(Drawn(clusters, step, which, rest, tuple(members)))
     return found
 
 

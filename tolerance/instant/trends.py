@@ -13,6 +13,7 @@ from tolerance.data.manifest import digest
 from tolerance.data.task_sets import TaskSet
 from tolerance.instant.cells import Asked, Floats, inside
 from tolerance.instant.contrasts import ItemPair
+from tolerance.instant.many_items import alike, each_item
 from tolerance.model.curve import crossing
 from tolerance.stats import gee
 from tolerance.stats.intervals import Interval
@@ -29,7 +30,10 @@ def trends(answers: ItemTable, sets: list[TaskSet], asked: Asked) -> Iterator[fi
 
 
 def _trend_rows(task: TaskItems, among: TaskSet, answers: ItemTable) -> Floats:
-    """Score, halvings, configuration and cluster of a task's answers under a method and dense ``(answer, 4)``."""
+    """Score, halvings, configuration, cluster and how many items each is of, of a task's answers ``(answer, 5)``.
+
+    Answers under a method and dense; of very many items one stands for all that were answered alike.
+    """
     mine = [
         c
         for c, (config, condition) in enumerate(zip(task.config, task.condition, strict=True))
@@ -39,26 +43,30 @@ def _trend_rows(task: TaskItems, among: TaskSet, answers: ItemTable) -> Floats:
         and (task.name, *answers.configs[config]) in among.places
     ]
     if not mine:
-        return np.empty((0, 4))
+        return np.empty((0, 5))
     dense = task.dense[mine]
     columns = np.unique([*mine, *dense[dense != NOWHERE]]).astype(np.int64)
-    item, place = np.nonzero(task.asked[:, columns])
-    column = columns[place]
+    alone = task.clustered or answers.spanning
+    items, often = each_item(task) if alone else alike(task, columns)
+    row, place = np.nonzero(task.asked[np.ix_(items, columns)])
+    item, column = items[row], columns[place]
     along = halvings(task.sparsity)[column]
-    return np.column_stack([task.mean[item, column], along, task.config[column], task.cluster[item]])
+    return np.column_stack([task.mean[item, column], along, task.config[column], task.cluster[item], often[row]])
 
 
 def _trend(task_type: str, sparsifier: str, parts: list[Floats], asked: Asked) -> findings.Trend:
     rows = np.concatenate(parts)
     task = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     block = task * (int(rows[:, 2].max()) + 1) + rows[:, 2].astype(np.int64)
-    item = rows[:, 3].astype(np.int64)  # clusters are coded across tasks
-    found = gee.slope(rows[:, 0], rows[:, 1], block, item)
+    # clusters are coded across tasks
+    _, first, item = np.unique(rows[:, 3], return_index=True, return_inverse=True)
+    often = rows[first, 4]
+    found = gee.slope(rows[:, 0], rows[:, 1], block, item, often)
     if not isinstance(found, gee.Slope):
-        n_items = len(np.unique(item))
+        n_items, n_answers = int(often.sum()), int(rows[:, 4].sum())
         nothing = {"slope": None, "p": None, "correlation": None, "left_out": len(np.unique(block))}
         return findings.Trend(
-            task_type=task_type, sparsifier=sparsifier, n_items=n_items, n_answers=len(rows), reason=found, **nothing
+            task_type=task_type, sparsifier=sparsifier, n_items=n_items, n_answers=n_answers, reason=found, **nothing
         )
     half = ndtri(asked.tails[1]) * found.se
     interval = Interval(kind="robust", prob=asked.prob, lower=found.slope - half, upper=found.slope + half)

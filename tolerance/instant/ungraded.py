@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from tolerance import findings
+from tolerance.data import weights
 from tolerance.data.item_table import ItemTable
 from tolerance.data.prepared import Prepared
 from tolerance.stats.intervals import Interval
@@ -17,16 +18,16 @@ def ungraded(prepared: Prepared) -> Iterator[findings.Ungraded]:
     graded, whole = _accuracies(prepared.items), _accuracies(prepared.as_wrong.items)
     keys = ["task_type", "sparsifier", "sparsity_requested"]
     for (kind, method, level), rows in prepared.outcomes.groupby(keys, sort=True):
-        reasons = rows["ungraded"].value_counts()
-        if len(reasons):
+        reasons = {str(reason): weights.total(mine) for reason, mine in rows.groupby("ungraded", sort=True)}
+        if reasons:
             key = str(kind), str(method), float(str(level))
             yield findings.Ungraded(
                 task_type=key[0],
                 sparsifier=key[1],
                 level=key[2],
-                n_answers=len(rows),
-                n_ungraded=int(reasons.sum()),
-                reasons={str(reason): int(n) for reason, n in reasons.sort_index().items()},
+                n_answers=weights.total(rows),
+                n_ungraded=sum(reasons.values()),
+                reasons=reasons,
                 accuracy_graded=graded.get(key),
                 accuracy_all=whole.get(key),
             )

@@ -7,6 +7,7 @@ loops over the items in Python and would take minutes where this takes milliseco
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -41,8 +42,12 @@ class Slope:
     left_out: int
 
 
-def slope(score: Floats, covariate: Floats, block: Ints, item: Ints) -> Slope | Failure:
-    """The trend of scores in [0, 1] ``(answer,)``, or why there is none; items are coded by block or across blocks."""
+def slope(score: Floats, covariate: Floats, block: Ints, item: Ints, often: Floats | None = None) -> Slope | Failure:
+    """The trend of scores in [0, 1] ``(answer,)``, or why there is none; items are coded by block or across blocks.
+
+    ``often`` ``(item,)``: how many items with the same answers each stands for; None for one.
+    """
+    often = np.ones(int(item.max()) + 1) if often is None else often
     if np.ptp(score) == 0 or (not (_spread(score, item) > 0).any() and np.bincount(item)[item].min() > 1):
         return _unchanging(score)
     varies = np.flatnonzero(_spread(score, block) > 0)
@@ -51,15 +56,17 @@ def slope(score: Floats, covariate: Floats, block: Ints, item: Ints) -> Slope | 
     keep = np.isin(block, varies)
     left_out = len(np.unique(block)) - len(varies)
     score, covariate = score[keep], covariate[keep]
-    block, item = (np.unique(codes[keep], return_inverse=True)[1] for codes in (block, item))
+    block = np.unique(block[keep], return_inverse=True)[1]
+    left, item = np.unique(item[keep], return_inverse=True)
+    often = often[left]
     if np.ptp(covariate) == 0:
         return "one level"
-    if item.max() == 0:
+    if often.sum() == 1:
         return "one item"
-    found = _Equations(score, covariate, block, item).solve()
+    found = _Equations(score, covariate, block, item, often).solve()
     if found is None:
         return "no convergence"
-    return Slope(*found, n_answers=len(score), n_items=int(item.max()) + 1, left_out=left_out)
+    return Slope(*found, n_answers=int(often[item].sum()), n_items=int(often.sum()), left_out=left_out)
 
 
 def _spread(score: Floats, block: Ints) -> Floats:
@@ -77,12 +84,21 @@ def _unchanging(score: Floats) -> Failure:
 
 @dataclass(frozen=True)
 class _Equations:
-    """Answers ``(answer,)`` with the codes of their block and item; parameters: block intercepts, then the slope."""
+    """Answers ``(answer,)`` with the codes of their block and item; parameters: block intercepts, then the slope.
+
+    ``often`` ``(item,)``: how many items each stands for.
+    """
 
     score: Floats
     covariate: Floats
     block: Ints
     item: Ints
+    often: Floats
+
+    @cached_property
+    def weight(self) -> Floats:
+        """How many answers each stands for ``(answer,)``."""
+        return self.often[self.item]
 
     def solve(self) -> tuple[float, float, float] | None:
         """Slope, robust standard error and working correlation; none where no finite solution is found.
@@ -93,7 +109,7 @@ class _Equations:
         return self._solve() or self._solve(independent=True)
 
     def _solve(self, *, independent: bool = False) -> tuple[float, float, float] | None:
-        share = np.bincount(self.block, self.score) / np.bincount(self.block)
+        share = np.bincount(self.block, self.weight * self.score) / np.bincount(self.block, self.weight)
         beta, rho = np.append(logit(share), 0.0), 0.0
         for _ in range(MOST_STEPS):
             bread, score, _ = self._terms(beta, rho)
@@ -111,7 +127,7 @@ class _Equations:
             return None
         bread, _, by_item = self._terms(beta, rho)
         half = np.linalg.solve(bread, by_item.T)
-        return float(beta[-1]), float(np.sqrt((half[-1] ** 2).sum())), rho
+        return float(beta[-1]), float(np.sqrt((self.often * half[-1] ** 2).sum())), rho
 
     def _predictor(self, beta: Floats) -> Floats:
         return np.asarray(beta[self.block] + beta[-1] * self.covariate)
@@ -121,9 +137,9 @@ class _Equations:
         mean = expit(self._predictor(beta))
         residual = (self.score - mean) / np.sqrt(mean * (1 - mean))
         sizes = np.bincount(self.item)
-        squares = float((residual**2).sum())
-        products = (float((np.bincount(self.item, residual) ** 2).sum()) - squares) / 2
-        n, n_pairs = len(residual), float((sizes * (sizes - 1)).sum()) / 2
+        squares = float((self.weight * residual**2).sum())
+        products = (float((self.often * np.bincount(self.item, residual) ** 2).sum()) - squares) / 2
+        n, n_pairs = float(self.weight.sum()), float((self.often * sizes * (sizes - 1)).sum()) / 2
         if n <= len(beta) or n_pairs <= len(beta):
             return 0.0
         found = products / (n_pairs - len(beta)) / (squares / (n - len(beta)))
@@ -143,10 +159,11 @@ class _Equations:
         residual = shrink * np.bincount(self.item, left / root)
         by_item = self._by_item(left, n_blocks, n_items) - residual[:, None] * weight
         bread = np.zeros((len(beta), len(beta)))
-        np.fill_diagonal(bread, np.append(np.bincount(self.block, variance), (variance * self.covariate**2).sum()))
-        bread[:-1, -1] = bread[-1, :-1] = np.bincount(self.block, variance * self.covariate)
-        bread -= (weight * shrink[:, None]).T @ weight
-        return bread, by_item.sum(axis=0), by_item
+        each = self.weight * variance
+        np.fill_diagonal(bread, np.append(np.bincount(self.block, each), (each * self.covariate**2).sum()))
+        bread[:-1, -1] = bread[-1, :-1] = np.bincount(self.block, each * self.covariate)
+        bread -= (weight * (shrink * self.often)[:, None]).T @ weight
+        return bread, (self.often[:, None] * by_item).sum(axis=0), by_item
 
     def _by_item(self, values: Floats, n_blocks: int, n_items: int) -> Floats:
         """Sums over an item's answers of values times the design ``(item, parameter)``."""

@@ -14,12 +14,13 @@ class Interval(BaseModel):
     """``prob`` of the probability lies between the ends.
 
     ``eti``: equal posterior tails. The others are confidence intervals: ``wilson``, score interval of a share;
-    ``robust``, from the spread between items; ``bootstrap``, percentiles over resampled items; ``newcombe``, of the
-    difference of two shares of the same items.
+    ``robust``, from the spread between items; ``bootstrap``, percentiles over resampled items; ``normal``, over draws
+    of the normal distribution that means of very many items have; ``newcombe``, of the difference of two shares of the
+    same items.
     """
 
     model_config = ConfigDict(frozen=True)
-    kind: Literal["eti", "wilson", "robust", "bootstrap", "newcombe"]
+    kind: Literal["eti", "wilson", "robust", "bootstrap", "normal", "newcombe"]
     prob: float
     lower: Number
     upper: Number

@@ -33,8 +33,18 @@ class Coded:
             return cls(codes.astype(np.int32), pd.Series(values))
         if not pa.types.is_dictionary(column.type):
             column = column.dictionary_encode()
-        codes = column.indices.fill_null(NULL).to_numpy(zero_copy_only=False).astype(np.int32)
-        return cls(codes, column.dictionary.to_pandas(types_mapper=nullable))
+        indices = column.indices.fill_null(NULL) if column.null_count else column.indices
+        codes = indices.to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
+        return cls(codes, column.dictionary.to_pandas(types_mapper=nullable)).compact()
+
+    def compact(self) -> "Coded":
+        """The column without values that no row has, as a part of another may have them."""
+        used = np.zeros(len(self.values) + 1, dtype=bool)
+        used[self.codes] = True
+        if used[:-1].all():
+            return self
+        place = np.append(np.cumsum(used[:-1]) - 1, NULL).astype(np.int32)
+        return Coded(place[self.codes], self.values[used[:-1]].reset_index(drop=True))
 
     def of_values(self, values: pd.Series) -> "Coded":
         """The column with other values in the place of its own; those that are now one, or null, become so."""
@@ -64,11 +74,15 @@ class Codebook:
 
     def codes(self, column: Coded) -> Codes:
         """A column of a batch in codes of all batches."""
+        return self.of_values(column)[column.codes]
+
+    def of_values(self, column: Coded) -> Codes:
+        """The codes of a batch's values, and `NULL` at the end."""
         known = self._codes
         mine = [known.setdefault(value, len(known)) for value in column.values.tolist()]
         if len(known) > len(self.values):
             self.values.extend(list(known)[len(self.values) :])
-        return np.array([*mine, NULL], dtype=np.int32)[column.codes]
+        return np.array([*mine, NULL], dtype=np.int32)
 
 
 class Combinations:
@@ -87,11 +101,15 @@ class Combinations:
     def numbers(self, columns: Mapping[str, Coded], start: int) -> Ints:
         """Of each row of a batch that starts at row ``start``; a column that is not there is null."""
         n = len(next(iter(columns.values())).codes)
-        nothing = np.full(n, NULL, dtype=np.int32)
-        codes = [self.books[name].codes(columns[name]) if name in columns else nothing for name in self.columns]
-        local, first = _distinct(codes, n)
+        there = [columns[name] for name in self.columns if name in columns]
+        local, first = _distinct([one for one in there if len(one.values) != 1 or one.codes.min(initial=0) < 0], n)
+        nothing = np.full(len(first), NULL, dtype=np.int32)
+        codes = [
+            self.books[name].of_values(columns[name])[columns[name].codes[first]] if name in columns else nothing
+            for name in self.columns
+        ]
         of_local = np.empty(len(first), dtype=np.int64)
-        for at, row in enumerate(zip(*(one[first].tolist() for one in codes), strict=True)):
+        for at, row in enumerate(zip(*(one.tolist() for one in codes), strict=True)):
             number = self._numbers.get(row)
             if number is None:
                 number = self._numbers[row] = len(self.rows)
@@ -110,15 +128,17 @@ class Combinations:
         return pd.DataFrame(columns, index=self.first)
 
 
-def _distinct(codes: Sequence[Codes], n: int) -> tuple[Ints, Ints]:
-    """The distinct rows of some columns of codes: which each row is, and where each stands first."""
+def _distinct(columns: Sequence[Coded], n: int) -> tuple[Ints, Ints]:
+    """The distinct rows of some columns: which each row is, and where each stands first."""
     key, size = np.zeros(n, dtype=np.int64), 1
-    for one in codes:
-        span = int(one.max(initial=NULL)) + 2
+    for column in columns:
+        span = len(column.values) + 1
         if size * span >= _MOST:
             key, distinct = pd.factorize(key)
             size = len(distinct)
-        key = key * span + (one + 1)
+        key *= span
+        key += column.codes
+        key += 1
         size *= span
     local, distinct = pd.factorize(key)
     first = np.zeros(len(distinct), dtype=np.int64)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -48,13 +49,13 @@ class Facts:
         self.keys = Combinations([*KEYED, _BUDGET, _KNOWN])
         self.count = np.zeros(0, dtype=np.int64)
         self._sums: dict[str, list[Floats]] = {}
-        self._budgets = budgets
+        self.every_budget = budgets
 
     def add(self, batch: Batch) -> Ints:
         """Take in a batch; the number of the fact that each of its rows belongs to ``(row,)``."""
         numbers = {name: values for name in AS_MEANS if (values := batch.numbers(name)) is not None}
         coded = {**{name: one for name, one in batch.coded.items() if name in KEYED}, _KNOWN: _known(numbers, batch.n)}
-        budget = _budgets(batch, every=self._budgets)
+        budget = _budgets(batch, every=self.every_budget)
         if budget is not None:
             coded[_BUDGET] = budget
         fact = self.keys.numbers(coded, batch.start)
@@ -112,5 +113,5 @@ def _budgets(batch: Batch, *, every: bool) -> Coded | None:
     return None if levelled.all() else Coded.of(pd.Series(np.where(levelled, np.nan, budget)))
 
 
-def _grown(values: NDArray, size: int) -> NDArray:
+def _grown(values: NDArray[Any], size: int) -> NDArray[Any]:
     return values if len(values) == size else np.concatenate([values, np.zeros(size - len(values), values.dtype)])

@@ -11,7 +11,7 @@ from tolerance.data.table_file import PARQUET, chunks, data_columns, reading
 
 ROWS = 1 << 20
 # Tables of more rows, or text of more bytes, are read in batches.
-LARGE = 1_000_000
+LARGE = 500_000
 LARGE_TEXT = 100_000_000
 Columns = Mapping[str, pa.Array | pd.Series]
 
@@ -38,7 +38,7 @@ def is_large(path: Path) -> bool:
     raise AssertionError
 
 
-def batches(path: Path, as_text: set[str], rows: int = ROWS) -> Iterator[tuple[int, Columns]]:
+def batches(path: Path, as_text: set[str], rows: int) -> Iterator[tuple[int, Columns]]:
     """The first row and the columns of each batch; the first batch may have no rows.
 
     Raises:
@@ -71,7 +71,7 @@ def _of_text(path: Path, as_text: set[str], rows: int) -> Iterator[tuple[int, Co
     seen: dict[str, bool] = {}
     start = 0
     for table in chunks(path, rows, as_text):
-        drifted = {name for name in table if _drifts(table[name], name, seen)}
+        drifted = {str(name) for name in table if _drifts(table[name], str(name), seen)}
         if drifted - as_text:
             raise DriftError(drifted - as_text)
         yield start, {str(name): table[name] for name in table}

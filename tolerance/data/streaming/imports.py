@@ -13,7 +13,7 @@ from tolerance.data.outcomes import BY_NAME, validate
 from tolerance.data.run_folder import IMPORTED, SHARDS, locked, storing, write_atomically
 from tolerance.data.sealed_parquet import sealed
 from tolerance.data.streaming.facts import Facts
-from tolerance.data.streaming.files import DriftError, batches
+from tolerance.data.streaming.files import ROWS, DriftError, batches
 from tolerance.data.streaming.scan import Scan
 from tolerance.data.streaming.shards import as_table
 from tolerance.data.streaming.typed_batch import Reader
@@ -31,8 +31,10 @@ class Staged:
         self.shards = sorted(folder.glob("*.parquet"))
 
     def move_to(self, folder: Path) -> None:
-        """Into the run folder, whose writer calls it."""
+        """Into the run folder, whose writer calls it, in the place of those of an earlier import."""
         with storing(folder / SHARDS):
+            for earlier in (folder / SHARDS).glob(f"{IMPORTED}*.parquet"):
+                earlier.unlink()
             for shard in self.shards:
                 shard.replace(folder / SHARDS / shard.name)
 
@@ -46,13 +48,17 @@ def staged(path: Path, mapping: Mapping, out: Path, run_id: str) -> Iterator[Sta
         StoreError: the disk is full, or another process imports there.
     """
     beside = out.with_name(f".{out.name}.importing")
+    made = [folder for folder in beside.parents if not folder.exists()]
     with storing(beside):
         beside.mkdir(parents=True, exist_ok=True)
-    try:
-        with locked(beside):
+    with locked(beside):
+        try:
             yield _read(path, mapping, beside, run_id)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+            with contextlib.suppress(OSError):  # those that hold something by now stay
+                for folder in made:
+                    folder.rmdir()
 
 
 def _read(path: Path, mapping: Mapping, beside: Path, run_id: str) -> Staged:
@@ -76,7 +82,7 @@ def _scanned(
 ) -> tuple[Scan, list[str]]:
     scan = Scan(repeats=True, facts=Facts(budgets=budgets))
     reader, left, names = None, list[str](), list[str]()
-    for _, columns in batches(path, as_text):
+    for _, columns in batches(path, as_text, ROWS):
         if reader is None:
             names = list(columns)
             reader = Reader(path, mapping, columns_used(names, mapping, path, BY_NAME))

@@ -1,5 +1,7 @@
 """Answers by item over batches: for each task one array of items x columns, which grows as they come."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -91,6 +93,10 @@ class TaskArrays:
             raise OverflowError("an item has more than 255 answers under one condition")
         return found
 
+    def asked(self, column: int) -> NDArray[np.bool_]:
+        """Whether each item has an answer under one condition ``(item,)``."""
+        return np.asarray(self._count[: len(self.items), self._column[column]] > 0)
+
     def total(self) -> Floats:
         """The sum of their scores."""
         return self._total[: len(self.items), : len(self.columns)]
@@ -112,16 +118,21 @@ class ItemArrays:
         codes = task
         order = np.argsort(codes.astype(np.int16 if codes.max(initial=0) < 2**15 else np.int64), kind="stable")
         codes, item, column = codes[order], item[order], column[order]
-        score, cluster = (None if one is None else one[order] for one in (score, cluster))
+        score = None if score is None else score[order]
+        cluster = None if cluster is None else cluster[order]
         starts = np.flatnonzero(np.diff(codes, prepend=-1))
         for start, end in zip(starts, [*starts[1:], len(codes)], strict=True):
             mine = slice(start, end)
             arrays = self.tasks.setdefault(int(codes[start]), TaskArrays(sums=self._sums))
-            more = (None if one is None else one[mine] for one in (score, cluster))
-            arrays.add(item[mine], column[mine], *more)
+            arrays.add(
+                item[mine],
+                column[mine],
+                None if score is None else score[mine],
+                None if cluster is None else cluster[mine],
+            )
 
 
-def _larger(values: NDArray, rows: int, columns: int) -> NDArray:
+def _larger(values: NDArray[Any], rows: int, columns: int) -> NDArray[Any]:
     made = np.zeros((rows, columns), dtype=values.dtype)
     made[: values.shape[0], : values.shape[1]] = values
     return made

@@ -64,7 +64,8 @@ def _typed(column: pa.Array, name: str) -> pd.Series:
     kinds = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
     if name in _NUMERIC and column.null_count == 0:
         return pd.Series(column.to_numpy(zero_copy_only=False))
-    return column.to_pandas(types_mapper=kinds.get)
+    rows: pd.Series = column.to_pandas(types_mapper=kinds.get)
+    return rows
 
 
 # Without a null these need no type that knows one.
@@ -99,7 +100,8 @@ def rows_where(shards: Sequence[Path], pairs: Sequence[tuple[str, str]]) -> pd.D
             rows = table.take(pa.array(at)).to_pandas(types_mapper=_PANDAS.get)
             parts.append(rows.set_axis(start + at))
         start += table.num_rows
-    return pd.concat(parts)
+    found: pd.DataFrame = pd.concat(parts)
+    return found
 
 
 _PANDAS = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype(), _CODED_TEXT: pd.StringDtype(na_value=np.nan)}

@@ -75,11 +75,11 @@ class Reader:
             else:
                 plain[name] = self._cast(_series(columns[theirs]), BY_NAME[name])
         for name, value in self.asked.constants.items():
-            one = pd.Series([value])
+            alone = cast_column(pd.Series([value]), BY_NAME[name], str(self.path))
             if name in CODED:
-                coded[name] = Coded(np.zeros(n, dtype=np.int32), cast_column(one, BY_NAME[name], str(self.path)))
+                coded[name] = Coded(np.zeros(n, dtype=np.int32), alone)
             else:
-                plain[name] = cast_column(one.repeat(n).reset_index(drop=True), BY_NAME[name], str(self.path))
+                plain[name] = alone.repeat(n).reset_index(drop=True)
         return Batch(start, n, coded, plain)
 
     def _cast(self, values: pd.Series, column: Column) -> pd.Series:
@@ -98,7 +98,8 @@ def _series(column: pa.Array | pd.Series) -> pd.Series:
         return column.reset_index(drop=True)
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    return column.to_pandas(types_mapper=nullable)
+    rows: pd.Series = column.to_pandas(types_mapper=nullable)
+    return rows
 
 
 def _suspicions(batch: Batch) -> Iterator[bool]:

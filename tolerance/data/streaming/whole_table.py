@@ -57,9 +57,9 @@ def _of_items(scan: Scan, table: pd.DataFrame, shards: Sequence[Path]) -> Iterat
     yield from contradictions.levels_by_item(_one_item_levels(scan, table))
     twice, n = _asked_twice(scan, table)
     if twice:
-        rows = of_methods_alone(placed(settled(fetched(shards, twice))))
+        rows = of_methods_alone(placed(settled(_one_level(fetched(shards, twice), scan))))
         said = list(contradictions.second_answers(rows, [*_PLACE, "task", "item_id"]))
-        if not said:
+        if not said and not scan.facts.every_budget:
             raise BudgetsError
         yield from [*said, *(["a second answer"] * (n - len(said)))]
 
@@ -70,6 +70,13 @@ def fetched(shards: Sequence[Path], pairs: Pairs) -> pd.DataFrame:
     return typed(rows, COLUMNS, "outcomes").set_axis(rows.index)
 
 
+def _one_level(rows: pd.DataFrame, scan: Scan) -> pd.DataFrame:
+    """Rows whose levels are written as those of the whole table are."""
+    raw = scan.facts.frame()["sparsity_requested"]
+    written = dict(zip(raw, settled(scan.facts.frame())["sparsity_requested"], strict=True))
+    return rows.assign(sparsity_requested=rows["sparsity_requested"].map(lambda at: written.get(at, at)))
+
+
 def _two_floors(shards: Sequence[Path], tasks: Sequence[str]) -> list[tuple[str, str]]:
     """Some items of these tasks with two guessing floors."""
     first: dict[tuple[str, str], float] = {}
@@ -78,8 +85,8 @@ def _two_floors(shards: Sequence[Path], tasks: Sequence[str]) -> list[tuple[str,
         if "chance" not in batch.coded:
             continue
         names = [batch.coded[name].rows() for name in ("task", "item_id", "chance")]
-        rows = pd.concat(names, axis=1, ignore_index=True).dropna().drop_duplicates()
-        for task, item, floor in rows[rows[0].isin(tasks)].itertuples(index=False):
+        rows = pd.concat(names, axis=1, ignore_index=True).dropna()
+        for task, item, floor in rows[rows[0].isin(tasks)].drop_duplicates().itertuples(index=False):
             if abs(first.setdefault((task, item), floor) - floor) > 1e-9:
                 found[task, item] = None
         if len(found) >= MOST_SHOWN:
@@ -137,9 +144,9 @@ def _one_item_levels(scan: Scan, table: pd.DataFrame) -> pd.DataFrame:
     codes = {name: code for code, name in enumerate(scan.facts.keys.books["task"].values)}
     place = pd.Series(scan.place_of_fact, index=table.index)
     rows = []
-    for row, at in many.iterrows():
-        arrays = scan.items.tasks[codes[at["task"]]]
-        seen = arrays.count()[:, arrays.columns.index(place[row])] > 0
+    for row, task, number in zip(many.index, many["task"], place[many.index], strict=True):
+        arrays = scan.items.tasks[codes[task]]
+        seen = arrays.asked(int(number))
         rows += [(row, scan.ids.values[item]) for item in arrays.items[seen][: MANY_LEVELS + 2]]
     made = many.loc[[row for row, _ in rows]]
     return made.assign(item_id=pd.array([item for _, item in rows], dtype="str"))
