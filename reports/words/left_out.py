@@ -105,9 +105,10 @@ def ungraded(instant: Instant) -> Iterator[str]:
 
 def _side_by_side(one: Ungraded) -> str:
     shares = [numbers.accuracy(x) if x is not None else "unknown" for x in (one.accuracy_graded, one.accuracy_all)]
+    at = levels.level(one.level, one.scale)
     return (
         f"Most of them, {numbers.count(one.n_ungraded)} of {numbers.count(one.n_answers)}, are {one.task_type} under "
-        f"{one.sparsifier} at {levels.level(one.level, one.scale)}: accuracy {shares[0]} of graded answers, {shares[1]} "
+        f"{one.sparsifier} at {at}: accuracy {shares[0]} of graded answers, {shares[1]} "
         "if the others count as wrong."
     )
 

@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-import pandas as pd
 from pydantic import ValidationError
 
 from tolerance import findings

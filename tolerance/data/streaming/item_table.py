@@ -138,6 +138,8 @@ def _task(
         condition=condition,
         sparsity=sparsity,
         realised=means["sparsity_realised"].to_numpy(dtype=np.float64),
+        # of k of n only scores are kept, so that parts are not known
+        parts=count.sum(axis=0, dtype=np.float64) if binary else np.full(len(columns), np.inf),
         dense=dense_columns(config, [conditions[c].sparsifier for c in condition], sparsity),
         mean=total,
         count=count,
