@@ -93,7 +93,7 @@ TREES: list[Planted] = [
     ("questions", "no prompt", {**QUESTION, "prompt": " "}, "expected a text"),
     ("questions", "a floor of 1", {**QUESTION, "chance": 1}, "below 1"),
     ("questions", "endless scope", {**QUESTION, "scope": float("inf")}, "scope"),
-    ("questions", "an unknown type", {**QUESTION, "task_type": "riddle"}, "task_type"),
+    ("questions", "a misspelt type", {**QUESTION, "task_type": "retreival"}, "did you mean retrieval"),
 ]
 
 

@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from tolerance.auditing.published_cells import NO_SCORES, read_cells
 from tolerance.comparison.conditions import CONDITION, keyed
 from tolerance.data.canonical import canonical
+from tolerance.data.conditions import known_context
 from tolerance.data.levels import counted
 from tolerance.data.manifest import digest
 from tolerance.data.outcomes import DENSE, is_dense, level
+from tolerance.data.prepared import prepare
 from tolerance.instant.means import dense_means, mean_draws, places, sizes
 
 Floats = NDArray[np.float64]
@@ -140,23 +142,27 @@ def _betas(mean: Floats, n: Floats, names: list[list[str]]) -> Floats:
     return out
 
 
-def _arm(key: object) -> tuple[str, int, str, float]:
+def _arm(key: object) -> tuple[str, int | None, str, float]:
     assert isinstance(key, tuple)
     model, context, method, asked = key
-    return str(model), int(context), str(method), float(asked)
+    return str(model), known_context(context), str(method), float(asked)
 
 
 def answered(outcomes: pd.DataFrame, *, seed: int = 0) -> Evidence:
-    """Evidence from validated outcomes: a cell for each task, model, context, method and level."""
-    rng, table = np.random.default_rng(seed), keyed(outcomes)
+    """Evidence from validated outcomes: a cell for each task, model, context, method and level.
+
+    Of answers those count that were graded, to items that all conditions of a task share; items that depend on each
+    other are drawn together.
+    """
+    rng, table = np.random.default_rng(seed), keyed(prepare(outcomes).shared)
     rows: list[dict[str, object]] = []
     draws: list[Floats] = []
-    places: list[tuple[str, str, int]] = []
-    dense_at: dict[tuple[str, str, int], int] = {}
+    places: list[tuple[str, str, int | None]] = []
+    dense_at: dict[tuple[str, str, int | None], int] = {}
     for task, mine in table.groupby("task", sort=True):
-        codes, items = pd.factorize(mine["item_id"], sort=True)
+        codes, items = pd.factorize(mine["cluster"].fillna("item " + mine["item_id"]), sort=True)
         weights = rng.standard_exponential((DRAWS, len(items)))
-        for key, part in mine.assign(code=codes).groupby(CONDITION, sort=True):
+        for key, part in mine.assign(code=codes).groupby(CONDITION, sort=True, dropna=False):
             model, context, method, asked = _arm(key)
             here = weights[:, part["code"].to_numpy()]
             # half a right and half a wrong item, so that no cell is certain
@@ -178,7 +184,7 @@ def answered(outcomes: pd.DataFrame, *, seed: int = 0) -> Evidence:
                     "tier": "answers",
                     "sparsity": np.nan if counted(part).any() else asked,
                     "kv_tokens": budget,
-                    "context_length": float(context) or np.nan,
+                    "context_length": np.nan if context is None else float(context),
                     "params": float(part["params"].astype("float64").iloc[0]),
                     "n_items": float(part["item_id"].nunique()),
                     "query_visible": SEEN.get(str(part["query_position"].iloc[0])),

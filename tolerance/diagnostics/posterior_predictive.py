@@ -136,7 +136,7 @@ class Predictive:
 
     def _table(self, by: tuple[str, ...]) -> pd.DataFrame:
         """Answers of each group."""
-        frame = self.fit.cells.frame.groupby(list(by), sort=True)
+        frame = self.fit.cells.frame.groupby(list(by), sort=True, dropna=False)
         return frame.agg(right=("right", "sum"), n=("n", "sum")).reset_index()
 
     def _replicates(self) -> Floats:
@@ -159,7 +159,7 @@ class Predictive:
 
     def _keys(self, by: tuple[str, ...]) -> NDArray[np.int64]:
         """Group of each cell."""
-        return np.asarray(self.fit.cells.frame.groupby(list(by), sort=True).ngroup(), dtype=np.int64)
+        return np.asarray(self.fit.cells.frame.groupby(list(by), sort=True, dropna=False).ngroup(), dtype=np.int64)
 
     @cached_property
     def _ways(self) -> tuple[str, ...]:
