@@ -12,6 +12,7 @@ from scipy.stats import binomtest, multinomial
 from tests.simulated import outcomes
 from tolerance import DesignError, instant_answer, validate
 from tolerance.stats import gee
+from tolerance.stats.isotonic import isotonic
 from tolerance.stats.paired_proportions import mcnemar, newcombe, wilson_limits
 
 
@@ -363,3 +364,36 @@ def test_many_methods_are_compared_with_dense_alone():
     names = [f"m{i:02d}" for i in range(13)]
     found = answer(rows([1, 1, 0], level=0), *(rows([1, 0, 0], sparsifier=name) for name in names))
     assert len(found.contrasts) == 13
+
+
+def test_a_dip_by_chance_is_no_threshold():
+    rng = np.random.default_rng(3)
+    parts = [rows(list(rng.binomial(1, 0.2, 300)), level=at) for at in (0, 0.1, 0.3, 0.5, 0.7, 0.9)]
+    (found,) = answer(*parts).tolerated
+    assert found.level.lower is None
+    assert found.level.upper is None
+    assert found.level.prob_beyond > 0.02
+    assert found.level.prob_below < 0.95
+
+
+@given(st.lists(st.lists(st.floats(0, 1), min_size=4, max_size=4), min_size=1, max_size=5))
+def test_isotonic_regression_never_rises_and_keeps_the_mean(curves):
+    values = np.array(curves)
+    falling = isotonic(values)
+    assert np.all(np.diff(falling, axis=1) <= 1e-12)
+    assert falling.mean(axis=1) == pytest.approx(values.mean(axis=1))
+    assert isotonic(falling) == pytest.approx(falling)
+
+
+def test_tasks_of_unlike_size_near_a_correlation_of_one_have_a_trend():
+    n = {"big": 800, "small": 20}
+    parts = []
+    for task, size in n.items():
+        right = {0: size, 0.5: size - size // 40, 0.9: size - size // 20}
+        right = right if task == "big" else {0: 19, 0.5: 11, 0.9: 2}
+        parts += [
+            [dict(row, task=task) for row in rows([i < k for i in range(size)], level=at)] for at, k in right.items()
+        ]
+    (trend,) = answer(*parts).trends
+    assert trend.reason is None
+    assert trend.slope.interval.upper < 0

@@ -14,8 +14,8 @@ def of_report(report: Report) -> list[str]:
     said = [*unshared(data.unshared)]
     if data.different:
         said.append(
-            f"Each condition of {phrases.listed(data.different)} asked items of its own: nothing is paired there, and a "
-            "difference between levels may be one between items."
+            f"Each condition of {phrases.listed(data.different)} asked items of its own: nothing is paired there, and "
+            "a difference between levels may be one between items."
         )
     if data.unlike_models:
         said.append(
@@ -49,8 +49,8 @@ def unshared(found: Sequence[Unshared]) -> Iterator[str]:
         where = f"{one.task} under {one.sparsifier}{_at(one)} by {one.model}"
         if one.whole:
             yield (
-                f"Left out: {where}, which answered {phrases.counted(one.n_items, 'item')} only; other conditions of the "
-                "task answered many more."
+                f"Left out: {where}, which answered {phrases.counted(one.n_items, 'item')} only; other conditions of "
+                "the task answered many more."
             )
             continue
         unlike = ""
@@ -58,8 +58,8 @@ def unshared(found: Sequence[Unshared]) -> Iterator[str]:
             harder = "harder" if one.selection > 0 else "easier"
             unlike = f" They are {harder} than those that stay, by {abs(one.selection):.2f} in mean score."
         yield (
-            f"Left out, because not every condition has a graded answer to them: {phrases.counted(one.n_items, 'item')} of {where}; "
-            f"{numbers.count(one.n_kept)} stay.{unlike}"
+            "Left out, because not every condition has a graded answer to them: "
+            f"{phrases.counted(one.n_items, 'item')} of {where}; {numbers.count(one.n_kept)} stay.{unlike}"
         )
     if len(found) > MOST:
         rest = sum(one.n_items for one in found[MOST:])
@@ -95,8 +95,8 @@ def ungraded(instant: Instant) -> Iterator[str]:
             reasons[reason] = reasons.get(reason, 0) + n
     why = phrases.listed([f"{reason} {numbers.count(n)}" for reason, n in sorted(reasons.items())])
     yield (
-        f"{numbers.count(sum(reasons.values()))} answers were not graded ({why}): they are left out, and so are the same "
-        "items elsewhere."
+        f"{numbers.count(sum(reasons.values()))} answers were not graded ({why}): they are left out, and so are the "
+        "same items elsewhere."
     )
     worst = max(instant.ungraded, key=lambda one: one.n_ungraded / one.n_answers)
     yield _side_by_side(worst)
