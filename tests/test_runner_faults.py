@@ -21,7 +21,8 @@ import torch
 
 from tests.tiny_models import save_llama
 from tolerance import RunnerError, StoreError, read_run
-from tolerance.data.run_folder import _read
+from tolerance.data.run_folder import ARROW_SCHEMA
+from tolerance.data.sealed_parquet import read_sealed
 from tolerance.runners.collect import worker
 from tolerance.runners.collect.blocks import blocks
 from tolerance.runners.collect.collect import collect
@@ -126,10 +127,10 @@ def _footer(content: bytes, rng: random.Random) -> bytes:
 @pytest.mark.parametrize("damage", [_flip, _cut, _blank, _footer])
 def test_no_damage_to_a_shard_is_read_as_other_answers(undisturbed, tmp_path, damage):
     (original, *_), shard, rng, found = undisturbed.shards(), tmp_path / "shard.parquet", random.Random(7), 0
-    content, whole = original.read_bytes(), _read(original)
+    content, whole = original.read_bytes(), read_sealed(original, ARROW_SCHEMA)
     for _ in range(200):
         shard.write_bytes(damage(content, rng))
-        table = _read(shard)
+        table = read_sealed(shard, ARROW_SCHEMA)
         found += table is None
         assert table is None or table.equals(whole)
     assert found > 100

@@ -16,6 +16,7 @@ from tolerance.cli.app import main
 from tolerance.data.importers import import_run
 from tolerance.data.run_folder import read_run
 from tolerance.inference.settings import Settings
+from tolerance.model.version import MODEL
 
 ROOT = Path(__file__).parent.parent
 QUICK = Settings(chains=2, tune=60, draws=60, pilot_tune=30, pilot_draws=30)
@@ -88,7 +89,7 @@ def no_draws(folder):
 @pytest.mark.parametrize(
     ("change", "said", "printed"),
     [
-        (another_model, "another version of the model (burr-1; this is burr-4)", "another fit than this report"),
+        (another_model, f"another version of the model (burr-1; this is {MODEL})", "another fit than this report"),
         (another_run, "of other outcomes than the run holds", "the run holds other outcomes than this report"),
         (another_fit, "of another fit than the draws", "another fit than this report"),
         (no_draws, "the report's draws are gone", "another fit than this report"),

@@ -91,7 +91,7 @@ def test_what_the_densities_say_of_a_level_is_the_diagnosis(fitted, prior, likel
     pull, noise = (level - level.mean()) / level.std(), 0.05 * np.random.default_rng(0).normal(size=level.shape)
     draws = fitted.draws.copy()
     for group, strength in (("log_prior", prior), ("log_likelihood", likelihood)):
-        values = (strength * pull + noise).reshape(2, -1)
+        values = (strength * pull + noise).reshape(draws[group].sizes["chain"], -1)
         draws[group] = type(draws)(xr.Dataset({"x": (("chain", "draw"), values)}, coords=draws[group].coords))
     found = sensitivities(replace(fitted, draws=draws), [curve], 0.95)[0]
     assert found[0].what == "tolerated level"

@@ -154,7 +154,9 @@ def answered(outcomes: pd.DataFrame, *, seed: int = 0) -> Evidence:
     Of answers those count that were graded, to items that all conditions of a task share; items that depend on each
     other are drawn together.
     """
-    rng, table = np.random.default_rng(seed), keyed(prepare(outcomes).shared)
+    # dense answers alone are of all their items, and what they are no evidence of is said by the scope
+    nothing_sparse = bool((level(outcomes) == 0).all())
+    rng, table = np.random.default_rng(seed), keyed(outcomes if nothing_sparse else prepare(outcomes).shared)
     rows: list[dict[str, object]] = []
     draws: list[Floats] = []
     places: list[tuple[str, str, int | None]] = []

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import pandas as pd
 
-CLOSE = 0.85
+CLOSE = 0.82
 
 
 class Words(Protocol):
