@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.report_example import normal
 from tests.test_conditions import rows
 from tolerance.analysis.design import caveats, data
 from tolerance.comparison.arms import parse
@@ -13,6 +14,7 @@ from tolerance.data.outcomes import validate
 from tolerance.data.prepared import prepare
 from tolerance.data.same_items import same_items
 from tolerance.instant.answer import instant_answer
+from tolerance.reports.words.chips import warnings
 
 
 def limited(n_dense=1000, n_sparse=100):
@@ -157,3 +159,13 @@ def test_models_are_not_compared_on_tasks_of_which_they_answered_different_items
     said = data(prepared)
     assert said.unlike_models == ["b"]
     assert "items differ between models" in set(caveats(prepared, said, None))
+
+
+def test_the_header_of_a_report_warns_of_what_was_left_out():
+    said = data(prepare(validate(pd.concat(limited(), ignore_index=True)), in_order=True))
+    example = normal()
+    rest = {"unshared": said.unshared, "n_ungraded": 3}
+    found = {chip.text for chip in warnings(example.model_copy(update={"data": example.data.model_copy(update=rest)}))}
+    assert "900 answers left out: items that not every condition answered, a selection" in found
+    assert "3 answers not graded" in found
+    assert not any("left out" in chip.text for chip in warnings(example))

@@ -64,8 +64,26 @@ def warnings(report: Report) -> list[Chip]:
             "comparisons",
         ),
         (unreadable, f"{counted(unreadable, 'answer')} could not be read", "data"),
+        *_left_out(report),
     ]
     return [Chip(text, target) for told, text, target in said if told]
+
+
+def _left_out(report: Report) -> list[tuple[object, str, str]]:
+    """Answers that no number is over."""
+    data = report.data
+    left, ungraded = sum(one.n_items for one in data.unshared), data.n_ungraded
+    chosen = ", a selection" if any(one.selection is not None for one in data.unshared) else ""
+    decides = 0 if report.instant is None else len(report.instant.denominator_matters)
+    return [
+        (left, f"{counted(left, 'answer')} left out: items that not every condition answered{chosen}", "data"),
+        (ungraded, f"{counted(ungraded, 'answer')} not graded", "data"),
+        (
+            decides,
+            f"{counted(decides, 'contrast')} {'turns' if decides == 1 else 'turn'} on answers not graded",
+            "data",
+        ),
+    ]
 
 
 def _answered(report: Report) -> Iterator[Threshold]:
