@@ -15,14 +15,15 @@ import pandas as pd
 
 from tolerance import findings
 from tolerance.data.canonical import canonical
-from tolerance.data.cells import LEAST_VARIANCE, halvings, sparsity
+from tolerance.data.cells import LEAST_VARIANCE
 from tolerance.data.conditions import CELL
 from tolerance.data.item_table import refuse_useless
 from tolerance.data.manifest import digest
 from tolerance.data.outcomes import DENSE, is_dense, level
-from tolerance.instant.cells import Asked, Floats, inside
+from tolerance.instant.cells import Asked, Floats
 from tolerance.instant.contrasts import MOST_METHODS
-from tolerance.model.curve import LEAST_ABOVE_FLOOR, crossing
+from tolerance.instant.trends import kept_up_to
+from tolerance.model.curve import LEAST_ABOVE_FLOOR
 from tolerance.stats.intervals import Interval
 from tolerance.stats.paired_proportions import wilson_limits
 
@@ -251,21 +252,7 @@ def _tolerated(found: _Means, pairs: dict[_Key, _Unpaired]) -> Iterator[findings
             continue
         at = np.array([found.level[pair.first].mean() for pair in mine])
         order = np.argsort(at, kind="stable")
-        at, shares = at[order], np.stack([kept[i] for i in order], axis=1)
-        whole = np.concatenate([np.ones((len(shares), 1)), shares], axis=1)
-        crossed = crossing(whole, np.append(0.0, halvings(at)), asked.retention)
-        low, high = np.quantile(crossed[1:], asked.tails, method="inverted_cdf")
-        value, lower, upper = (inside(float(sparsity(end)), at) for end in (crossed[0], low, high))
-        told = findings.Level(
-            median=value,
-            lower=lower,
-            upper=upper,
-            prob=asked.prob,
-            first=float(at[0]),
-            last=float(at[-1]),
-            prob_below=float(np.mean(sparsity(crossed[1:]) < at[0])),
-            prob_beyond=float(np.mean(~np.isfinite(crossed[1:]))),
-        )
+        told = kept_up_to(at[order], np.stack([kept[i] for i in order], axis=1), asked)
         yield findings.ObservedLevel.model_validate({**named, "reason": None, "level": told})
 
 

@@ -110,12 +110,19 @@ def _observed_level(task_type: str, sparsifier: str, mine: list[ItemPair], asked
     mine = sorted(mine, key=lambda pair: pair.sparsity / pair.blocks)
     at = np.array([pair.sparsity / pair.blocks for pair in mine])
     falling = isotonic(np.stack([pair.kept for pair in mine], axis=1))
-    kept = np.column_stack([np.ones(1 + asked.resamples), falling])
-    crossed = crossing(kept, np.append(0.0, halvings(at)), asked.retention)
+    return findings.ObservedLevel(**named, reason=None, level=kept_up_to(at, falling, asked))
+
+
+def kept_up_to(at: Floats, kept: Floats, asked: Asked) -> findings.Level:
+    """Where shares kept ``(draw, level)`` at ascending sparsities ``(level,)`` fall below what is asked.
+
+    The first draw is the value as observed, of which the level's median is; the others make its interval.
+    """
+    crossed = crossing(np.column_stack([np.ones(len(kept)), kept]), np.append(0.0, halvings(at)), asked.retention)
     # infinite crossings have no interpolated quantile: take an order statistic
     low, high = np.quantile(crossed[1:], asked.tails, method="inverted_cdf")
     value, lower, upper = (inside(float(sparsity(end)), at) for end in (crossed[0], low, high))
-    level = findings.Level(
+    return findings.Level(
         median=value,
         lower=lower,
         upper=upper,
@@ -125,7 +132,6 @@ def _observed_level(task_type: str, sparsifier: str, mine: list[ItemPair], asked
         prob_below=float(np.mean(sparsity(crossed[1:]) < at[0])),
         prob_beyond=float(np.mean(~np.isfinite(crossed[1:]))),
     )
-    return findings.ObservedLevel(**named, reason=None, level=level)
 
 
 def _unanswerable(mine: list[ItemPair]) -> "findings.Reason | Literal['a task with a single item'] | None":
